@@ -1,0 +1,109 @@
+"""A job as the planner and the engines see it: what it needs, its terms, and the work itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+LatencyMode = Literal["one-way", "round-trip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceOption:
+    """One acceptable shape of each node of the gang. Alternatives are tried in the order written.
+
+    ``accelerator`` None means no device is asked for. ``any_accelerator`` (recorded workloads
+    only) takes every kind. ``devices_milli`` counts thousandths of a device per node.
+    """
+
+    accelerator: str | None = None
+    any_accelerator: bool = False
+    devices_milli: int = 0
+    cpus_milli: int = 0
+    memory_mib: int = 0
+    site: str | None = None
+    engine: str | None = None
+    max_hourly_cost_micros: int | None = None
+    """Of the whole gang: devices and power at the price of the hour it would start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRule:
+    """The site's tag ``key`` must be one of ``values`` (residency, approval)."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRule:
+    """At most ``limit_ms`` between the site and ``place``; always says which way it counts."""
+
+    place: str
+    limit_ms: float
+    mode: LatencyMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputData:
+    """Bytes that lie at a site and must be at hand before the job starts."""
+
+    site: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The job can be stopped and resumed: it saves to ``path`` at least every ``every_ms``."""
+
+    path: str
+    every_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMount:
+    """A file or folder made available to the job at ``target``. ``source`` is a path or URI."""
+
+    target: str
+    source: str
+    mode: Literal["COPY", "MOUNT"] = "COPY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What an engine runs: bash texts and their surroundings. Not read by the planner."""
+
+    run: str = ""
+    setup: str = ""
+    envs: tuple[tuple[str, str], ...] = ()
+    workdir: str | None = None
+    file_mounts: tuple[FileMount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One request. Times are absolute ms (UTC); durations are for the reference device speed."""
+
+    job_id: str
+    name: str
+    submit_ms: int
+    nodes: int = 1
+    options: tuple[ResourceOption, ...]
+    duration_ms: int | None = None
+    """The owner's estimate; None = unknown (the policy then assumes one and says so)."""
+    start_after_ms: int | None = None
+    deadline_ms: int | None = None
+    residency: tuple[TagRule, ...] = ()
+    latency: tuple[LatencyRule, ...] = ()
+    inputs: tuple[InputData, ...] = ()
+    home_site: str | None = None
+    """Where the owner sits; used by the rule ``home-site`` only."""
+    account: str | None = None
+    checkpoint: Checkpoint | None = None
+    priority: int = 0
+    """-1000 to 1000 as in SkyPilot; higher goes first."""
+    wait_value_micros_per_hour: int | None = None
+    """What an hour of waiting costs the owner. None = the policy's figure; a job with a
+    deadline and no figure of its own counts waiting as free until the deadline."""
+    labels: tuple[tuple[str, str], ...] = ()
+    work: Work = field(default_factory=Work)

@@ -1,0 +1,185 @@
+"""What the planner is given and what it answers. A Plan is a proposal made against a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from westward.model.job import JobSpec
+from westward.model.network import Network, PoolStatus
+from westward.model.reasons import Reason
+from westward.model.units import MICROS, MS_PER_DAY, MS_PER_HOUR
+
+Rule = Literal[
+    "westward",
+    "cheapest-static",
+    "earliest-start",
+    "first-to-admit",
+    "home-site",
+    "lowest-carbon",
+]
+RULES: tuple[Rule, ...] = (
+    "westward",
+    "cheapest-static",
+    "earliest-start",
+    "first-to-admit",
+    "home-site",
+    "lowest-carbon",
+)
+Discipline = Literal["easy", "conservative"]
+CarbonMethod = Literal["location", "contract"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How to choose. Every figure that enters the sum but belongs to nobody's price list."""
+
+    rule: Rule = "westward"
+    discipline: Discipline = "easy"
+    wait_value_micros_per_device_hour: int = MICROS // 2
+    """Cost of one device's worth of work waiting an hour, when the job states none."""
+    carbon_price_micros_per_tonne: int = 80 * MICROS
+    carbon_method: CarbonMethod = "location"
+    defer_limit_ms: int = MS_PER_DAY
+    """How far past its earliest start a job may be put off for a better hour."""
+    assumed_duration_ms: int = MS_PER_HOUR
+    """For jobs that state no duration."""
+    backfill_depth: int = 64
+    """Waiting jobs looked at behind a blocked head (EASY) or given reservations (conservative)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Capacity held by a started (or leased) job until it is expected to end."""
+
+    job_id: str
+    need_milli: int
+    expected_end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedJob:
+    """A job already bound to this pool that has not started. It keeps its pool and option."""
+
+    job: JobSpec
+    need_milli: int
+    duration_ms: int
+    """Expected there: the estimate divided by the pool's relative speed."""
+    not_before_ms: int
+    """It was put off to this time for a better hour, or its data arrives then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    pool: str
+    status: PoolStatus
+    running: tuple[Claim, ...] = ()
+    queue: tuple[QueuedJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A frozen view. ``pools`` holds one state for each pool of the network, by name."""
+
+    version: int
+    network: Network
+    series_origin_ms: int
+    """Absolute time of step 0 of all series (resolved, even where the network says "start")."""
+    pools: tuple[PoolState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostTerms:
+    """The sum, term by term, in millionths of the currency; floats, since they only rank."""
+
+    device: float
+    power: float
+    carbon: float
+    transfer: float
+    wait: float
+
+    @property
+    def total(self) -> float:
+        return self.device + self.power + self.carbon + self.transfer + self.wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One candidate: a pool, a start, and what it would cost."""
+
+    pool: str
+    site: str
+    option: int
+    need_milli: int
+    earliest_ms: int
+    """When capacity and data allow it to begin there."""
+    start_ms: int
+    duration_ms: int
+    energy_kwh: float
+    carbon_g: float
+    terms: CostTerms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A pool as the job saw it: its best estimate, or the reasons against it."""
+
+    pool: str
+    site: str
+    estimate: Estimate | None
+    reasons: tuple[Reason, ...]
+
+
+class Why(StrEnum):
+    """In one word, why a placed job starts when it does."""
+
+    STARTS_NOW = "starts-now"
+    WAITS_FOR_CAPACITY = "waits-for-capacity"
+    WAITS_FOR_BETTER_HOUR = "waits-for-better-hour"
+    WAITS_FOR_DATA = "waits-for-data"
+    WAITS_FOR_START_AFTER = "waits-for-start-after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A job's place. ``starts_now`` asks for a lease; otherwise it is bound and waits."""
+
+    job_id: str
+    estimate: Estimate
+    not_before_ms: int
+    starts_now: bool
+    why: Why
+    saved_by_waiting: float
+    """Millionths saved against starting at the same pool's earliest time; 0 when not put off."""
+    duration_assumed: bool
+    alternatives: tuple[Alternative, ...] = ()
+    """One per pool, cheapest first, refusals last; empty for jobs bound before this plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxation:
+    """The cheapest single change to the request that would place it."""
+
+    change: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A job that no pool can take now: each pool's reasons, and what would help."""
+
+    job_id: str
+    alternatives: tuple[Alternative, ...]
+    relaxation: Relaxation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Answers for every job asked about (new jobs and jobs bound before), sorted by job id."""
+
+    snapshot_version: int
+    now_ms: int
+    policy: Policy
+    placements: tuple[Placement, ...]
+    refusals: tuple[Refusal, ...]

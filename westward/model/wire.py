@@ -1,0 +1,139 @@
+"""Messages between agent and server. Plain frozen values; the edges turn them into JSON.
+
+Durations go over the wire, never deadlines: the two ends' clocks need not agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from westward.model.job import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """An agent introduces itself. ``agent_id`` is new for every agent process."""
+
+    site: str
+    agent_id: str
+    pools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """``agent_session`` is a rising integer per site; an older session is refused with 409."""
+
+    agent_session: int
+    lease_ttl_ms: int
+    poll_wait_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRun:
+    """A run the agent still has (starting, running, or ended but not yet acknowledged)."""
+
+    run_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    agent_session: int
+    site: str
+    runs: tuple[HeldRun, ...]
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Leave to start one run. ``ttl_ms`` counts from before the agent sent its poll."""
+
+    run_id: str
+    job_id: str
+    attempt: int
+    token: int
+    ttl_ms: int
+    pool: str
+    nodes: int
+    devices_per_node_milli: int
+    accelerator: str | None
+    cpus_per_node_milli: int
+    memory_per_node_mib: int
+    time_limit_ms: int | None
+    """Kill the run after this long; None = no limit stated."""
+    work: Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewedLease:
+    run_id: str
+    token: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollAnswer:
+    """``stops``: end these runs and report. ``unknown``: not yours any more, kill and forget."""
+
+    grants: tuple[Grant, ...]
+    stops: tuple[str, ...]
+    leases: tuple[RenewedLease, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Metered use over one interval of a run. (run, sequence) is its key: a repeat is ignored.
+
+    ``wall_ms`` is the interval's length, ``device_milli_ms`` devices held × that, ``cpu_ms`` and
+    ``max_rss_kib`` as measured by the operating system (cumulative maxima for the latter).
+    """
+
+    sequence: int
+    wall_ms: int
+    device_milli_ms: int
+    cpu_ms: int
+    max_rss_kib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    token: int
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """Bytes of one rank's output from ``offset``, base64; a repeat of known bytes is ignored."""
+
+    token: int
+    rank: int
+    offset: int
+    data_b64: str
+
+
+Outcome = Literal["succeeded", "failed", "cancelled", "lease-expired", "time-limit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """``exit_code`` is the first non-zero of the gang's ranks; negative = killed by that signal."""
+
+    token: int
+    outcome: Outcome
+    exit_code: int | None
+    detail: str
+    readings: tuple[Reading, ...]
+    """The last readings, so that ending and settling is one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    accepted: bool
+    reason: str = ""
