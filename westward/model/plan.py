@@ -63,6 +63,8 @@ class QueuedJob:
     """A job already bound to this pool that has not started. It keeps its pool and option."""
 
     job: JobSpec
+    option: int
+    """Row of ``job.options`` it was bound with."""
     need_milli: int
     duration_ms: int
     """Expected there: the estimate divided by the pool's relative speed."""

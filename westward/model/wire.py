@@ -137,3 +137,9 @@ class RunEnded:
 class Ack:
     accepted: bool
     reason: str = ""
+
+
+LOG_FULL = "log-full"
+"""Reason of an accepted Ack: the server keeps no more of this rank's output; send none."""
+LOG_GAP = "log-gap"
+"""Reason of a refused log chunk, followed by a space and the offset the server expects next."""

@@ -1,0 +1,215 @@
+"""Candidates of the kernels, told as values: alternatives with every term, or coded reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from westward.model.job import JobSpec
+from westward.model.network import Network
+from westward.model.plan import Alternative, CostTerms, Estimate, Policy
+from westward.model.reasons import Code, Reason
+from westward.model.units import MICROS, MS_PER_HOUR, format_duration, format_instant
+from westward.placement import kernels
+from westward.placement.columns import NetworkColumns, rule_columns
+from westward.placement.filters import shape_reasons, static_reasons
+from westward.placement.profile import NEVER_MS
+from westward.placement.state import (
+    CARBON_UNKNOWN,
+    CONSTRAINT,
+    DEADLINE,
+    NO_LINK,
+    NO_OPTION,
+    NOT_HOME,
+    NOT_OPEN,
+    OK,
+    OVER_HOURLY,
+    PRICE_UNKNOWN,
+    Best,
+    Rules,
+    State,
+)
+
+
+class Explainer:
+    """Turns rows and codes back into names and numbers, for one network and policy."""
+
+    def __init__(
+        self, network: Network, columns: NetworkColumns, policy: Policy, origin_ms: int
+    ) -> None:
+        self.network = network
+        self.columns = columns
+        self.policy = policy
+        self.rules = rule_columns(policy, columns, origin_ms)
+        self.sites = {site.name: site for site in network.sites}
+
+    def estimate_at(
+        self,
+        job: JobSpec,
+        pool_row: int,
+        *,
+        option: int,
+        need_milli: int,
+        duration_ms: int,
+        earliest_ms: int,
+        start_ms: int,
+        transfer: float,
+    ) -> Estimate:
+        """The sum for one pool and start, by the kernels' own ``run_cost``."""
+        pool = self.network.pools[pool_row]
+        device, power, grams = kernels.run_cost(
+            pool_row,
+            need_milli,
+            start_ms,
+            start_ms + duration_ms,
+            self.columns.pools,
+            self.columns.zones,
+            self.rules,
+        )
+        devices = need_milli / 1000.0
+        return Estimate(
+            pool=pool.name,
+            site=pool.site,
+            option=option,
+            need_milli=need_milli,
+            earliest_ms=int(earliest_ms),
+            start_ms=int(start_ms),
+            duration_ms=duration_ms,
+            energy_kwh=float(devices * self.columns.pools.kw[pool_row] * duration_ms / MS_PER_HOUR),
+            carbon_g=float(grams),
+            terms=CostTerms(
+                device=float(device),
+                power=float(power),
+                carbon=float(grams * self.rules.carbon_price),
+                transfer=float(transfer),
+                wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
+            ),
+        )
+
+    def wait_value(self, job: JobSpec, need_milli: int) -> float:
+        """Millionths per hour of waiting (ADR 0002)."""
+        if job.wait_value_micros_per_hour is not None:
+            return float(job.wait_value_micros_per_hour)
+        if job.deadline_ms is not None:
+            return 0.0
+        return self.rules.wait_value * (need_milli / 1000.0)
+
+    def alternatives(
+        self,
+        job: JobSpec,
+        candidates: Sequence[Best],
+        now_ms: int,
+        rules: Rules,
+        state: State,
+    ) -> tuple[Alternative, ...]:
+        """One per pool: accepted ones by the rule's own order, then the refused ones by name."""
+        accepted: list[tuple[float, int, int, Alternative]] = []
+        refused: list[Alternative] = []
+        for row, best in enumerate(candidates):
+            pool = self.network.pools[row]
+            if best.refusal == OK:
+                estimate = self.estimate_at(
+                    job,
+                    row,
+                    option=0,
+                    need_milli=best.need_milli,
+                    duration_ms=best.duration_ms,
+                    earliest_ms=best.earliest_ms,
+                    start_ms=best.start_ms,
+                    transfer=best.transfer,
+                )
+                value = kernels.objective(best, now_ms, self.columns.pools, rules, state)
+                accepted.append(
+                    (
+                        value,
+                        best.start_ms,
+                        row,
+                        Alternative(pool=pool.name, site=pool.site, estimate=estimate, reasons=()),
+                    )
+                )
+            else:
+                refused.append(
+                    Alternative(
+                        pool=pool.name,
+                        site=pool.site,
+                        estimate=None,
+                        reasons=self.reasons(job, row, best),
+                    )
+                )
+        accepted.sort(key=lambda one: one[:3])
+        return (*(one[3] for one in accepted), *refused)
+
+    def reasons(self, job: JobSpec, pool_row: int, best: Best) -> tuple[Reason, ...]:
+        """Every reason of one pool against one job, the kernel's own verdict included."""
+        pool = self.network.pools[pool_row]
+        site = self.sites[pool.site]
+        found: list[Reason] = []
+        if best.refusal == NOT_OPEN:
+            found.append(
+                Reason(code=Code.POOL_NOT_OPEN, resource="pool", asked="open", available="closed")
+            )
+        found.extend(static_reasons(job, site, self.network))
+        found.extend(shape_reasons(job, pool))
+        if best.refusal == NOT_HOME:
+            found.append(
+                Reason(
+                    code=Code.NOT_HOME,
+                    resource="site",
+                    asked=job.home_site or "no home stated",
+                    available=pool.site,
+                )
+            )
+        elif best.refusal == PRICE_UNKNOWN:
+            found.append(Reason(code=Code.PRICE_UNKNOWN, resource=pool.name))
+        elif best.refusal == CARBON_UNKNOWN:
+            found.append(Reason(code=Code.CARBON_UNKNOWN, resource=site.zone))
+        elif best.refusal == DEADLINE and job.deadline_ms is not None:
+            found.append(self._deadline(job, best))
+        elif best.refusal == OVER_HOURLY:
+            found.append(self._over_hourly(job, pool_row, best))
+        if not found:
+            raise AssertionError(
+                f"kernel code {best.refusal} for job {job.job_id} on pool {pool.name} has no words"
+            )
+        return tuple(found)
+
+    def _deadline(self, job: JobSpec, best: Best) -> Reason:
+        assert job.deadline_ms is not None
+        if best.earliest_ms >= NEVER_MS:
+            end = "never"
+        else:
+            late = best.earliest_ms + best.duration_ms - job.deadline_ms
+            end = (
+                f"{format_instant(best.earliest_ms + best.duration_ms)}, "
+                f"{format_duration(late)} late"
+            )
+        return Reason(
+            code=Code.DEADLINE,
+            resource="end",
+            asked=format_instant(job.deadline_ms),
+            available=end,
+        )
+
+    def _over_hourly(self, job: JobSpec, pool_row: int, best: Best) -> Reason:
+        pools, zones = self.columns.pools, self.columns.zones
+        zone = pools.zone[pool_row]
+        steps = int(zones.tariff_steps[zone])
+        row = zones.tariff[zone]
+        lowest = min(row[k + 1] - row[k] for k in range(steps)) / (
+            zones.tariff_step_ms[zone] / MS_PER_HOUR
+        )
+        devices = best.need_milli / 1000.0
+        hourly = devices * (pools.price[pool_row] + pools.kw[pool_row] * lowest)
+        caps = [
+            o.max_hourly_cost_micros for o in job.options if o.max_hourly_cost_micros is not None
+        ]
+        return Reason(
+            code=Code.OVER_HOURLY_COST,
+            resource="cost per hour at the cheapest hour",
+            asked=f"{max(caps) / MICROS:g}",
+            available=f"{hourly / MICROS:.4g}",
+            unit=f"{self.network.currency}/h",
+        )
+
+
+UNUSED_CODES = (CONSTRAINT, NO_LINK, NO_OPTION)
+"""Kernel codes whose words come from ``static_reasons`` and ``shape_reasons``."""

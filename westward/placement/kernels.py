@@ -1,0 +1,602 @@
+"""The decision, written once: the sum over pools and starts, and who starts now.
+
+``bind`` chooses a pool and a start for one job; ``dispatch`` says which bound jobs of one pool
+start now. ``planner.plan`` and the simulator call these two and nothing else decides anything.
+Times are absolute ms, money millionths as float64 (it ranks, it is never posted).
+"""
+
+from __future__ import annotations
+
+import math
+
+from westward.jit import jit
+from westward.placement.profile import NEVER_MS, earliest_fit, reserve
+from westward.placement.state import (
+    CARBON_UNKNOWN,
+    CONSTRAINT,
+    DEADLINE,
+    F64,
+    NO_LINK,
+    NO_OPTION,
+    NOT_HOME,
+    NOT_OPEN,
+    OK,
+    OVER_HOURLY,
+    PRICE_UNKNOWN,
+    RULE_CARBON,
+    RULE_CHEAPEST,
+    RULE_EARLIEST,
+    RULE_FIRST,
+    RULE_HOME,
+    RULE_WESTWARD,
+    U8,
+    Best,
+    Inputs,
+    Jobs,
+    Links,
+    Options,
+    Pools,
+    Rules,
+    State,
+    Zones,
+)
+
+MS_PER_HOUR = 3_600_000.0
+
+
+@jit
+def refuse(code: int, p: int, option: int, need: int, duration: int, earliest: int) -> Best:
+    """A candidate that failed the test ``code``."""
+    return Best(
+        code, p, option, need, duration, 0, earliest, earliest, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    )
+
+
+@jit
+def integral(prefix: F64, steps: int, step_ms: int, from_ms: int, to_ms: int) -> float:
+    """∫ value dt in hours over [from, to) after the origin, from one row of prefix sums."""
+    period = steps * step_ms
+    from_turn = from_ms // period
+    to_turn = to_ms // period
+    from_rest = from_ms - from_turn * period
+    to_rest = to_ms - to_turn * period
+    i = from_rest // step_ms
+    k = to_rest // step_ms
+    low = prefix[i] + (prefix[i + 1] - prefix[i]) * ((from_rest - i * step_ms) / step_ms)
+    high = prefix[k] + (prefix[k + 1] - prefix[k]) * ((to_rest - k * step_ms) / step_ms)
+    return (to_turn - from_turn) * prefix[steps] + high - low
+
+
+@jit
+def run_cost(
+    p: int,
+    need: int,
+    start_ms: int,
+    end_ms: int,
+    pools: Pools,
+    zones: Zones,
+    rules: Rules,
+) -> tuple[float, float, float]:
+    """Device price and power price in millionths, and grams of CO2, of a run on pool p."""
+    devices = need / 1000.0
+    kw = devices * pools.kw[p]
+    zone = pools.zone[p]
+    since = start_ms - rules.origin_ms
+    until = end_ms - rules.origin_ms
+    device = devices * pools.price[p] * ((end_ms - start_ms) / MS_PER_HOUR)
+    power = kw * integral(
+        zones.tariff[zone], zones.tariff_steps[zone], zones.tariff_step_ms[zone], since, until
+    )
+    grams = kw * integral(
+        zones.carbon[zone], zones.carbon_steps[zone], zones.carbon_step_ms[zone], since, until
+    )
+    return device, power, grams
+
+
+@jit
+def node_need_milli(options: Options, o: int, pools: Pools, p: int) -> int:
+    """Milli-devices one gang node takes on this pool: its dominant share of a node, rounded up.
+
+    0 = a node of this pool cannot hold it.
+    """
+    devices = options.devices_milli[o]
+    cpus = options.cpus_milli[o]
+    memory = options.memory_mib[o]
+    node = pools.devices[p] * 1000
+    if pools.kind[p] < 0:
+        devices = 0
+    if devices > node or cpus > pools.cpus_milli[p] or memory > pools.memory_mib[p]:
+        return 0
+    need = devices
+    if cpus > 0:
+        need = max(need, (cpus * node + pools.cpus_milli[p] - 1) // pools.cpus_milli[p])
+    if memory > 0:
+        need = max(need, (memory * node + pools.memory_mib[p] - 1) // pools.memory_mib[p])
+    return max(need, 1)
+
+
+@jit
+def fit_option(options: Options, jobs: Jobs, j: int, pools: Pools, p: int) -> tuple[int, int]:
+    """The first option of job j that pool p can hold, and its whole need; (-1, 0) if none."""
+    for o in range(jobs.option_from[j], jobs.option_from[j + 1]):
+        if options.site[o] >= 0 and options.site[o] != pools.site[p]:
+            continue
+        if options.engine[o] >= 0 and options.engine[o] != pools.engine[p]:
+            continue
+        kinds = options.kinds[o]
+        if kinds != 0 and (pools.kind[p] < 0 or (kinds >> pools.kind[p]) & 1 == 0):
+            continue
+        node_need = node_need_milli(options, o, pools, p)
+        if node_need == 0:
+            continue
+        if pools.nodes[p] * ((pools.devices[p] * 1000) // node_need) < jobs.nodes[j]:
+            continue
+        return o, node_need * jobs.nodes[j]
+    return -1, 0
+
+
+@jit
+def release_estimate(p: int, need: int, now: int, pools: Pools, state: State) -> int:
+    """EASY: when the devices of everyone waiting ahead and mine will have been released.
+
+    Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid.
+    """
+    missing = state.queued_milli[p] + need - state.free_milli[p]
+    if missing <= 0:
+        return now
+    released = 0
+    remaining_work = 0
+    first = state.run_from[p]
+    for i in range(first, first + state.run_count[p]):
+        released += state.run_need[i]
+        end = state.run_end_ms[i]
+        if released >= missing:
+            return max(end, now)
+        if end > now:
+            remaining_work += (end - now) * state.run_need[i]
+    work = remaining_work + state.queued_work[p]
+    capacity = pools.capacity_milli[p]
+    return now + (work + capacity - 1) // capacity
+
+
+@jit
+def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) -> None:
+    """Conservative: running claims, then a reservation for each waiting job, in queue order."""
+    base = state.profile_from[p]
+    times = state.profile_times[base : state.profile_from[p + 1]]
+    free = state.profile_free[base : state.profile_from[p + 1]]
+    times[0] = now
+    free[0] = state.free_milli[p]
+    count = 1
+    first = state.run_from[p]
+    for i in range(first, first + state.run_count[p]):
+        # A job past its estimate may end any moment, but not before the next one.
+        end = max(state.run_end_ms[i], now + 1)
+        if times[count - 1] == end:
+            free[count - 1] += state.run_need[i]
+        else:
+            times[count] = end
+            free[count] = free[count - 1] + state.run_need[i]
+            count += 1
+    j = state.head[p]
+    reserved = 0
+    while j >= 0:
+        if reserved >= rules.depth:
+            state.job_reserved_ms[j] = NEVER_MS
+        else:
+            duration = state.job_duration_ms[j]
+            need = state.job_need[j]
+            not_before = max(now, state.job_not_before_ms[j])
+            start = earliest_fit(times, free, count, need, duration, not_before)
+            state.job_reserved_ms[j] = start
+            if start < NEVER_MS:
+                count = reserve(times, free, count, start, start + duration, need)
+            reserved += 1
+        j = state.next[j]
+    state.profile_count[p] = count
+
+
+@jit
+def ensure_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) -> None:
+    """Rebuild when something changed, or when a running job has passed its expected end."""
+    first = state.run_from[p]
+    overrun = state.run_count[p] > 0 and state.run_end_ms[first] <= now
+    if state.profile_count[p] == 0 or overrun:
+        build_profile(p, now, pools, rules, state)
+
+
+@jit
+def capacity_start(
+    p: int, need: int, duration: int, ready: int, now: int, pools: Pools, rules: Rules, state: State
+) -> int:
+    """The earliest start from ``ready`` on that capacity allows, by the policy's discipline."""
+    if rules.conservative == 0:
+        return max(ready, release_estimate(p, need, now, pools, state))
+    ensure_profile(p, now, pools, rules, state)
+    base = state.profile_from[p]
+    top = state.profile_from[p + 1]
+    start = earliest_fit(
+        state.profile_times[base:top],
+        state.profile_free[base:top],
+        state.profile_count[p],
+        need,
+        duration,
+        ready,
+    )
+    if state.queued_count[p] > rules.depth:
+        start = max(start, release_estimate(p, need, now, pools, state))
+    return start
+
+
+@jit
+def estimate(
+    j: int,
+    p: int,
+    now: int,
+    pools: Pools,
+    zones: Zones,
+    links: Links,
+    jobs: Jobs,
+    options: Options,
+    inputs: Inputs,
+    allowed: U8,
+    rules: Rules,
+    state: State,
+) -> Best:
+    """The best start of job j at pool p under the policy's rule, and its sum term by term."""
+    if pools.open[p] == 0:
+        return refuse(NOT_OPEN, p, -1, 0, 0, 0)
+    if allowed[jobs.constraint[j], p] == 0:
+        return refuse(CONSTRAINT, p, -1, 0, 0, 0)
+    if rules.rule == RULE_HOME and jobs.home[j] != pools.site[p]:
+        return refuse(NOT_HOME, p, -1, 0, 0, 0)
+    option, need = fit_option(options, jobs, j, pools, p)
+    if option < 0:
+        return refuse(NO_OPTION, p, -1, 0, 0, 0)
+
+    transfer = 0.0
+    move_ms = 0
+    for i in range(jobs.input_from[j], jobs.input_from[j + 1]):
+        price = links.price_per_gb[inputs.site[i], pools.site[p]]
+        pace = links.ms_per_gb[inputs.site[i], pools.site[p]]
+        if math.isnan(price) or math.isnan(pace):
+            return refuse(NO_LINK, p, option, need, 0, 0)
+        transfer += price * inputs.gb[i]
+        move_ms += math.ceil(pace * inputs.gb[i])
+
+    zone = pools.zone[p]
+    tariff = zones.tariff[zone]
+    intensity = zones.carbon[zone]
+    if math.isnan(pools.price[p]) or math.isnan(pools.kw[p]) or math.isnan(tariff[1]):
+        return refuse(PRICE_UNKNOWN, p, option, need, 0, 0)
+    if math.isnan(intensity[1]):
+        return refuse(CARBON_UNKNOWN, p, option, need, 0, 0)
+
+    asked_ms = jobs.estimate_ms[j]
+    if asked_ms < 0:
+        asked_ms = rules.assumed_ms
+    duration = max(1, int(asked_ms / pools.speed[p]))
+    ready = max(now + move_ms, jobs.start_after_ms[j])
+    earliest = capacity_start(p, need, duration, ready, now, pools, rules, state)
+    last = earliest + rules.defer_limit_ms
+    if jobs.deadline_ms[j] >= 0:
+        last = min(last, jobs.deadline_ms[j] - duration)
+    if earliest > last or earliest >= NEVER_MS:
+        return refuse(DEADLINE, p, option, need, duration, earliest)
+
+    devices = need / 1000.0
+    kw = devices * pools.kw[p]
+    device = devices * pools.price[p] * (duration / MS_PER_HOUR)
+    wait_value = jobs.wait_value[j]
+    if math.isnan(wait_value):
+        wait_value = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
+
+    found = False
+    best_value = math.inf
+    best_start = 0
+    best_power = 0.0
+    best_carbon = 0.0
+    best_wait = 0.0
+    start = earliest
+    boundary = earliest
+    defers = rules.rule == RULE_WESTWARD or rules.rule == RULE_CARBON
+    while start <= last:
+        since = start - rules.origin_ms
+        wait = (start - jobs.submit_ms[j]) / MS_PER_HOUR * wait_value
+        if (
+            found
+            and rules.prunable == 1
+            and rules.rule == RULE_WESTWARD
+            and (device + transfer + wait >= best_value)
+        ):
+            break
+        hourly_ok = True
+        if not math.isnan(options.max_hourly[option]):
+            step = zones.tariff_step_ms[zone]
+            k = (since // step) % zones.tariff_steps[zone]
+            tariff_now = (tariff[k + 1] - tariff[k]) / (step / MS_PER_HOUR)
+            hourly = devices * pools.price[p] + kw * tariff_now
+            hourly_ok = hourly <= options.max_hourly[option]
+        if hourly_ok:
+            _, power, grams = run_cost(p, need, start, start + duration, pools, zones, rules)
+            carbon = grams * rules.carbon_price
+            if rules.rule == RULE_CARBON:
+                candidate = grams
+            else:
+                candidate = device + power + carbon + transfer + wait
+            if not found or candidate < best_value:
+                found = True
+                best_value = candidate
+                best_start = start
+                best_power = power
+                best_carbon = carbon
+                best_wait = wait
+            if not defers:
+                break
+        boundary = (
+            (boundary - rules.origin_ms) // rules.defer_step_ms + 1
+        ) * rules.defer_step_ms + rules.origin_ms
+        start = boundary
+        if rules.conservative == 1:
+            start = capacity_start(p, need, duration, boundary, now, pools, rules, state)
+            boundary = max(boundary, start)
+    if not found:
+        return refuse(OVER_HOURLY, p, option, need, duration, earliest)
+    return Best(
+        OK,
+        p,
+        option,
+        need,
+        duration,
+        ready,
+        earliest,
+        best_start,
+        device,
+        best_power,
+        best_carbon,
+        transfer,
+        best_wait,
+        best_value,
+    )
+
+
+@jit
+def objective(best: Best, now: int, pools: Pools, rules: Rules, state: State) -> float:
+    """What the policy's rule minimises over pools. Ties go to the earlier start, then pool order."""
+    pool = best.pool
+    if rules.rule == RULE_EARLIEST or rules.rule == RULE_HOME:
+        return float(best.start_ms - now)
+    if rules.rule == RULE_CHEAPEST:
+        return best.device
+    if rules.rule == RULE_FIRST:
+        # Offered everywhere, kept by whoever admits first: a pool that can start it now (in
+        # listed order), else the shortest queue relative to the pool's size.
+        if best.start_ms <= now:
+            return -1.0
+        return state.queued_milli[pool] / pools.capacity_milli[pool]
+    if rules.rule == RULE_CARBON:
+        return best.value
+    return best.value
+
+
+@jit
+def choose(
+    j: int,
+    now: int,
+    pools: Pools,
+    zones: Zones,
+    links: Links,
+    jobs: Jobs,
+    options: Options,
+    inputs: Inputs,
+    allowed: U8,
+    rules: Rules,
+    state: State,
+) -> Best:
+    """The best pool and start for job j; refusal of the nearest miss when no pool will do."""
+    found = False
+    best = estimate(j, 0, now, pools, zones, links, jobs, options, inputs, allowed, rules, state)
+    lowest = 0.0
+    if best.refusal == OK:
+        found = True
+        lowest = objective(best, now, pools, rules, state)
+    for p in range(1, len(pools.site)):
+        this = estimate(
+            j, p, now, pools, zones, links, jobs, options, inputs, allowed, rules, state
+        )
+        if this.refusal != OK:
+            if not found and this.refusal > best.refusal and this.refusal != NOT_HOME:
+                best = this
+            continue
+        value = objective(this, now, pools, rules, state)
+        if not found or value < lowest or (value == lowest and this.start_ms < best.start_ms):
+            found = True
+            best = this
+            lowest = value
+    return best
+
+
+@jit
+def enqueue(j: int, p: int, state: State) -> None:
+    """Put row j into pool p's queue at its place in row order (usually the end)."""
+    after = state.tail[p]
+    while after >= 0 and after > j:
+        after = state.prev[after]
+    if after < 0:
+        following = state.head[p]
+        state.head[p] = j
+    else:
+        following = state.next[after]
+        state.next[after] = j
+    state.prev[j] = after
+    state.next[j] = following
+    if following < 0:
+        state.tail[p] = j
+    else:
+        state.prev[following] = j
+    state.queued_count[p] += 1
+    state.queued_milli[p] += state.job_need[j]
+    state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
+    state.profile_count[p] = 0
+
+
+@jit
+def _unlink(j: int, p: int, state: State) -> None:
+    before = state.prev[j]
+    after = state.next[j]
+    if before < 0:
+        state.head[p] = after
+    else:
+        state.next[before] = after
+    if after < 0:
+        state.tail[p] = before
+    else:
+        state.prev[after] = before
+    state.queued_count[p] -= 1
+    state.queued_milli[p] -= state.job_need[j]
+    state.queued_work[p] -= state.job_need[j] * state.job_duration_ms[j]
+
+
+@jit
+def bind(j: int, best: Best, now: int, rules: Rules, state: State) -> bool:
+    """Bind row j to the chosen pool and option. True when it joins the queue at once.
+
+    EASY leaves a job that is put off (or whose data is on the way) out of the queue until then;
+    conservative queues it at once, with its reservation.
+    """
+    p = best.pool
+    state.job_pool[j] = p
+    state.job_option[j] = best.option
+    state.job_need[j] = best.need_milli
+    state.job_duration_ms[j] = best.duration_ms
+    # Held back only by a choice of hour or by its data: a wait for capacity is the queue's matter.
+    not_before = best.ready_ms if best.start_ms == best.earliest_ms else best.start_ms
+    state.job_not_before_ms[j] = not_before
+    if rules.conservative == 1 or not_before <= now:
+        enqueue(j, p, state)
+        return True
+    return False
+
+
+@jit
+def add_claim(j: int, p: int, need: int, end_ms: int, state: State) -> None:
+    """A job holds ``need`` of pool p until ``end_ms`` (expected)."""
+    first = state.run_from[p]
+    at = first + state.run_count[p]
+    while at > first and (
+        state.run_end_ms[at - 1] > end_ms
+        or (state.run_end_ms[at - 1] == end_ms and state.run_job[at - 1] > j)
+    ):
+        state.run_end_ms[at] = state.run_end_ms[at - 1]
+        state.run_need[at] = state.run_need[at - 1]
+        state.run_job[at] = state.run_job[at - 1]
+        at -= 1
+    state.run_end_ms[at] = end_ms
+    state.run_need[at] = need
+    state.run_job[at] = j
+    state.run_count[p] += 1
+    state.free_milli[p] -= need
+    state.profile_count[p] = 0
+
+
+@jit
+def drop_claim(j: int, p: int, expected_end_ms: int, state: State) -> None:
+    """The job ended: its claim goes, whenever it was expected to."""
+    first = state.run_from[p]
+    low = first
+    high = first + state.run_count[p]
+    while low < high:
+        middle = (low + high) // 2
+        if state.run_end_ms[middle] < expected_end_ms or (
+            state.run_end_ms[middle] == expected_end_ms and state.run_job[middle] < j
+        ):
+            low = middle + 1
+        else:
+            high = middle
+    state.free_milli[p] += state.run_need[low]
+    last = first + state.run_count[p] - 1
+    for i in range(low, last):
+        state.run_end_ms[i] = state.run_end_ms[i + 1]
+        state.run_need[i] = state.run_need[i + 1]
+        state.run_job[i] = state.run_job[i + 1]
+    state.run_count[p] -= 1
+    state.profile_count[p] = 0
+
+
+@jit
+def _start(j: int, p: int, now: int, started: int, state: State) -> int:
+    _unlink(j, p, state)
+    add_claim(j, p, state.job_need[j], now + state.job_duration_ms[j], state)
+    state.started[started] = j
+    return started + 1
+
+
+@jit
+def dispatch_easy(p: int, now: int, started: int, rules: Rules, state: State) -> int:
+    """EASY backfilling (Lifka 1995): the blocked head holds a reservation, others may pass it.
+
+    Others pass when they are expected to end by the head's start, or fit beside it then.
+    """
+    j = state.head[p]
+    while j >= 0 and state.job_need[j] <= state.free_milli[p]:
+        after = state.next[j]
+        started = _start(j, p, now, started, state)
+        j = after
+    if j < 0 or state.next[j] < 0 or state.free_milli[p] <= 0:
+        return started
+    head_need = state.job_need[j]
+    available = state.free_milli[p]
+    shadow = NEVER_MS
+    first = state.run_from[p]
+    for i in range(first, first + state.run_count[p]):
+        available += state.run_need[i]
+        if available >= head_need:
+            shadow = state.run_end_ms[i]
+            # All claims that end at the same time are gone by then.
+            k = i + 1
+            while k < first + state.run_count[p] and state.run_end_ms[k] == shadow:
+                available += state.run_need[k]
+                k += 1
+            break
+    extra = available - head_need
+    looked = 0
+    j = state.next[j]
+    while j >= 0 and looked < rules.depth and state.free_milli[p] > 0:
+        after = state.next[j]
+        need = state.job_need[j]
+        if need <= state.free_milli[p]:
+            if now + state.job_duration_ms[j] <= shadow:
+                started = _start(j, p, now, started, state)
+            elif need <= extra:
+                extra -= need
+                started = _start(j, p, now, started, state)
+        looked += 1
+        j = after
+    return started
+
+
+@jit
+def dispatch_conservative(
+    p: int, now: int, started: int, pools: Pools, rules: Rules, state: State
+) -> int:
+    """Start every waiting job whose reservation is now; reservations are remade on each change."""
+    ensure_profile(p, now, pools, rules, state)
+    j = state.head[p]
+    looked = 0
+    while j >= 0 and looked < rules.depth:
+        after = state.next[j]
+        if state.job_reserved_ms[j] <= now and state.job_need[j] <= state.free_milli[p]:
+            started = _start(j, p, now, started, state)
+        looked += 1
+        j = after
+    return started
+
+
+@jit
+def dispatch(p: int, now: int, started: int, pools: Pools, rules: Rules, state: State) -> int:
+    """Start what may start at pool p now. Appends rows to ``state.started``; returns its length."""
+    if pools.open[p] == 0 or state.head[p] < 0:
+        return started
+    if rules.conservative == 1:
+        return dispatch_conservative(p, now, started, pools, rules, state)
+    return dispatch_easy(p, now, started, rules, state)

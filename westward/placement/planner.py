@@ -1,0 +1,304 @@
+"""``plan(snapshot, jobs, policy, now) → Plan``: the one decision, explained.
+
+1 columns of the network and of all jobs · 2 running claims and bound jobs into the state ·
+3 bind each new job in order · 4 dispatch every pool · 5 say what was decided and why.
+Steps 3 and 4 are ``kernels.choose/bind`` and ``kernels.dispatch``, the simulator's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from westward.model.job import JobSpec
+from westward.model.plan import (
+    Alternative,
+    Placement,
+    Plan,
+    Policy,
+    QueuedJob,
+    Refusal,
+    Snapshot,
+    Why,
+)
+from westward.placement import kernels
+from westward.placement.columns import (
+    NetworkColumns,
+    job_columns,
+    network_columns,
+    new_state,
+    rule_columns,
+)
+from westward.placement.explain import Explainer
+from westward.placement.filters import static_reasons
+from westward.placement.profile import NEVER_MS
+from westward.placement.relax import cheapest_relaxation
+from westward.placement.state import OK, U8, Best, Inputs, Jobs, Options, Rules, State
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Everything one planning pass works on, in kernel form."""
+
+    columns: NetworkColumns
+    rules: Rules
+    jobs: Jobs
+    options: Options
+    inputs: Inputs
+    allowed: U8
+    state: State
+
+    def choose(self, row: int, now_ms: int) -> Best:
+        c = self.columns
+        return kernels.choose(
+            row, now_ms, c.pools, c.zones, c.links,
+            self.jobs, self.options, self.inputs, self.allowed, self.rules, self.state,
+        )  # fmt: skip
+
+    def estimate(self, row: int, pool: int, now_ms: int, rules: Rules | None = None) -> Best:
+        c = self.columns
+        return kernels.estimate(
+            row, pool, now_ms, c.pools, c.zones, c.links,
+            self.jobs, self.options, self.inputs, self.allowed, rules or self.rules, self.state,
+        )  # fmt: skip
+
+
+def row_order(job: JobSpec) -> tuple[int, int, str]:
+    """Who goes first: priority, then submit time, then id."""
+    return (-job.priority, job.submit_ms, job.job_id)
+
+
+def plan(
+    snapshot: Snapshot,
+    jobs: Sequence[JobSpec],
+    policy: Policy,
+    now_ms: int,
+    *,
+    explain: bool = True,
+) -> Plan:
+    """Decide for ``jobs`` (new) and for the snapshot's bound jobs. Pure: same arguments, same Plan.
+
+    ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
+    Raises ValueError for a job id given twice or a snapshot that names an unknown pool.
+    """
+    queued: dict[str, tuple[int, QueuedJob]] = {}
+    columns = network_columns(snapshot.network, policy.carbon_method)
+    pool_rows = {name: row for row, name in enumerate(columns.pool_names)}
+    for pool_state in snapshot.pools:
+        if pool_state.pool not in pool_rows:
+            raise ValueError(f"the snapshot names pool {pool_state.pool!r}, the network has none")
+        for entry in pool_state.queue:
+            queued[entry.job.job_id] = (pool_rows[pool_state.pool], entry)
+    new_ids = {job.job_id for job in jobs}
+    everyone = sorted([*jobs, *(entry.job for _, entry in queued.values())], key=row_order)
+    if len({job.job_id for job in everyone}) != len(everyone):
+        raise ValueError("a job id occurs twice among the new and the bound jobs")
+
+    tables = _tables(snapshot, columns, everyone, policy)
+    state = tables.state
+    for row, job in enumerate(everyone):
+        if job.job_id not in new_ids:
+            _restore(row, *queued[job.job_id], now_ms, tables)
+
+    explainer = Explainer(snapshot.network, columns, policy, snapshot.series_origin_ms)
+    chosen: dict[int, Best] = {}
+    alternatives: dict[int, tuple[Alternative, ...]] = {}
+    refusals: list[Refusal] = []
+    for row, job in enumerate(everyone):
+        if job.job_id not in new_ids:
+            continue
+        best = tables.choose(row, now_ms)
+        seen: tuple[Alternative, ...] = ()
+        if explain or best.refusal != OK:
+            count = len(columns.pool_names)
+            candidates = [tables.estimate(row, p, now_ms) for p in range(count)]
+            seen = explainer.alternatives(job, candidates, now_ms, tables.rules, state)
+        if best.refusal == OK:
+            chosen[row] = best
+            alternatives[row] = seen if explain else ()
+            kernels.bind(row, best, now_ms, tables.rules, state)
+        else:
+            relaxation = (
+                cheapest_relaxation(snapshot, job, policy, now_ms, seen, plan) if explain else None
+            )
+            refusals.append(Refusal(job_id=job.job_id, alternatives=seen, relaxation=relaxation))
+
+    started = 0
+    for p in range(len(columns.pool_names)):
+        started = kernels.dispatch(p, now_ms, started, columns.pools, tables.rules, state)
+    starts = {int(row) for row in state.started[:started]}
+    placements = [
+        _placement(row, job, chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)
+        for row, job in enumerate(everyone)
+        if state.job_pool[row] >= 0
+    ]  # fmt: skip
+    return Plan(
+        snapshot_version=snapshot.version,
+        now_ms=now_ms,
+        policy=policy,
+        placements=tuple(sorted(placements, key=lambda one: one.job_id)),
+        refusals=tuple(sorted(refusals, key=lambda one: one.job_id)),
+    )
+
+
+def _tables(
+    snapshot: Snapshot, columns: NetworkColumns, everyone: Sequence[JobSpec], policy: Policy
+) -> Tables:
+    network = snapshot.network
+    sites = {site.name: site for site in network.sites}
+    allowed = []
+    for job in everyone:
+        by_site = {name: not static_reasons(job, site, network) for name, site in sites.items()}
+        allowed.append([by_site[pool.site] for pool in network.pools])
+    jobs, options, inputs, allowed_columns = job_columns(everyone, allowed, columns)
+    claims = max((len(one.running) for one in snapshot.pools), default=0)
+    state = new_state(columns.pools, len(everyone), 1, policy.backfill_depth, extra=claims)
+    open_pools = columns.pools.open.copy()
+    for pool_state in snapshot.pools:
+        row = columns.pool_names.index(pool_state.pool)
+        if pool_state.status != "open":
+            open_pools[row] = 0
+        for number, claim in enumerate(pool_state.running):
+            kernels.add_claim(-1 - number, row, claim.need_milli, claim.expected_end_ms, state)
+    return Tables(
+        columns=_with_open(columns, open_pools),
+        rules=rule_columns(policy, columns, snapshot.series_origin_ms),
+        jobs=jobs,
+        options=options,
+        inputs=inputs,
+        allowed=allowed_columns,
+        state=state,
+    )
+
+
+def _with_open(columns: NetworkColumns, open_pools: U8) -> NetworkColumns:
+    return NetworkColumns(
+        pools=columns.pools._replace(open=open_pools),
+        zones=columns.zones,
+        links=columns.links,
+        pool_names=columns.pool_names,
+        site_names=columns.site_names,
+        kind_names=columns.kind_names,
+        engine_names=columns.engine_names,
+    )
+
+
+def _restore(row: int, pool: int, entry: QueuedJob, now_ms: int, tables: Tables) -> None:
+    """A job bound by an earlier plan keeps its pool, option, need and not-before."""
+    state = tables.state
+    state.job_pool[row] = pool
+    state.job_option[row] = tables.jobs.option_from[row] + entry.option
+    state.job_need[row] = entry.need_milli
+    state.job_duration_ms[row] = entry.duration_ms
+    state.job_not_before_ms[row] = entry.not_before_ms
+    if tables.rules.conservative == 1 or entry.not_before_ms <= now_ms:
+        kernels.enqueue(row, pool, state)
+
+
+def _placement(
+    row: int,
+    job: JobSpec,
+    best: Best | None,
+    alternatives: tuple[Alternative, ...],
+    starts: set[int],
+    now_ms: int,
+    tables: Tables,
+    explainer: Explainer,
+) -> Placement:
+    state = tables.state
+    pool = int(state.job_pool[row])
+    starts_now = row in starts
+    not_before = int(state.job_not_before_ms[row])
+    if starts_now:
+        start_ms = now_ms
+    elif best is not None:
+        start_ms = best.start_ms
+    else:
+        start_ms = _expected_start(row, pool, now_ms, tables)
+    estimate = explainer.estimate_at(
+        job,
+        pool,
+        option=int(state.job_option[row] - tables.jobs.option_from[row]),
+        need_milli=int(state.job_need[row]),
+        duration_ms=int(state.job_duration_ms[row]),
+        earliest_ms=min(start_ms, best.earliest_ms) if best is not None else start_ms,
+        start_ms=int(start_ms),
+        transfer=best.transfer if best is not None else tables_transfer(row, pool, tables),
+    )
+    saved = 0.0
+    why = _why(job, best, starts_now, not_before, now_ms)
+    if why is Why.WAITS_FOR_BETTER_HOUR and best is not None:
+        at_once = explainer.estimate_at(
+            job,
+            pool,
+            option=estimate.option,
+            need_milli=estimate.need_milli,
+            duration_ms=estimate.duration_ms,
+            earliest_ms=best.earliest_ms,
+            start_ms=best.earliest_ms,
+            transfer=best.transfer,
+        )
+        saved = at_once.terms.total - estimate.terms.total
+    return Placement(
+        job_id=job.job_id,
+        estimate=estimate,
+        not_before_ms=not_before,
+        starts_now=starts_now,
+        why=why,
+        saved_by_waiting=saved,
+        duration_assumed=job.duration_ms is None,
+        alternatives=alternatives,
+    )
+
+
+def tables_transfer(row: int, pool: int, tables: Tables) -> float:
+    """Price of moving a job's inputs to a pool, millionths."""
+    total = 0.0
+    site = tables.columns.pools.site[pool]
+    for i in range(int(tables.jobs.input_from[row]), int(tables.jobs.input_from[row + 1])):
+        source = tables.inputs.site[i]
+        total += float(tables.columns.links.price_per_gb[source, site] * tables.inputs.gb[i])
+    return total
+
+
+def _why(job: JobSpec, best: Best | None, starts_now: bool, not_before_ms: int, now_ms: int) -> Why:
+    if starts_now:
+        return Why.STARTS_NOW
+    if best is not None and best.start_ms > best.earliest_ms:
+        return Why.WAITS_FOR_BETTER_HOUR
+    if not_before_ms > now_ms:
+        if job.start_after_ms == not_before_ms:
+            return Why.WAITS_FOR_START_AFTER
+        if best is not None:
+            return Why.WAITS_FOR_DATA
+        return Why.WAITS_FOR_BETTER_HOUR
+    return Why.WAITS_FOR_CAPACITY
+
+
+def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
+    """When a bound job is now expected to start: its reservation, or (EASY) the release of what
+    it and everybody ahead of it need."""
+    state, rules = tables.state, tables.rules
+    not_before = int(state.job_not_before_ms[row])
+    if rules.conservative == 1:
+        kernels.ensure_profile(pool, now_ms, tables.columns.pools, rules, state)
+        reserved = int(state.job_reserved_ms[row])
+        if reserved < NEVER_MS:
+            return max(reserved, now_ms)
+    ahead = np.int64(0)
+    other = int(state.head[pool])
+    while other >= 0 and other < row:
+        ahead += state.job_need[other]
+        other = int(state.next[other])
+    missing = ahead + state.job_need[row] - state.free_milli[pool]
+    first = int(state.run_from[pool])
+    released = np.int64(0)
+    expected = now_ms
+    for i in range(first, first + int(state.run_count[pool])):
+        if released >= missing:
+            break
+        released += state.run_need[i]
+        expected = max(now_ms, int(state.run_end_ms[i]))
+    return max(expected, not_before)

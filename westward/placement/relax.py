@@ -1,0 +1,141 @@
+"""The cheapest single change to a refused request that would place it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from westward.model.job import JobSpec, ResourceOption
+from westward.model.plan import Alternative, Plan, Policy, Relaxation, Snapshot
+from westward.model.reasons import Code
+from westward.model.units import MICROS, MS_PER_DAY, MS_PER_HOUR, format_duration
+
+Planner = Callable[..., Plan]
+
+FAR_MS = 400 * MS_PER_DAY
+"""A relaxed deadline still ends somewhere."""
+
+
+def cheapest_relaxation(
+    snapshot: Snapshot,
+    job: JobSpec,
+    policy: Policy,
+    now_ms: int,
+    seen: Sequence[Alternative],
+    planner: Planner,
+) -> Relaxation | None:
+    """Try each single change that the reasons point to; None when no single change is enough.
+
+    Of one kind of change (fewer nodes, say) the smallest that is enough counts; among kinds the
+    cheapest by the policy's sum, then the order tried. ``planner`` is ``plan`` itself, handed in
+    so that this module does not import it.
+    """
+    codes = {reason.code for alternative in seen for reason in alternative.reasons}
+    best: Relaxation | None = None
+    enough: list[str] = []
+    for kind, change, variant in _variants(snapshot, job, seen, codes, now_ms):
+        if kind in enough:
+            continue
+        answer = planner(snapshot, [variant], policy, now_ms, explain=False)
+        placed = [one for one in answer.placements if one.job_id == job.job_id]
+        if not placed:
+            continue
+        enough.append(kind)
+        estimate = placed[0].estimate
+        text = change
+        if job.deadline_ms is not None and change == "deadline":
+            late = estimate.start_ms + estimate.duration_ms - job.deadline_ms
+            text = f"a deadline {format_duration(late)} later"
+        if change == "hourly":
+            hours = estimate.duration_ms / MS_PER_HOUR
+            hourly = (estimate.terms.device + estimate.terms.power) / hours / MICROS
+            text = f"max_hourly_cost of at least {hourly:.4g} {snapshot.network.currency}/h"
+        if best is None or estimate.terms.total < best.estimate.terms.total:
+            best = Relaxation(change=text, estimate=estimate)
+    return best
+
+
+def _variants(
+    snapshot: Snapshot,
+    job: JobSpec,
+    seen: Sequence[Alternative],
+    codes: set[Code],
+    now_ms: int,
+) -> Iterator[tuple[str, str, JobSpec]]:
+    """(kind, change in words, the changed job), smaller changes of a kind first."""
+    if Code.DEADLINE in codes:
+        wait_value = job.wait_value_micros_per_hour
+        yield (
+            "deadline",
+            "deadline",
+            # The least delay is the cheapest here: a mere day's search for good hours is not meant.
+            replace(
+                job,
+                deadline_ms=None if wait_value is not None else now_ms + FAR_MS,
+                wait_value_micros_per_hour=1000 * MICROS if wait_value is None else wait_value,
+            ),
+        )
+    if Code.LATENCY in codes or Code.LATENCY_UNKNOWN in codes:
+        for at, rule in enumerate(job.latency):
+            others = (*job.latency[:at], *job.latency[at + 1 :])
+            yield (
+                f"latency {at}",
+                f"no {rule.mode} latency limit to {rule.place}",
+                replace(job, latency=others),
+            )
+    if Code.RESIDENCY in codes:
+        for at, tag_rule in enumerate(job.residency):
+            rest = (*job.residency[:at], *job.residency[at + 1 :])
+            yield (
+                f"residency {at}",
+                f"no residency rule on {tag_rule.key}",
+                replace(job, residency=rest),
+            )
+    yield from _option_variants(snapshot, job, codes)
+    if Code.GANG_TOO_LARGE in codes:
+        holds = {
+            int(reason.available)
+            for alternative in seen
+            for reason in alternative.reasons
+            if reason.code is Code.GANG_TOO_LARGE
+        }
+        for nodes in sorted(holds - {0}, reverse=True):
+            yield "nodes", f"num_nodes: {nodes}", replace(job, nodes=nodes)
+    if Code.NO_LINK in codes and job.inputs:
+        yield "inputs", "inputs that lie at the site", replace(job, inputs=())
+
+
+def _option_variants(
+    snapshot: Snapshot, job: JobSpec, codes: set[Code]
+) -> Iterator[tuple[str, str, JobSpec]]:
+    def each(**changes: object) -> JobSpec:
+        options = tuple(replace(o, **changes) for o in job.options)  # type: ignore[arg-type]
+        return replace(job, options=options)
+
+    if Code.OVER_HOURLY_COST in codes:
+        yield "hourly", "hourly", each(max_hourly_cost_micros=None)
+    if Code.WRONG_SITE in codes:
+        yield "site", "no fixed site", each(site=None)
+    if Code.WRONG_ENGINE in codes:
+        yield "engine", "no fixed engine", each(engine=None)
+    if Code.WRONG_ACCELERATOR in codes:
+        first: ResourceOption = job.options[0]
+        for kind in snapshot.network.accelerators:
+            extra = replace(first, accelerator=kind.name, any_accelerator=False)
+            yield (
+                f"kind {kind.name}",
+                f"accelerator {kind.name} too",
+                replace(job, options=(*job.options, extra)),
+            )
+    if Code.DEVICES_PER_NODE in codes:
+        largest = max((pool.devices_per_node for pool in snapshot.network.pools), default=0)
+        wanted = max(o.devices_milli for o in job.options)
+        while wanted > 1000:
+            wanted = min(wanted // 2000 * 1000 or 1000, largest * 1000)
+            yield "devices", f"{wanted / 1000:g} devices per node", each(devices_milli=wanted)
+    if Code.CPUS_PER_NODE in codes:
+        most = max((pool.cpus_per_node for pool in snapshot.network.pools), default=0)
+        yield "cpus", f"cpus: {most}", each(cpus_milli=most * 1000)
+    if Code.MEMORY_PER_NODE in codes:
+        most = max((pool.memory_mib_per_node for pool in snapshot.network.pools), default=0)
+        yield "memory", f"memory: {most} MiB", each(memory_mib=most)
