@@ -1,0 +1,1 @@
+"""Money: integers only, millionths of the network's currency."""

@@ -13,6 +13,7 @@ from westward.model.network import Network, Series, Zone
 from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
 from westward.placement.state import (
+    BLOCK,
     F64,
     I64,
     U8,
@@ -268,21 +269,29 @@ def new_state(
     count = len(pools.site)
     fits = pools.capacity_milli // max(1, smallest_need_milli)
     room = np.minimum(fits, jobs) + extra + 1
-    run_from = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
-    profile_from = np.concatenate([[0], np.cumsum(room + 2 * min(depth, jobs) + 4)]).astype(
-        np.int64
-    )
+    blocks = 2 * room // (BLOCK // 2) + 3
+    dir_from = np.concatenate([[0], np.cumsum(blocks)]).astype(np.int64)
+    total = int(dir_from[-1])
+    free_blocks = np.concatenate([[total], np.arange(total - 1, -1, -1)]).astype(np.int64)
+    profile_room = room + 2 * min(depth, jobs) + 4
+    profile_from = np.concatenate([[0], np.cumsum(profile_room)]).astype(np.int64)
 
     def zeros(size: int) -> I64:
         return np.zeros(size, dtype=np.int64)
 
     return State(
         free_milli=pools.capacity_milli.copy(),
-        run_from=run_from,
-        run_end_ms=zeros(int(run_from[-1])),
-        run_need=zeros(int(run_from[-1])),
-        run_job=zeros(int(run_from[-1])),
+        dir_from=dir_from,
+        dir_block=zeros(total),
+        dir_count=zeros(count),
+        block_len=zeros(total),
+        block_need=zeros(total),
+        free_blocks=free_blocks,
+        run_end_ms=zeros(total * BLOCK),
+        run_need=zeros(total * BLOCK),
+        run_job=zeros(total * BLOCK),
         run_count=zeros(count),
+        run_work=zeros(count),
         head=np.full(count, -1, dtype=np.int64),
         tail=np.full(count, -1, dtype=np.int64),
         queued_count=zeros(count),

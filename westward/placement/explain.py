@@ -100,9 +100,16 @@ class Explainer:
         now_ms: int,
         rules: Rules,
         state: State,
+        *,
+        first_option: int,
+        chosen: int,
     ) -> tuple[Alternative, ...]:
-        """One per pool: accepted ones by the rule's own order, then the refused ones by name."""
-        accepted: list[tuple[float, int, int, Alternative]] = []
+        """One per pool: the chosen one, the other accepted ones by the rule's own order, then the
+        refused ones by name.
+
+        ``first_option`` is the job's first row of ``Options``, ``chosen`` a pool's row (-1: none).
+        """
+        accepted: list[tuple[bool, float, int, int, Alternative]] = []
         refused: list[Alternative] = []
         for row, best in enumerate(candidates):
             pool = self.network.pools[row]
@@ -110,7 +117,7 @@ class Explainer:
                 estimate = self.estimate_at(
                     job,
                     row,
-                    option=0,
+                    option=int(best.option) - first_option,
                     need_milli=best.need_milli,
                     duration_ms=best.duration_ms,
                     earliest_ms=best.earliest_ms,
@@ -120,6 +127,7 @@ class Explainer:
                 value = kernels.objective(best, now_ms, self.columns.pools, rules, state)
                 accepted.append(
                     (
+                        row != chosen,
                         value,
                         best.start_ms,
                         row,
@@ -132,13 +140,25 @@ class Explainer:
                         pool=pool.name,
                         site=pool.site,
                         estimate=None,
-                        reasons=self.reasons(job, row, best),
+                        reasons=self.reasons(
+                            job, row, best, now_ms, rules, state, first_option=first_option
+                        ),
                     )
                 )
-        accepted.sort(key=lambda one: one[:3])
-        return (*(one[3] for one in accepted), *refused)
+        accepted.sort(key=lambda one: one[:4])
+        return (*(one[4] for one in accepted), *refused)
 
-    def reasons(self, job: JobSpec, pool_row: int, best: Best) -> tuple[Reason, ...]:
+    def reasons(
+        self,
+        job: JobSpec,
+        pool_row: int,
+        best: Best,
+        now_ms: int,
+        rules: Rules,
+        state: State,
+        *,
+        first_option: int,
+    ) -> tuple[Reason, ...]:
         """Every reason of one pool against one job, the kernel's own verdict included."""
         pool = self.network.pools[pool_row]
         site = self.sites[pool.site]
@@ -165,7 +185,8 @@ class Explainer:
         elif best.refusal == DEADLINE and job.deadline_ms is not None:
             found.append(self._deadline(job, best))
         elif best.refusal == OVER_HOURLY:
-            found.append(self._over_hourly(job, pool_row, best))
+            cap = job.options[int(best.option) - first_option].max_hourly_cost_micros
+            found.append(self._over_hourly(job, cap, best, now_ms, rules, state))
         if not found:
             raise AssertionError(
                 f"kernel code {best.refusal} for job {job.job_id} on pool {pool.name} has no words"
@@ -189,26 +210,43 @@ class Explainer:
             available=end,
         )
 
-    def _over_hourly(self, job: JobSpec, pool_row: int, best: Best) -> Reason:
-        pools, zones = self.columns.pools, self.columns.zones
-        zone = pools.zone[pool_row]
-        steps = int(zones.tariff_steps[zone])
-        row = zones.tariff[zone]
-        lowest = min(row[k + 1] - row[k] for k in range(steps)) / (
-            zones.tariff_step_ms[zone] / MS_PER_HOUR
-        )
-        devices = best.need_milli / 1000.0
-        hourly = devices * (pools.price[pool_row] + pools.kw[pool_row] * lowest)
-        caps = [
-            o.max_hourly_cost_micros for o in job.options if o.max_hourly_cost_micros is not None
-        ]
+    def _over_hourly(
+        self, job: JobSpec, cap: int | None, best: Best, now_ms: int, rules: Rules, state: State
+    ) -> Reason:
+        """The cheapest hour among the starts the kernel tried, not of the whole series."""
+        start = boundary = int(best.earliest_ms)
+        last = start + rules.defer_limit_ms
+        if job.deadline_ms is not None:
+            last = min(last, job.deadline_ms - best.duration_ms)
+        lowest = float("inf")
+        while start <= last:
+            lowest = min(lowest, self.hourly_cost(best.pool, best.need_milli, start))
+            step = rules.defer_step_ms
+            boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
+            start = boundary
+            if rules.conservative == 1:
+                start = kernels.capacity_start(
+                    best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
+                    self.columns.pools, rules, state,
+                )  # fmt: skip
+                boundary = max(boundary, start)
         return Reason(
             code=Code.OVER_HOURLY_COST,
-            resource="cost per hour at the cheapest hour",
-            asked=f"{max(caps) / MICROS:g}",
-            available=f"{hourly / MICROS:.4g}",
+            resource="cost per hour at the cheapest start in reach",
+            asked=f"{(cap or 0) / MICROS:.10g}",
+            available=f"{lowest / MICROS:.10g}",
             unit=f"{self.network.currency}/h",
         )
+
+    def hourly_cost(self, pool_row: int, need_milli: int, at_ms: int) -> float:
+        """Devices and power of the gang, millionths per hour, at the tariff of that moment."""
+        pools, zones = self.columns.pools, self.columns.zones
+        zone = pools.zone[pool_row]
+        row, step = zones.tariff[zone], int(zones.tariff_step_ms[zone])
+        k = ((at_ms - self.rules.origin_ms) // step) % int(zones.tariff_steps[zone])
+        tariff = (row[k + 1] - row[k]) / (step / MS_PER_HOUR)
+        devices = need_milli / 1000.0
+        return float(devices * (pools.price[pool_row] + pools.kw[pool_row] * tariff))
 
 
 UNUSED_CODES = (CONSTRAINT, NO_LINK, NO_OPTION)

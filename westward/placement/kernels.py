@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
+from westward.placement.claims import add_claim, first_end_ms, release_ms
 from westward.placement.profile import NEVER_MS, earliest_fit, reserve
 from westward.placement.state import (
+    BLOCK,
     CARBON_UNKNOWN,
     CONSTRAINT,
     DEADLINE,
@@ -144,16 +146,11 @@ def release_estimate(p: int, need: int, now: int, pools: Pools, state: State) ->
     missing = state.queued_milli[p] + need - state.free_milli[p]
     if missing <= 0:
         return now
-    released = 0
-    remaining_work = 0
-    first = state.run_from[p]
-    for i in range(first, first + state.run_count[p]):
-        released += state.run_need[i]
-        end = state.run_end_ms[i]
-        if released >= missing:
-            return max(end, now)
-        if end > now:
-            remaining_work += (end - now) * state.run_need[i]
+    end, _ = release_ms(p, missing, state)
+    if end < NEVER_MS:
+        return max(end, now)
+    busy = pools.capacity_milli[p] - state.free_milli[p]
+    remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
     work = remaining_work + state.queued_work[p]
     capacity = pools.capacity_milli[p]
     return now + (work + capacity - 1) // capacity
@@ -168,16 +165,18 @@ def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) ->
     times[0] = now
     free[0] = state.free_milli[p]
     count = 1
-    first = state.run_from[p]
-    for i in range(first, first + state.run_count[p]):
-        # A job past its estimate may end any moment, but not before the next one.
-        end = max(state.run_end_ms[i], now + 1)
-        if times[count - 1] == end:
-            free[count - 1] += state.run_need[i]
-        else:
-            times[count] = end
-            free[count] = free[count - 1] + state.run_need[i]
-            count += 1
+    base_slot = state.dir_from[p]
+    for slot in range(base_slot, base_slot + state.dir_count[p]):
+        block = state.dir_block[slot]
+        for i in range(block * BLOCK, block * BLOCK + state.block_len[block]):
+            # A job past its estimate may end any moment, but not before the next one.
+            end = max(state.run_end_ms[i], now + 1)
+            if times[count - 1] == end:
+                free[count - 1] += state.run_need[i]
+            else:
+                times[count] = end
+                free[count] = free[count - 1] + state.run_need[i]
+                count += 1
     j = state.head[p]
     reserved = 0
     while j >= 0:
@@ -199,9 +198,7 @@ def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) ->
 @jit
 def ensure_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) -> None:
     """Rebuild when something changed, or when a running job has passed its expected end."""
-    first = state.run_from[p]
-    overrun = state.run_count[p] > 0 and state.run_end_ms[first] <= now
-    if state.profile_count[p] == 0 or overrun:
+    if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
         build_profile(p, now, pools, rules, state)
 
 
@@ -420,6 +417,12 @@ def choose(
 def enqueue(j: int, p: int, state: State) -> None:
     """Put row j into pool p's queue at its place in row order (usually the end)."""
     after = state.tail[p]
+    if after > j and j - state.head[p] < after - j:
+        # Jobs that were put off are old: their place is near the head.
+        following = state.head[p]
+        while following < j:
+            following = state.next[following]
+        after = state.prev[following]
     while after >= 0 and after > j:
         after = state.prev[after]
     if after < 0:
@@ -479,51 +482,6 @@ def bind(j: int, best: Best, now: int, rules: Rules, state: State) -> bool:
 
 
 @jit
-def add_claim(j: int, p: int, need: int, end_ms: int, state: State) -> None:
-    """A job holds ``need`` of pool p until ``end_ms`` (expected)."""
-    first = state.run_from[p]
-    at = first + state.run_count[p]
-    while at > first and (
-        state.run_end_ms[at - 1] > end_ms
-        or (state.run_end_ms[at - 1] == end_ms and state.run_job[at - 1] > j)
-    ):
-        state.run_end_ms[at] = state.run_end_ms[at - 1]
-        state.run_need[at] = state.run_need[at - 1]
-        state.run_job[at] = state.run_job[at - 1]
-        at -= 1
-    state.run_end_ms[at] = end_ms
-    state.run_need[at] = need
-    state.run_job[at] = j
-    state.run_count[p] += 1
-    state.free_milli[p] -= need
-    state.profile_count[p] = 0
-
-
-@jit
-def drop_claim(j: int, p: int, expected_end_ms: int, state: State) -> None:
-    """The job ended: its claim goes, whenever it was expected to."""
-    first = state.run_from[p]
-    low = first
-    high = first + state.run_count[p]
-    while low < high:
-        middle = (low + high) // 2
-        if state.run_end_ms[middle] < expected_end_ms or (
-            state.run_end_ms[middle] == expected_end_ms and state.run_job[middle] < j
-        ):
-            low = middle + 1
-        else:
-            high = middle
-    state.free_milli[p] += state.run_need[low]
-    last = first + state.run_count[p] - 1
-    for i in range(low, last):
-        state.run_end_ms[i] = state.run_end_ms[i + 1]
-        state.run_need[i] = state.run_need[i + 1]
-        state.run_job[i] = state.run_job[i + 1]
-    state.run_count[p] -= 1
-    state.profile_count[p] = 0
-
-
-@jit
 def _start(j: int, p: int, now: int, started: int, state: State) -> int:
     _unlink(j, p, state)
     add_claim(j, p, state.job_need[j], now + state.job_duration_ms[j], state)
@@ -545,20 +503,8 @@ def dispatch_easy(p: int, now: int, started: int, rules: Rules, state: State) ->
     if j < 0 or state.next[j] < 0 or state.free_milli[p] <= 0:
         return started
     head_need = state.job_need[j]
-    available = state.free_milli[p]
-    shadow = NEVER_MS
-    first = state.run_from[p]
-    for i in range(first, first + state.run_count[p]):
-        available += state.run_need[i]
-        if available >= head_need:
-            shadow = state.run_end_ms[i]
-            # All claims that end at the same time are gone by then.
-            k = i + 1
-            while k < first + state.run_count[p] and state.run_end_ms[k] == shadow:
-                available += state.run_need[k]
-                k += 1
-            break
-    extra = available - head_need
+    shadow, released = release_ms(p, head_need - state.free_milli[p], state)
+    extra = state.free_milli[p] + released - head_need
     looked = 0
     j = state.next[j]
     while j >= 0 and looked < rules.depth and state.free_milli[p] > 0:

@@ -24,6 +24,7 @@ from westward.model.plan import (
     Why,
 )
 from westward.placement import kernels
+from westward.placement.claims import add_claim, release_ms
 from westward.placement.columns import (
     NetworkColumns,
     job_columns,
@@ -114,7 +115,11 @@ def plan(
         if explain or best.refusal != OK:
             count = len(columns.pool_names)
             candidates = [tables.estimate(row, p, now_ms) for p in range(count)]
-            seen = explainer.alternatives(job, candidates, now_ms, tables.rules, state)
+            seen = explainer.alternatives(
+                job, candidates, now_ms, tables.rules, state,
+                first_option=int(tables.jobs.option_from[row]),
+                chosen=int(best.pool) if best.refusal == OK else -1,
+            )  # fmt: skip
         if best.refusal == OK:
             chosen[row] = best
             alternatives[row] = seen if explain else ()
@@ -161,7 +166,7 @@ def _tables(
         if pool_state.status != "open":
             open_pools[row] = 0
         for number, claim in enumerate(pool_state.running):
-            kernels.add_claim(-1 - number, row, claim.need_milli, claim.expected_end_ms, state)
+            add_claim(-1 - number, row, claim.need_milli, claim.expected_end_ms, state)
     return Tables(
         columns=_with_open(columns, open_pools),
         rules=rule_columns(policy, columns, snapshot.series_origin_ms),
@@ -287,18 +292,21 @@ def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
         reserved = int(state.job_reserved_ms[row])
         if reserved < NEVER_MS:
             return max(reserved, now_ms)
-    ahead = np.int64(0)
+    ahead, ahead_work = np.int64(0), np.int64(0)
     other = int(state.head[pool])
     while other >= 0 and other < row:
         ahead += state.job_need[other]
+        ahead_work += state.job_need[other] * state.job_duration_ms[other]
         other = int(state.next[other])
     missing = ahead + state.job_need[row] - state.free_milli[pool]
-    first = int(state.run_from[pool])
-    released = np.int64(0)
     expected = now_ms
-    for i in range(first, first + int(state.run_count[pool])):
-        if released >= missing:
-            break
-        released += state.run_need[i]
-        expected = max(now_ms, int(state.run_end_ms[i]))
+    if missing > 0:
+        released, _ = release_ms(pool, int(missing), state)
+        if released >= NEVER_MS:
+            # More than a pool-full waits ahead: a fluid of work, as in kernels.release_estimate.
+            capacity = int(tables.columns.pools.capacity_milli[pool])
+            busy = capacity - int(state.free_milli[pool])
+            work = max(0, int(state.run_work[pool]) - now_ms // 1000 * busy) * 1000
+            released = now_ms + -(-(work + int(ahead_work)) // capacity)
+        expected = max(now_ms, released)
     return max(expected, not_before)

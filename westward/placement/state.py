@@ -117,16 +117,29 @@ class Rules(NamedTuple):
     """1 when no tariff or carbon value is negative, so that a worse wait ends the search."""
 
 
+BLOCK = 64
+"""Claims per block."""
+
+
 class State(NamedTuple):
-    """What changes as time passes. Running claims are sorted by (expected end, job) per pool."""
+    """What changes as time passes."""
 
     free_milli: I64
-    run_from: I64
-    """(P+1,) where pool p's claims begin in the three arrays below."""
+    dir_from: I64
+    """(P+1,) where pool p's directory begins in ``dir_block`` (see ``claims``)."""
+    dir_block: I64
+    dir_count: I64
+    block_len: I64
+    block_need: I64
+    free_blocks: I64
+    """A stack: entry 0 is its height."""
     run_end_ms: I64
     run_need: I64
     run_job: I64
+    """Block b's claims begin at b × BLOCK."""
     run_count: I64
+    run_work: I64
+    """Σ need × expected end in whole seconds, of pool p's claims."""
     head: I64
     tail: I64
     queued_count: I64

@@ -1,0 +1,424 @@
+"""What every engine owes the agent, asked of the local engine with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from westward.agent.engines import processes
+from westward.agent.engines.base import AlreadyStarted, LeaseTimes, RunResult, RunStatus
+from westward.agent.engines.local import LocalEngine
+from westward.model.job import FileMount, Work
+from westward.model.wire import Grant
+
+PATIENCE_S = 60
+LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, f"gave up waiting until {what}"
+        time.sleep(0.01)
+
+
+def grant(run: str, **changes: object) -> Grant:
+    work = {"run": run} | {
+        key: changes.pop(key)
+        for key in ("setup", "envs", "workdir", "file_mounts")
+        if key in changes
+    }
+    values: dict[str, object] = {
+        "run_id": "run_1",
+        "job_id": "job_1",
+        "attempt": 1,
+        "token": 7,
+        "ttl_ms": 15_000,
+        "pool": "p",
+        "nodes": 1,
+        "devices_per_node_milli": 1000,
+        "accelerator": None,
+        "cpus_per_node_milli": 1000,
+        "memory_per_node_mib": 0,
+        "time_limit_ms": None,
+        "work": Work(**work),  # type: ignore[arg-type]
+    }
+    return Grant(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[LocalEngine]:
+    engine = LocalEngine(tmp_path / "state", "site-a", grace_ms=300, reading_every_ms=200)
+    yield engine
+    for held in engine.recover():
+        engine.stop(held.run_id, "cancelled")
+        until(lambda held=held: not alive(engine, held.run_id), "the run is gone")
+
+
+def alive(engine: LocalEngine, run_id: str) -> bool:
+    return engine.look(run_id).status in (RunStatus.STARTING, RunStatus.RUNNING)
+
+
+def finish(engine: LocalEngine, run_id: str = "run_1") -> RunResult:
+    until(lambda: not alive(engine, run_id), "the run has ended")
+    view = engine.look(run_id)
+    assert view.result is not None, (engine.folder(run_id) / "supervisor.log").read_text()
+    return view.result
+
+
+def output(engine: LocalEngine, rank: int = 0, run_id: str = "run_1") -> str:
+    return engine.read_log(run_id, rank, 0, 10**6).decode()
+
+
+def gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+def pid_in(path: Path) -> int:
+    until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path.name} is written")
+    return int(path.read_text())
+
+
+def test_a_run_succeeds_with_its_output_and_readings(engine: LocalEngine) -> None:
+    engine.start(grant("echo to-out; echo to-err >&2"), LONG)
+    assert finish(engine) == RunResult(outcome="succeeded", exit_code=0, detail="")
+    assert sorted(output(engine).split()) == ["to-err", "to-out"]
+    readings = engine.readings("run_1", -1)
+    assert [reading.sequence for reading in readings] == list(range(len(readings)))
+    assert readings[-1].max_rss_kib > 0
+    assert sum(reading.device_milli_ms for reading in readings) == 1000 * sum(
+        reading.wall_ms for reading in readings
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [("exit 3", 3), ("kill -9 $$", -9), ("kill -SEGV $$", -11), ("nonsuch_", 127)],
+)
+def test_exit_codes_are_the_processs_own(engine: LocalEngine, script: str, code: int) -> None:
+    engine.start(grant(script), LONG)
+    result = finish(engine)
+    assert (result.outcome, result.exit_code) == ("failed", code)
+
+
+def test_every_rank_runs_with_its_surroundings(engine: LocalEngine) -> None:
+    text = (
+        "echo $SKYPILOT_NODE_RANK $SKYPILOT_NUM_NODES $WESTWARD_JOB_ID $WESTWARD_RUN_ID "
+        '$WESTWARD_SITE $MINE; echo "$SKYPILOT_NODE_IPS" | wc -l; test -d "$WESTWARD_OUTPUT"; '
+        '"$WESTWARD_PYTHON" -c "import yaml"; cat from-setup'
+    )
+    engine.start(
+        grant(text, nodes=2, setup="echo ready > from-setup", envs=(("MINE", "x y"),)), LONG
+    )
+    assert finish(engine).outcome == "succeeded"
+    for rank in (0, 1):
+        assert output(engine, rank) == f"{rank} 2 job_1 run_1 site-a x y\n2\nready\n"
+
+
+def test_a_failed_setup_fails_the_run_before_it_runs(engine: LocalEngine) -> None:
+    engine.start(grant("echo never", setup="echo trying; exit 4"), LONG)
+    result = finish(engine)
+    assert (result.outcome, result.exit_code) == ("failed", 4)
+    assert "setup" in result.detail
+    assert output(engine) == "trying\n"
+
+
+def test_one_failed_rank_stops_the_gang(engine: LocalEngine) -> None:
+    script = 'if [ "$SKYPILOT_NODE_RANK" = 1 ]; then exit 5; fi; sleep 1000'
+    engine.start(grant(script, nodes=3), LONG)
+    result = finish(engine)
+    assert (result.outcome, result.exit_code) == ("failed", 5)
+    assert "rank 1" in result.detail
+
+
+def test_stop_ends_a_run_that_ignores_polite_requests(engine: LocalEngine, tmp_path: Path) -> None:
+    script = f"trap '' TERM; sleep 1000 & echo $! > {tmp_path}/child; while :; do wait; done"
+    engine.start(grant(script), LONG)
+    child = pid_in(tmp_path / "child")
+    engine.stop("run_1", "cancelled")
+    engine.stop("run_1", "cancelled")
+    assert finish(engine).outcome == "cancelled"
+    assert gone(child)
+
+
+def test_a_run_may_tidy_up_when_asked_to_stop(engine: LocalEngine, tmp_path: Path) -> None:
+    script = f"trap 'echo tidied; exit 0' TERM; sleep 1000 & echo $! > {tmp_path}/child; wait"
+    engine.start(grant(script), LONG)
+    pid_in(tmp_path / "child")
+    engine.stop("run_1", "cancelled")
+    assert finish(engine).outcome == "cancelled"
+    assert output(engine) == "tidied\n"
+
+
+def test_the_time_limit_ends_a_run(engine: LocalEngine) -> None:
+    engine.start(grant("sleep 1000", time_limit_ms=200), LONG)
+    assert finish(engine).outcome == "time-limit"
+
+
+def test_children_that_escape_group_session_and_parent_are_killed(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    escape = (
+        "import os, time, sys\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.setsid()\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.environ.clear()\n"
+        f"open('{tmp_path}/escaped', 'w').write(f'{{os.getpid()}}\\n')\n"
+        "time.sleep(1000)\n"
+    )
+    (tmp_path / "escape.py").write_text(escape)
+    script = f"{sys.executable} {tmp_path}/escape.py; while [ ! -s {tmp_path}/escaped ]; do :; done"
+    engine.start(grant(script), LONG)
+    assert finish(engine).outcome == "succeeded"
+    assert gone(pid_in(tmp_path / "escaped"))
+
+
+def test_a_run_stops_by_itself_when_its_lease_is_not_renewed(engine: LocalEngine) -> None:
+    now = processes.boot_ms()
+    engine.start(grant("sleep 1000"), LeaseTimes(term_at=now + 300, kill_at=now + 400))
+    result = finish(engine)
+    assert result.outcome == "lease-expired"
+    assert processes.boot_ms() >= now + 300
+
+
+def test_renewal_keeps_a_run_alive_past_its_first_lease(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    now = processes.boot_ms()
+    first = LeaseTimes(term_at=now + 1500, kill_at=now + 1600)
+    engine.start(grant(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), first)
+    engine.extend("run_1", LONG)
+    until(lambda: processes.boot_ms() > first.kill_at + 100, "the first lease is over")
+    (tmp_path / "go").touch()
+    assert finish(engine).outcome == "succeeded"
+
+
+AGENT_STAND_IN = """
+import pickle, sys, os, signal
+from pathlib import Path
+from westward.agent.engines.local import LocalEngine
+grant, lease = pickle.loads(bytes.fromhex(sys.argv[2]))
+LocalEngine(Path(sys.argv[1]), "site-a", grace_ms=300, reading_every_ms=200).start(grant, lease)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def start_in_a_process_that_is_killed(engine: LocalEngine, what: Grant, lease: LeaseTimes) -> None:
+    import pickle
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            AGENT_STAND_IN,
+            str(engine.state),
+            pickle.dumps((what, lease)).hex(),
+        ],
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_the_lease_also_ends_a_run_whose_agent_was_killed(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    now = processes.boot_ms()
+    lease = LeaseTimes(term_at=now + 2500, kill_at=now + 2700)
+    script = f"sleep 1000 & echo $! > {tmp_path}/child; wait"
+    start_in_a_process_that_is_killed(engine, grant(script), lease)
+    child = pid_in(tmp_path / "child")
+    until(lambda: gone(child), "the orphaned run has stopped itself")
+    assert finish(engine).outcome == "lease-expired"
+
+
+def test_a_new_agent_takes_over_what_an_earlier_one_started(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    script = f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; exit 6"
+    start_in_a_process_that_is_killed(engine, grant(script), LONG)
+    assert [(held.run_id, held.token) for held in engine.recover()] == [("run_1", 7)]
+    until(lambda: engine.look("run_1").status is RunStatus.RUNNING, "it runs")
+    (tmp_path / "go").touch()
+    assert finish(engine).exit_code == 6
+    engine.forget("run_1")
+    assert engine.recover() == ()
+
+
+def test_a_run_is_never_started_twice(engine: LocalEngine, tmp_path: Path) -> None:
+    what = grant(f"echo once >> {tmp_path}/count")
+    engine.start(what, LONG)
+    with pytest.raises(AlreadyStarted):
+        engine.start(what, LONG)
+    finish(engine)
+    engine.forget("run_1")
+    with pytest.raises(AlreadyStarted):
+        engine.start(what, LONG)
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
+def test_a_second_supervisor_of_the_same_run_does_nothing(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+
+    engine.start(grant(f"echo once >> {tmp_path}/count"), LONG)
+    finish(engine)
+    again = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(engine.folder("run_1"))]
+    assert subprocess.run(again, check=False).returncode == 1
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
+def test_a_vanished_supervisor_is_unknown_and_never_success(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    script = f"sleep 1000 & echo $! > {tmp_path}/child; wait"
+    engine.start(grant(script), LONG)
+    child = pid_in(tmp_path / "child")
+    supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    engine.clean("run_1", "the supervisor vanished")
+    assert gone(child)
+    assert finish(engine).outcome == "lease-expired"
+
+
+def test_a_process_cannot_take_more_memory_than_was_asked_for(engine: LocalEngine) -> None:
+    script = f"{sys.executable} -c 'x = bytearray(400 << 20); print(\"got it\")'"
+    engine.start(grant(script, memory_per_node_mib=200), LONG)
+    result = finish(engine)
+    assert result.outcome == "failed"
+    assert "MemoryError" in output(engine)
+    assert "got it" not in output(engine)
+
+
+def test_processes_together_cannot_take_more_memory_than_was_asked_for(
+    engine: LocalEngine,
+) -> None:
+    one = f"{sys.executable} -c 'x = b\"1\" * (60 << 20); import time; time.sleep(1000)' & "
+    engine.start(grant(one * 4 + "wait", memory_per_node_mib=120), LONG)
+    result = finish(engine)
+    assert result.outcome == "failed"
+    assert "MiB of memory" in result.detail
+
+
+def test_metered_cpu_time_is_what_was_burnt(engine: LocalEngine) -> None:
+    burn = "import time; t = time.process_time()\nwhile time.process_time() < t + 0.5: pass"
+    engine.start(grant(f'{sys.executable} -c "{burn}" & wait'), LONG)
+    assert finish(engine).outcome == "succeeded"
+    cpu_ms = sum(reading.cpu_ms for reading in engine.readings("run_1", -1))
+    assert 500 <= cpu_ms < 2500
+
+
+def test_files_are_copied_and_mounted(engine: LocalEngine, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "a.txt").write_text("copied\n")
+    mounts = (
+        FileMount(target="in/b.txt", source=str(source / "sub" / "a.txt")),
+        FileMount(target="~/shared", source=str(source), mode="MOUNT"),
+    )
+    script = (
+        "cat sub/a.txt in/b.txt ~/shared/sub/a.txt; echo changed > sub/a.txt; echo new > ~/shared/n"
+    )
+    engine.start(grant(script, workdir=str(source), file_mounts=mounts), LONG)
+    assert finish(engine).outcome == "succeeded"
+    assert output(engine) == "copied\n" * 3
+    assert (source / "sub" / "a.txt").read_text() == "copied\n"
+    assert (source / "n").read_text() == "new\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workdir": "/nonexistent/folder"}, "no such folder"),
+        ({"workdir": "relative"}, "relative"),
+        ({"file_mounts": (FileMount(target="x", source="s3://bucket/x"),)}, "cannot be fetched"),
+        ({"file_mounts": (FileMount(target="/etc/x", source="/etc/hosts"),)}, "below the working"),
+        ({"file_mounts": (FileMount(target="../x", source="/etc/hosts"),)}, "below the working"),
+        ({"file_mounts": (FileMount(target="x", source="/nonexistent"),)}, "does not exist"),
+    ],
+)
+def test_a_missing_file_fails_the_run_and_says_so(
+    engine: LocalEngine, changes: dict[str, object], words: str
+) -> None:
+    engine.start(grant("echo ran", **changes), LONG)
+    result = finish(engine)
+    assert result.outcome == "failed"
+    assert words in result.detail
+    assert output(engine) == ""
+    assert not engine.look("run_1").started
+
+
+def test_readings_are_told_from_any_number_on(engine: LocalEngine, tmp_path: Path) -> None:
+    engine.start(grant(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), LONG)
+    until(lambda: len(engine.readings("run_1", -1)) >= 3, "three intervals were metered")
+    early = engine.readings("run_1", 1)
+    (tmp_path / "go").touch()
+    finish(engine)
+    everything = engine.readings("run_1", -1)
+    assert [reading.sequence for reading in everything] == list(range(len(everything)))
+    assert everything[2 : 2 + len(early)] == early
+    for after in (-1, 0, 2, len(everything) - 1, 1):
+        assert engine.readings("run_1", after) == everything[after + 1 :]
+
+
+def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    """The crash between writing the order and launching, played by hand."""
+    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+
+    engine.start(grant("true"), LONG)
+    finish(engine)
+    half = engine.folder("run_2")
+    half.mkdir()
+    for name in ("work", "home", "output"):
+        (half / name).mkdir()
+    order = json.loads((engine.folder("run_1") / "order.json").read_text())
+    (half / "run.sh").write_text(f"touch {tmp_path}/begun")
+    (half / "order.json").write_text(json.dumps(order | {"run_id": "run_2", "token": 8}))
+    engine.extend("run_2", LONG)
+
+    assert [(held.run_id, held.token) for held in engine.recover()] == [("run_1", 7), ("run_2", 8)]
+    assert engine.look("run_2").status is RunStatus.UNKNOWN
+    engine.clean("run_2", "the agent died before it began")
+    late = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(half)]
+    assert subprocess.run(late, check=False).returncode == 1
+    assert not (tmp_path / "begun").exists()
+    assert finish(engine, "run_2").outcome == "lease-expired"
+
+
+def test_an_order_that_was_never_whole_is_dropped(engine: LocalEngine) -> None:
+    engine.folder("run_3").mkdir()
+    assert engine.recover() == ()
+    assert not engine.folder("run_3").exists()
+
+
+def test_a_broken_deadline_counts_as_an_ended_lease(engine: LocalEngine, tmp_path: Path) -> None:
+    engine.start(grant(f"touch {tmp_path}/up; sleep 1000"), LONG)
+    until((tmp_path / "up").exists, "it runs")
+    (engine.folder("run_1") / "deadline.json").write_text("{")
+    assert finish(engine).outcome == "lease-expired"
+
+
+def test_a_job_cannot_hide_who_it_is_or_see_the_agents_secrets(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_SECRET", "s3cret")
+    script = "echo $WESTWARD_RUN_ID ${AGENT_SECRET-hidden}"
+    engine.start(grant(script, envs=(("WESTWARD_RUN_ID", "run_other"),)), LONG)
+    assert finish(engine).outcome == "succeeded"
+    assert output(engine) == "run_1 hidden\n"

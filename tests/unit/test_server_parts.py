@@ -1,0 +1,245 @@
+"""The server's parts below HTTP: snapshot, applier, bells, with a real store and planner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from westward.control.records import JobState
+from westward.model.job import InputData, JobSpec, ResourceOption, Work
+from westward.model.network import Network
+from westward.model.plan import Policy
+from westward.model.wire import Hello, Reading
+from westward.network.loader import load_network
+from westward.placement import plan
+from westward.server.applier import apply_plan, expire_leases, settle
+from westward.server.bells import Bell, Bells
+from westward.server.settings import LIVE_POLICY
+from westward.server.snapshot import Situation, live_pools, situation
+from westward.store.database import Store, open_store
+from westward.store.decisions import last_decision
+from westward.store.jobs import load_active, load_job, submit_jobs
+from westward.store.lifecycle import apply_event, report_run
+from westward.store.metering import load_bills
+from westward.store.results import Submission
+from westward.store.sites import hello, list_sites, poll_site
+
+NOW = 1_800_000_000_000
+TTL = 10_000
+POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
+"""Waiting is so dear that no job is put off for a better hour."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(Path(__file__).parents[2] / "networks" / "laptop")
+
+
+def job(name: str, nodes: int = 1, **changes: object) -> JobSpec:
+    values: dict[str, object] = {
+        "job_id": name,
+        "name": name,
+        "submit_ms": NOW,
+        "nodes": nodes,
+        "options": (ResourceOption(cpus_milli=4000),),
+        "duration_ms": 60_000,
+        "work": Work(run="true"),
+    }
+    return JobSpec(**(values | changes))  # type: ignore[arg-type]
+
+
+def submit(store: Store, *jobs: JobSpec) -> None:
+    submit_jobs(store, [Submission(job=one, body_digest=one.job_id) for one in jobs], NOW)
+
+
+def greet(store: Store, *sites: str, at_ms: int = NOW) -> None:
+    for site in sites:
+        hello(store, Hello(site=site, agent_id=f"agt_{site}", pools=()), at_ms)
+
+
+def look(store: Store, network: Network, now_ms: int = NOW) -> Situation:
+    statuses = live_pools(network, list_sites(store), now_ms - TTL)
+    return situation(network, NOW, load_active(store), statuses, now_ms)
+
+
+def plan_once(store: Store, network: Network, now_ms: int = NOW, policy: Policy = POLICY) -> None:
+    before = look(store, network, now_ms)
+    decided = plan(before.snapshot, before.to_place, policy, now_ms)
+    apply_plan(store, decided, before, TTL, now_ms)
+
+
+def state(store: Store, job_id: str) -> JobState:
+    record = load_job(store, job_id)
+    assert record is not None
+    return record.state
+
+
+def test_a_pool_without_an_agent_heard_of_is_down(store: Store, network: Network) -> None:
+    greet(store, "basin", at_ms=NOW - TTL - 1)
+    greet(store, "harbor")
+    hello(store, Hello(site="plateau", agent_id="agt_p", pools=("another",)), NOW)
+    statuses = live_pools(network, list_sites(store), NOW - TTL)
+    assert statuses == {"basin-west": "down", "harbor-east": "open", "plateau-west": "down"}
+
+
+def test_a_job_that_starts_now_is_bound_leased_and_explained(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor", "basin")
+    submit(store, job("job_1"))
+    plan_once(store, network)
+    record = load_job(store, "job_1")
+    assert record is not None
+    assert record.state is JobState.LEASED
+    assert record.runs[0].lease_expires_ms == NOW + TTL
+    decision = last_decision(store, "job_1")
+    assert decision is not None
+    assert len(decision.answer.alternatives) == 3
+
+
+def test_running_jobs_are_claims_and_waiting_ones_keep_their_pool(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")  # one node of four cpus: one job at a time
+    submit(store, job("job_1"), job("job_2"))
+    plan_once(store, network)
+    assert {state(store, "job_1"), state(store, "job_2")} == {JobState.LEASED, JobState.BOUND}
+    after = look(store, network)
+    harbor = next(one for one in after.snapshot.pools if one.pool == "harbor-east")
+    assert [claim.need_milli for claim in harbor.running] == [4000]
+    assert len(harbor.queue) == 1
+    assert after.to_place == ()
+    version = after.snapshot.version
+    plan_once(store, network)
+    assert look(store, network).snapshot.version == version, "an unchanged plan writes nothing"
+
+
+def test_a_plan_made_on_an_old_view_is_dropped(store: Store, network: Network) -> None:
+    """The owner cancels between planning and applying."""
+    from westward.control.events import CancelRequested
+
+    greet(store, "harbor")
+    submit(store, job("job_1"))
+    before = look(store, network)
+    decided = plan(before.snapshot, before.to_place, POLICY, NOW)
+    apply_event(store, "job_1", CancelRequested(), NOW)
+    outcome = apply_plan(store, decided, before, TTL, NOW)
+    assert outcome.plan_again
+    assert state(store, "job_1") is JobState.CANCELLED
+
+
+def test_two_plans_of_one_view_never_fill_a_pool_twice(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"), job("job_2"))
+    whole = look(store, network)
+    for name in ("job_1", "job_2"):  # each planned as if the other were not there
+        alone = tuple(one for one in whole.to_place if one.job_id == name)
+        decided = plan(whole.snapshot, alone, POLICY, NOW)
+        assert decided.placements[0].starts_now
+        outcome = apply_plan(store, decided, replace(whole, to_place=alone), TTL, NOW)
+    assert outcome.plan_again
+    assert [state(store, name) for name in ("job_1", "job_2")] == [JobState.LEASED, JobState.BOUND]
+
+
+def test_a_bound_job_leaves_a_pool_that_went_down(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"), job("job_2"))
+    plan_once(store, network)
+    waiting = "job_1" if state(store, "job_1") is JobState.BOUND else "job_2"
+    later = NOW + 2 * TTL
+    greet(store, "basin", at_ms=later)
+    plan_once(store, network, later)
+    record = load_job(store, waiting)
+    assert record is not None
+    assert record.bound is not None
+    assert (record.state, record.bound.site) == (JobState.LEASED, "basin")
+
+
+def test_a_bound_job_without_any_open_pool_is_pending_again(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"), job("job_2"))
+    plan_once(store, network)
+    plan_once(store, network, NOW + 2 * TTL)
+    assert sorted([state(store, "job_1").value, state(store, "job_2").value]) == [
+        "leased",
+        "pending",
+    ]
+
+
+def test_an_expired_lease_frees_the_job_once(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"))
+    plan_once(store, network)
+    assert expire_leases(store, 500, NOW + TTL + 499).changed_jobs == []
+    assert expire_leases(store, 500, NOW + TTL + 500).changed_jobs == ["job_1"]
+    assert expire_leases(store, 500, NOW + TTL + 500).changed_jobs == []
+    assert state(store, "job_1") is JobState.PENDING
+
+
+def test_settling_prices_readings_and_moved_data_once(store: Store, network: Network) -> None:
+    from westward.control.events import RunEnded, RunStarted
+
+    greet(store, "harbor")
+    submit(store, job("job_1", inputs=(InputData(site="plateau", size_bytes=5 * 10**9),)))
+    plan_once(store, network)
+    ready = NOW + 600_000  # the data has arrived by then
+    greet(store, "harbor", at_ms=ready)
+    poll_site(store, "harbor", 1, (), TTL, ready)
+    plan_once(store, network, ready)
+    record = load_job(store, "job_1")
+    assert record is not None
+    run = record.runs[0]
+    poll_site(store, "harbor", 1, (), TTL, ready)
+    report_run(store, run.run_id, RunStarted(run_id=run.run_id, token=run.token), ready)
+    reading = Reading(
+        sequence=0, wall_ms=3_600_000, device_milli_ms=4000 * 3_600_000, cpu_ms=1, max_rss_kib=1
+    )
+    ended = RunEnded(run_id=run.run_id, token=run.token, outcome="succeeded", exit_code=0)
+    report_run(store, run.run_id, ended, ready + 3_600_000, (reading,))
+    for _ in range(2):
+        settle(store, network, POLICY, NOW, ready + 3_600_001)
+    ((run_id, bill),) = load_bills(store, "job_1")
+    assert run_id == run.run_id
+    assert bill.device_micros == 4 * 550_000  # 4 device-hours at 0.55
+    assert bill.energy_j == round(4 * 400 * 1.25 * 3600)
+    assert bill.transfer_micros == 5 * 20_000  # 5 GB at 0.02
+
+
+def test_a_bell_rung_between_looking_and_waiting_is_not_missed() -> None:
+    async def story() -> tuple[bool, bool]:
+        bell = Bell()
+        seen = bell.rings
+        bell.ring()
+        return await bell.wait(seen, 0), await bell.wait(bell.rings, 0)
+
+    assert asyncio.run(story()) == (True, False)
+
+
+def test_bells_wake_every_listener_and_leave_nothing_behind() -> None:
+    async def story() -> list[bool]:
+        bells = Bells()
+
+        async def listen() -> bool:
+            with bells.listen("a") as bell:
+                return await bell.wait(bell.rings, 30)
+
+        tasks = [asyncio.create_task(listen()) for _ in range(3)]
+        await asyncio.sleep(0)
+        bells.ring("b")
+        bells.ring("a")
+        woken = list(await asyncio.gather(*tasks))
+        assert not bells._bells
+        return woken
+
+    assert asyncio.run(story()) == [True] * 3

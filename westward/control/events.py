@@ -1,0 +1,106 @@
+"""What happened, in the past tense. The only input by which a job changes.
+
+Reports about a run carry its id and fencing token, so that a late one can be told from a valid one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from westward.control.records import ATTEMPTS_MAX_DEFAULT, Binding
+from westward.model.job import JobSpec
+from westward.model.wire import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubmitted:
+    """First event of every job; ``machine.submit`` takes it."""
+
+    job: JobSpec
+    attempts_max: int = ATTEMPTS_MAX_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRefused:
+    """No site of this network could ever take it. ``reason`` is a sentence for the owner."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBound:
+    """A plan was accepted for this job. ``reason``: why there and then, for the owner."""
+
+    binding: Binding
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobUnbound:
+    """Its pool closed (or is gone) before it started; it will be placed again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseGranted:
+    """A run may start. The store raised ``token`` for this grant and no other."""
+
+    run_id: str
+    token: int
+    lease_expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOffered:
+    """The site's agent was told of the run (again, if the answer may have been lost)."""
+
+    run_id: str
+    token: int
+    session: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRenewed:
+    run_id: str
+    token: int
+    lease_expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    run_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """The site says that nothing of this run is left running there."""
+
+    run_id: str
+    token: int
+    outcome: Outcome
+    exit_code: int | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseExpired:
+    """The lease and the margin after it are over. ``seen_expires_ms`` is the end of the lease as
+    the observer read it: if it was renewed meanwhile, the event is ignored."""
+
+    run_id: str
+    token: int
+    seen_expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """``by`` says who asked, for the story."""
+
+    by: str = "the owner"
+
+
+RunEvent = RunOffered | LeaseRenewed | RunStarted | RunEnded | LeaseExpired
+"""About a run that was granted before: matched by (run_id, token), ignored when stale."""
+Event = JobRefused | JobBound | JobUnbound | LeaseGranted | RunEvent | CancelRequested

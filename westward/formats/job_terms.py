@@ -1,0 +1,204 @@
+"""Westward's own terms, written as text in ``resources.labels`` so the file stays SkyPilot.
+
+Each parser takes the label's text and raises ``ValueError`` with one sentence on what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import cast
+
+from westward.model.job import Checkpoint, InputData, LatencyMode, LatencyRule, TagRule
+from westward.model.units import (
+    MICROS,
+    format_duration,
+    parse_bytes,
+    parse_duration_ms,
+    parse_instant_ms,
+)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names of jobs, sites, places and accounts."""
+NAME_FORM = (
+    "letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"
+)
+LATENCY_MODES = ("one-way", "round-trip")
+
+_LATENCY = re.compile(r"(?P<place>[^<>=\s]+)\s*<=\s*(?P<limit>[0-9.]+)\s*ms(?:\s+(?P<mode>\S+))?")
+_CHECKPOINT = re.compile(r"(?P<path>\S.*?)\s+every\s+(?P<every>\S+)")
+_VALUE_OF_WAIT = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*/\s*h")
+
+_EXAMPLES = {
+    "westward.deadline": '6h or "2030-11-22T18:00:00+08:00"',
+    "westward.start_after": '6h or "2030-11-22T18:00:00+08:00"',
+    "westward.duration": "90s or 1h30m",
+    "westward.residency": "province=Gansu|Ningxia",
+    "westward.latency": "shanghai<=20ms one-way",
+    "westward.account": "lab-7",
+    "westward.checkpoint": "ckpt/last.npz every 10m",
+    "westward.inputs": "qingyang=10GB,guian=2GB",
+    "westward.value_of_wait": "3.5/h",
+    "westward.home": "qingyang",
+}
+
+
+def example(term: str) -> str:
+    """How a value of ``term`` looks, for a remedy."""
+    return _EXAMPLES[term]
+
+
+@dataclass(slots=True)
+class Terms:
+    """The terms a job states; None or empty where it states nothing."""
+
+    deadline_ms: int | None = None
+    start_after_ms: int | None = None
+    duration_ms: int | None = None
+    residency: tuple[TagRule, ...] = ()
+    latency: tuple[LatencyRule, ...] = ()
+    account: str | None = None
+    checkpoint: Checkpoint | None = None
+    inputs: tuple[InputData, ...] = ()
+    wait_value_micros_per_hour: int | None = None
+    home_site: str | None = None
+
+
+def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
+    """Put the term named ``term`` into ``terms``. Raises ValueError."""
+    if term == "westward.deadline":
+        terms.deadline_ms = parse_instant_ms(text, now_ms)
+    elif term == "westward.start_after":
+        terms.start_after_ms = parse_instant_ms(text, now_ms)
+    elif term == "westward.duration":
+        terms.duration_ms = _positive_duration(text)
+    elif term == "westward.residency":
+        terms.residency = parse_residency(text)
+    elif term == "westward.latency":
+        terms.latency = parse_latency(text)
+    elif term == "westward.account":
+        terms.account = _name(text, "an account")
+    elif term == "westward.checkpoint":
+        terms.checkpoint = parse_checkpoint(text)
+    elif term == "westward.inputs":
+        terms.inputs = parse_inputs(text)
+    elif term == "westward.value_of_wait":
+        terms.wait_value_micros_per_hour = parse_value_of_wait(text)
+    elif term == "westward.home":
+        terms.home_site = _name(text, "a site")
+    else:
+        raise KeyError(term)
+
+
+def contradictions(terms: Terms, now_ms: int) -> list[tuple[str, str, str]]:
+    """Terms that cannot all hold: (term, problem, remedy)."""
+    if terms.deadline_ms is None:
+        return []
+    term = "westward.deadline"
+    if terms.deadline_ms <= now_ms:
+        ago = format_duration(now_ms - terms.deadline_ms)
+        return [(term, f"the deadline passed {ago} ago", "Give a time in the future.")]
+    begin_ms = max(now_ms, terms.start_after_ms or now_ms)
+    if terms.deadline_ms <= begin_ms:
+        over = format_duration(begin_ms - terms.deadline_ms)
+        problem = f"the deadline lies {over} before westward.start_after"
+        return [(term, problem, "Move one of the two.")]
+    window_ms = terms.deadline_ms - begin_ms
+    if terms.duration_ms is not None and terms.duration_ms > window_ms:
+        problem = (
+            f"the job takes {format_duration(terms.duration_ms)} and the deadline leaves "
+            f"{format_duration(window_ms)}"
+        )
+        return [(term, problem, "Give a later deadline or a shorter westward.duration.")]
+    return []
+
+
+def parse_residency(text: str) -> tuple[TagRule, ...]:
+    """``province=Gansu|Ningxia,country=CN``: every key must hold, any of its values."""
+    rules: list[TagRule] = []
+    for part in _parts(text):
+        key, equals, rest = part.partition("=")
+        values = tuple(value.strip() for value in rest.split("|"))
+        if not equals or not key.strip() or not all(values):
+            raise ValueError(f"{part!r} is not KEY=VALUE or KEY=VALUE|VALUE")
+        if key.strip() in [rule.key for rule in rules]:
+            raise ValueError(f"the key {key.strip()!r} stands twice; join its values with |")
+        rules.append(TagRule(key=key.strip(), values=values))
+    return tuple(rules)
+
+
+def parse_latency(text: str) -> tuple[LatencyRule, ...]:
+    """``shanghai<=20ms one-way``, several joined by commas; the mode has no default."""
+    rules: list[LatencyRule] = []
+    for part in _parts(text):
+        match = _LATENCY.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part!r} is not PLACE<=NUMBERms one-way (or round-trip)")
+        if match["mode"] is None:
+            raise ValueError(f"{part!r} does not say whether it counts one-way or round-trip")
+        if match["mode"] not in LATENCY_MODES:
+            raise ValueError(f"{match['mode']!r} is neither one-way nor round-trip")
+        try:
+            limit_ms = float(match["limit"])
+        except ValueError:
+            raise ValueError(f"{match['limit']!r} is not a number of milliseconds") from None
+        if limit_ms <= 0 or not math.isfinite(limit_ms):
+            raise ValueError(f"a limit of {match['limit']} ms cannot be kept")
+        mode = cast(LatencyMode, match["mode"])
+        rules.append(LatencyRule(place=match["place"], limit_ms=limit_ms, mode=mode))
+    return tuple(rules)
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """``PATH every 10m``."""
+    match = _CHECKPOINT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not PATH every DURATION")
+    return Checkpoint(path=match["path"], every_ms=_positive_duration(match["every"]))
+
+
+def parse_inputs(text: str) -> tuple[InputData, ...]:
+    """``qingyang=10GB,guian=2GB``: bytes by the site where they lie."""
+    inputs: list[InputData] = []
+    for part in _parts(text):
+        site, equals, size = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is not SITE=SIZE")
+        name = _name(site, "a site")
+        if name in [data.site for data in inputs]:
+            raise ValueError(f"the site {name!r} stands twice")
+        size_bytes = parse_bytes(size)
+        if size_bytes <= 0:
+            raise ValueError(f"{part!r} names no data")
+        inputs.append(InputData(site=name, size_bytes=size_bytes))
+    return tuple(inputs)
+
+
+def parse_value_of_wait(text: str) -> int:
+    """``3.5/h`` → millionths of the currency per hour that the job waits."""
+    match = _VALUE_OF_WAIT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not AMOUNT/h")
+    return round(float(match["amount"]) * MICROS)
+
+
+def _positive_duration(text: str) -> int:
+    span_ms = parse_duration_ms(text)
+    if span_ms <= 0:
+        raise ValueError(f"{text!r} is no time at all")
+    return span_ms
+
+
+def _name(text: str, what: str) -> str:
+    name = text.strip()
+    if NAME.fullmatch(name) is None:
+        raise ValueError(f"{text!r} is not the name of {what}: {NAME_FORM}")
+    return name
+
+
+def _parts(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ValueError(f"{text!r} has an empty part")
+    return parts

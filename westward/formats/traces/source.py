@@ -1,0 +1,242 @@
+"""Recorded workloads as text columns: opening, splitting, checking. Shared by all trace readers.
+
+Readers never build an object per job: a log of a quarter million rows is read in about a
+second. Every cell stays text until a ``Cells`` method turns a whole column into numbers and
+reports each cell that is not one.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from westward.model.faults import Fault, InputFaults
+from westward.model.workload import DroppedRows
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+MAX_TRACE_BYTES = 4 << 30
+"""Text of one trace, after unpacking."""
+MAX_FAULTS_SHOWN = 20
+"""Faulty cells listed one by one; the rest is counted."""
+MAX_TIME_S = 1e11
+"""About 3,000 years: a larger time is a wrong unit, and would not fit into milliseconds."""
+MAX_COUNT = 2**31 - 1
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A trace's text and where it came from. ``digest`` is of the bytes as stored."""
+
+    file: str
+    name: str
+    digest: str
+    text: str
+
+    def refuse(self, row: int | None, field: str, problem: str, remedy: str) -> InputFaults:
+        return InputFaults([Fault(self.file, row, field, problem, remedy)])
+
+
+def open_source(path: Path) -> Source:
+    """Read the file whole, unpacking gzip by its content. Raises InputFaults."""
+    file = str(path)
+
+    def refuse(problem: str, remedy: str) -> InputFaults:
+        return InputFaults([Fault(file, None, "", problem, remedy)])
+
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise refuse(
+            f"the trace cannot be read: {error.strerror or error}", "Give the path of a file."
+        ) from error
+    digest = hashlib.sha256(stored).hexdigest()
+    data = stored
+    if stored.startswith(_GZIP_MAGIC):
+        try:
+            with gzip.open(path, "rb") as unpacked:
+                data = unpacked.read(MAX_TRACE_BYTES + 1)
+        except EOFError as error:
+            raise refuse("the gzip file ends too early", "Fetch the file again.") from error
+        except (OSError, zlib.error) as error:
+            raise refuse("the gzip file is damaged", "Fetch the file again.") from error
+    elif path.suffix == ".gz" and stored:
+        raise refuse("the file ends in .gz but is not gzip", "Rename it, or fetch it again.")
+    if len(data) > MAX_TRACE_BYTES:
+        raise refuse(f"the trace is larger than {MAX_TRACE_BYTES} bytes", "Split it.")
+    if b"\0" in data:
+        raise refuse("the file is not text", "Give the trace itself, as text or gzip.")
+    text = data.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    if not text.strip():
+        raise refuse("the file is empty", "Give a trace with at least one job.")
+    name = path.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".swf")
+    return Source(file, name, digest, text)
+
+
+_ROW = "Correct the row or remove it."
+
+
+class FaultLog:
+    """Faults of one trace: the first ones in full, the rest as a count."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._faults: list[Fault] = []
+        self._more = 0
+
+    def add(self, row: int, field: str, problem: str, remedy: str = _ROW) -> None:
+        if len(self._faults) < MAX_FAULTS_SHOWN:
+            self._faults.append(Fault(self._source.file, row, field, problem, remedy))
+        else:
+            self._more += 1
+
+    def raise_if_any(self) -> None:
+        if not self._faults:
+            return
+        if self._more:
+            problem = f"{self._more} more faults of these kinds are not listed"
+            remedy = "Correct the listed ones and read the file again."
+            self._faults.append(Fault(self._source.file, None, "", problem, remedy))
+        raise InputFaults(self._faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text cells with each row's line in the file (from 1), and what was wrong so far."""
+
+    cells: dict[str, pl.Series]
+    lines: I64
+    log: FaultLog
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def text_lines(source: Source) -> pl.DataFrame:
+    """Columns ``line`` (from 1) and ``text`` (stripped), blank lines left out."""
+    frame = pl.DataFrame({"text": source.text.split("\n")}).with_row_index("line", offset=1)
+    return frame.with_columns(
+        pl.col("line").cast(pl.Int64), pl.col("text").str.strip_chars()
+    ).filter(pl.col("text") != "")
+
+
+def split_columns(
+    source: Source, rows: pl.DataFrame, names: Sequence[str], *, exact: bool, parts: pl.Expr
+) -> Table:
+    """Split ``rows.text`` by ``parts``. Rows with a wrong number of columns are logged and left
+    out, so that the cells of the others are still checked; the reader raises them all at once."""
+    split = rows.select("line", parts.alias("parts"))
+    found = split["parts"].list.len()
+    wrong = (found != len(names)) if exact else (found < len(names))
+    log = FaultLog(source)
+    if wrong.any():
+        wanted = f"{len(names)} columns" if exact else f"at least {len(names)} columns"
+        bad = split.filter(wrong).with_columns(count=pl.col("parts").list.len())
+        for line, count in bad.select("line", "count").iter_rows():
+            log.add(line, "", f"the row has {count} columns; {wanted} are needed")
+        split = split.filter(~wrong)
+        if split.is_empty():
+            log.raise_if_any()
+    cells = {
+        name: split["parts"].list.get(index).str.strip_chars() for index, name in enumerate(names)
+    }
+    return Table(cells, split["line"].to_numpy(), log)
+
+
+def read_csv(source: Source, names: Sequence[str]) -> Table:
+    """A comma-separated table whose header must be exactly ``names``."""
+    rows = text_lines(source)
+    header = [name.strip() for name in str(rows["text"][0]).split(",")]
+    if header != list(names):
+        missing = [name for name in names if name not in header]
+        extra = [name for name in header if name not in names]
+        problem = f"the header lacks {', '.join(missing)}" if missing else "the header differs"
+        if extra:
+            problem += f" and has {', '.join(extra)[:80]}"
+        remedy = f"The header of this format is {','.join(names)}"
+        raise source.refuse(int(rows["line"][0]), "", problem, remedy + ".")
+    rows = rows.slice(1)
+    if rows.is_empty():
+        raise source.refuse(None, "", "the table has no rows", "Give at least one job.")
+    if rows["text"].str.contains('"', literal=True).any():
+        quoted = pl.Series("parts", list(csv.reader(rows["text"].to_list())))
+        return split_columns(
+            source, rows.with_columns(quoted), names, exact=True, parts=pl.col("parts")
+        )
+    return split_columns(source, rows, names, exact=True, parts=pl.col("text").str.split(","))
+
+
+class Cells:
+    """Turns a table's columns into numbers, gathering a fault for each cell that is wrong."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.log = table.log
+
+    def numbers(
+        self,
+        field: str,
+        *,
+        minimum: float,
+        maximum: float = MAX_TIME_S,
+        whole: bool = False,
+        optional: bool = False,
+    ) -> F64:
+        """The column as floats; NaN only where an ``optional`` cell is empty."""
+        text = self.table.cells[field]
+        values = text.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        empty = (text == "").to_numpy()
+        finite = np.isfinite(values)
+        wrong = ~finite & ~empty if optional else ~finite
+        low = finite & (values < minimum)
+        high = finite & (values > maximum)
+        broken = finite & (values != np.floor(values)) if whole else np.zeros(len(text), np.bool_)
+        if not (wrong | low | high | broken).any():
+            return values
+        # A fault each, in the order of the file, until the log has enough.
+        for index in np.flatnonzero(wrong | low | high | broken):
+            cell = str(text[int(index)])[:40]
+            if wrong[index]:
+                problem = f"{cell!r} is not a number" if cell else "the cell is empty"
+            elif low[index]:
+                problem = f"{cell} is below {minimum:g}"
+            elif high[index]:
+                problem = f"{cell} is above {maximum:g}"
+            else:
+                problem = f"{cell} is not a whole number"
+            self.log.add(int(self.table.lines[index]), field, problem)
+        return values
+
+    def check(self, wrong: Mask, field: str, problem: str, remedy: str = _ROW) -> None:
+        """Report every row where ``wrong`` holds."""
+        for index in np.flatnonzero(wrong):
+            self.log.add(int(self.table.lines[index]), field, problem, remedy)
+
+
+class Drops:
+    """Rows that are well written but are no jobs; the first reason found counts."""
+
+    def __init__(self, lines: I64) -> None:
+        self._lines = lines
+        self.keep: Mask = np.ones(len(lines), dtype=np.bool_)
+        self.dropped: list[DroppedRows] = []
+
+    def drop(self, where: Mask, reason: str) -> None:
+        hit = where & self.keep
+        if hit.any():
+            first = int(self._lines[int(np.flatnonzero(hit)[0])])
+            self.dropped.append(DroppedRows(reason=reason, rows=int(hit.sum()), first_row=first))
+            self.keep &= ~where

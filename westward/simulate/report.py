@@ -1,0 +1,121 @@
+"""The report: one HTML file with its figures inside, which a planner can read without us.
+
+It asks nothing of the network, runs no script, and is laid out for a phone and for paper.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from westward.model.network import Network
+from westward.model.units import MICROS, format_duration, format_instant
+from westward.simulate.compare import format_value
+from westward.simulate.plots import Plot, policy_colours
+
+WINS_SHOWN_MAX = 60
+"""Places where a rival wins that the report spells out; ``summary.json`` holds all."""
+
+TERM_TEXT = {
+    "device": "price per device-hour × devices × run time: what the payer is charged for hardware",
+    "power": "power drawn × the zone's tariff at each hour × PUE, over the run",
+    "carbon": "grams emitted × the policy's carbon price. A weight in the choice, not a bill",
+    "transfer": "input data moved away from its home × the link's price",
+    "wait": "time from submission to start × the value of waiting. A weight, not a bill",
+}
+
+
+def render_report(summary: dict[str, Any], plots: Sequence[Plot], *, network: Network) -> str:
+    """The whole page as text. ``summary`` is the contents of ``summary.json``."""
+    environment = Environment(
+        loader=PackageLoader("westward.simulate", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    currency = network.currency
+    labels = [policy["label"] for policy in summary["policies"]]
+    environment.filters["duration"] = _duration
+    environment.filters["instant"] = lambda ms: format_instant(ms) if ms is not None else "n/a"
+    environment.filters["money"] = lambda micros: format_value(micros, "money", currency)
+    environment.filters["value"] = lambda value, unit: format_value(value, unit, currency)
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["share"] = lambda value: "n/a" if value is None else f"{value:.1%}"
+    return environment.get_template("report.html.j2").render(
+        s=summary,
+        network=network,
+        labels=labels,
+        colours=policy_colours(labels),
+        headline=_headline(summary),
+        wins=_grouped_wins(summary["comparison"]["rival_wins"]),
+        wins_shown_max=WINS_SHOWN_MAX,
+        terms=TERM_TEXT,
+        figures=[_figure(plot) for plot in plots],
+        assumptions=[fact for fact in network.facts if fact.assumption],
+        micros=MICROS,
+    )
+
+
+def _duration(ms: float | None) -> str:
+    return "n/a" if ms is None else format_duration(round(ms))
+
+
+def _figure(plot: Plot) -> dict[str, str | None]:
+    data = base64.b64encode(plot.path.read_bytes()).decode("ascii")
+    return {
+        "kind": plot.kind,
+        "title": plot.title,
+        "caption": plot.caption,
+        "policy": plot.policy,
+        "uri": f"data:image/png;base64,{data}",
+    }
+
+
+def _headline(summary: dict[str, Any]) -> list[str]:
+    """Two or three sentences: our rule against the best rival, and on how many metrics it loses."""
+    compared = summary["comparison"]
+    ours = compared["baseline"]
+    rivals = [policy["label"] for policy in summary["policies"] if policy["label"] != ours]
+    if ours is None or not rivals:
+        return []
+    currency = summary["inputs"]["network"]["currency"]
+    cost = next(row for row in compared["metrics"] if row["key"] == "total_cost")
+    mine = cost["values"][ours]
+    best = min(rivals, key=lambda label: (cost["values"][label], label))
+    least = cost["values"][best]
+    change = (least - mine) / least if least else 0.0
+    if abs(change) < compared["win_share"]:
+        verdict = "the same as"
+    else:
+        verdict = f"{abs(change):.1%} {'below' if change > 0 else 'above'}"
+    words = [
+        f"On the sum of all five cost terms {ours} comes to "
+        f"{format_value(mine, 'money', currency)}, {verdict} the best of the other policies "
+        f"({best}, {format_value(least, 'money', currency)})."
+    ]
+    lost = [
+        row["label"].lower()
+        for row in compared["metrics"]
+        if row["best"] and ours not in row["best"]
+    ]
+    if lost:
+        words.append(f"Another policy is better on {len(lost)} of the metrics: {'; '.join(lost)}.")
+    else:
+        words.append("No other policy is better on any of the metrics in the table.")
+    return words
+
+
+def _grouped_wins(wins: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line a place and metric: the best rival in full, the others by name."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for win in wins:
+        key = (win["where"], win["metric"])
+        if key in lines:
+            lines[key]["others"].append(win["rival"])
+        else:
+            lines[key] = {"words": win["words"], "where": win["where"], "others": []}
+    return list(lines.values())

@@ -1,0 +1,85 @@
+"""Opening the store: engine, migrations, and the two kinds of transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, make_url
+
+from westward.model.job import JobSpec
+from westward.store import sqlite
+
+SPEC_CACHE_JOBS = 20_000
+"""Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Store:
+    """An open database. Safe to share between threads; use ``open_store`` to get one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.specs: dict[str, JobSpec] = {}
+        """Job requests by id; ``codec`` fills it and holds it to SPEC_CACHE_JOBS."""
+        # SQLite lets one writer in at a time and makes others poll for their turn; within this
+        # process they queue here instead, which is fair and wakes at once.
+        self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view; nothing may be written in it."""
+        with self.engine.connect().execution_options(**{sqlite.READ_ONLY: True}) as connection:
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: committed (and durable) at the end, rolled back on an exception."""
+        if self._writing is None:
+            with self.engine.begin() as connection:
+                yield connection
+        else:
+            with self._writing, self.engine.begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """Opens ``url`` (``sqlite:////absolute/path.db``) and brings its tables up to date.
+
+    Raises ``ValueError`` for a database this version does not support, ``sqlalchemy.exc.
+    OperationalError`` when it cannot be reached.
+    """
+    parsed = make_url(url)
+    if (
+        parsed.get_backend_name() != "sqlite"
+        or not parsed.database
+        or parsed.database == ":memory:"
+    ):
+        raise ValueError(f"{url!r} is not supported; write sqlite:////path/to/file.db")
+    engine = create_engine(parsed)
+    sqlite.prepare(engine)
+    store = Store(engine)
+    try:
+        with store.write() as connection:
+            _migrate(connection)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _migrate(connection: Connection) -> None:
+    """To the newest tables, within the caller's transaction: all of it or nothing."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,154 @@
+"""Jobs: submitting them once, and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, insert, select
+
+from westward.control import machine, validate
+from westward.control.events import JobRefused, JobSubmitted
+from westward.control.records import ACTIVE_JOB_STATES, JobRecord, JobState
+from westward.control.story import StoryLine
+from westward.store import codec
+from westward.store.database import Store
+from westward.store.results import Active, Conflict, Submission, Submitted
+from westward.store.rows import (
+    add_story,
+    assemble,
+    chunks,
+    load_records,
+    load_story_lines,
+    raise_snapshot_version,
+    read_counter,
+)
+from westward.store.schema import JOBS, SNAPSHOT_VERSION
+
+LIST_LIMIT_MAX = 1_000
+"""Jobs in one page of ``list_jobs``."""
+STORY_LIMIT = 1_000
+"""Story lines of one job read at once."""
+
+
+def submit_jobs(
+    store: Store, submissions: Sequence[Submission], now_ms: int
+) -> tuple[Submitted | Conflict, ...]:
+    """Takes each request once, all in one transaction; answers in the order given.
+
+    The same id with the same body is a repeat and answers with the job as it stands now; with
+    another body it is a ``Conflict`` and changes nothing. On return the jobs are durable.
+    """
+    answers: list[Submitted | Conflict] = []
+    with store.write() as connection:
+        ids = [submission.job.job_id for submission in submissions]
+        known = load_records(store, connection, ids)
+        digests = _digests(connection, ids)
+        created = False
+        for submission in submissions:
+            job_id = submission.job.job_id
+            if job_id not in known:
+                known[job_id] = _create(connection, submission, now_ms)
+                digests[job_id] = submission.body_digest
+                created = True
+                answers.append(Submitted(record=known[job_id], created=True))
+            elif digests[job_id] == submission.body_digest:
+                answers.append(Submitted(record=known[job_id], created=False))
+            else:
+                answers.append(
+                    Conflict(job_id=job_id, reason="another request was submitted under this id")
+                )
+        if created:
+            raise_snapshot_version(connection)
+    return tuple(answers)
+
+
+def _create(connection: Connection, submission: Submission, now_ms: int) -> JobRecord:
+    step = machine.submit(
+        JobSubmitted(job=submission.job, attempts_max=submission.attempts_max), now_ms
+    )
+    story = step.story
+    if submission.refused is not None:
+        step = machine.handle(step.record, JobRefused(reason=submission.refused), now_ms)
+        story = (*story, *step.story)
+    record = step.record
+    validate.check(record)
+    connection.execute(
+        insert(JOBS),
+        {
+            "job_id": record.job_id,
+            "body_digest": submission.body_digest,
+            "spec": codec.to_json(record.job),
+            **codec.job_row(record),
+        },
+    )
+    add_story(connection, record.job_id, story)
+    return record
+
+
+def _digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for chunk in chunks(dict.fromkeys(job_ids)):
+        query = select(JOBS.c.job_id, JOBS.c.body_digest).where(JOBS.c.job_id.in_(chunk))
+        found.update((job_id, digest) for job_id, digest in connection.execute(query))
+    return found
+
+
+def load_job(store: Store, job_id: str) -> JobRecord | None:
+    """The job as it stands, or None if there is none of that id."""
+    with store.read() as connection:
+        return load_records(store, connection, [job_id]).get(job_id)
+
+
+def list_jobs(
+    store: Store,
+    *,
+    state: JobState | None = None,
+    limit: int = 100,
+    after: str | None = None,
+    newest_first: bool = False,
+) -> tuple[JobRecord, ...]:
+    """A page of jobs in the order of submission (or its reverse), beginning after the job
+    ``after``. ``limit`` is cut to LIST_LIMIT_MAX; an unknown ``after`` gives an empty page."""
+    query = select(JOBS).limit(max(0, min(limit, LIST_LIMIT_MAX)))
+    query = query.order_by(JOBS.c.seq.desc() if newest_first else JOBS.c.seq)
+    if state is not None:
+        query = query.where(JOBS.c.state == state.value)
+    if after is not None:
+        start = select(JOBS.c.seq).where(JOBS.c.job_id == after).scalar_subquery()
+        query = query.where(JOBS.c.seq < start if newest_first else JOBS.c.seq > start)
+    with store.read() as connection:
+        return tuple(assemble(store, connection, query))
+
+
+def jobs_waiting(store: Store) -> tuple[JobRecord, ...]:
+    """Pending and bound jobs in the order of submission."""
+    return _in_states(store, (JobState.PENDING, JobState.BOUND)).records
+
+
+def load_active(store: Store) -> Active:
+    """Every job that is not over, with the snapshot version: one consistent view."""
+    return _in_states(store, ACTIVE_JOB_STATES)
+
+
+def _in_states(store: Store, states: Sequence[JobState]) -> Active:
+    names = [state.value for state in states]
+    query = select(JOBS).where(JOBS.c.state.in_(names)).order_by(JOBS.c.seq)
+    with store.read() as connection:
+        version = read_counter(connection, SNAPSHOT_VERSION)
+        return Active(version=version, records=tuple(assemble(store, connection, query)))
+
+
+def count_jobs(store: Store) -> dict[JobState, int]:
+    """How many jobs are in each state; every state is a key."""
+    query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+    with store.read() as connection:
+        found = {state: int(count) for state, count in connection.execute(query)}
+    return {state: found.get(state.value, 0) for state in JobState}
+
+
+def load_story(
+    store: Store, job_id: str, after_seq: int = 0, limit: int = STORY_LIMIT
+) -> tuple[StoryLine, ...]:
+    """What happened to the job, oldest first."""
+    with store.read() as connection:
+        return load_story_lines(connection, job_id, after_seq, limit)

@@ -1,0 +1,94 @@
+"""What jobs print, byte by byte, by run and rank. It outlives the agent that shipped it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, insert, select
+
+from westward.control.machine import Ignored
+from westward.control.records import RunState
+from westward.store.database import Store
+from westward.store.results import LogEnd, LogGap
+from westward.store.schema import LOG_CHUNKS, RUNS
+
+LOG_BYTES_MAX = 64 * 1024 * 1024
+"""Kept of one rank's output; what follows is dropped and the sender is told."""
+LOG_READ_BYTES = 1024 * 1024
+"""Answered by one ``read_log`` unless asked otherwise."""
+
+
+def append_log(
+    store: Store, run_id: str, token: int, rank: int, offset: int, data: bytes, now_ms: int
+) -> LogEnd | LogGap | Ignored:
+    """Adds ``data`` at ``offset`` of one rank's output. Bytes known before are skipped, so every
+    chunk may be sent again; a chunk past the known end is refused with where to go on from.
+
+    Accepted under the run's token, also after its end (the last chunk may come late), but not of
+    a run that was lost. ``now_ms`` is taken for symmetry with other reports; nothing keeps it.
+    """
+    del now_ms
+    with store.write() as connection:
+        query = select(RUNS.c.token, RUNS.c.state).where(RUNS.c.run_id == run_id).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
+        if row.token != token:
+            return Ignored(
+                code="stale-token",
+                reason=f"run {run_id} holds token {row.token}, the report carries {token}",
+            )
+        if row.state == RunState.LOST.value:
+            return Ignored(code="run-over", reason=f"run {run_id} was lost")
+        end = _end(connection, run_id, rank)
+        if offset > end:
+            return LogGap(expected_offset=end)
+        fresh = data[end - offset :][: LOG_BYTES_MAX - end]
+        if fresh:
+            connection.execute(
+                insert(LOG_CHUNKS),
+                {"run_id": run_id, "rank": rank, "start": end, "size": len(fresh), "data": fresh},
+            )
+            end += len(fresh)
+    return LogEnd(next_offset=end, full=end >= LOG_BYTES_MAX)
+
+
+def read_log(
+    store: Store, run_id: str, rank: int = 0, offset: int = 0, limit_bytes: int = LOG_READ_BYTES
+) -> bytes:
+    """Up to ``limit_bytes`` from ``offset``; empty at the end, for an unknown run or rank."""
+    query = (
+        select(LOG_CHUNKS.c.start, LOG_CHUNKS.c.data)
+        .where(
+            LOG_CHUNKS.c.run_id == run_id,
+            LOG_CHUNKS.c.rank == rank,
+            LOG_CHUNKS.c.start + LOG_CHUNKS.c.size > offset,
+            LOG_CHUNKS.c.start < offset + limit_bytes,
+        )
+        .order_by(LOG_CHUNKS.c.start)
+    )
+    parts: list[bytes] = []
+    with store.read() as connection:
+        for start, data in connection.execute(query):
+            parts.append(data[max(0, offset - start) : offset + limit_bytes - start])
+    return b"".join(parts)
+
+
+def log_ranks(store: Store, run_id: str) -> tuple[tuple[int, int], ...]:
+    """(rank, bytes kept) of every rank that printed something."""
+    query = (
+        select(LOG_CHUNKS.c.rank, func.sum(LOG_CHUNKS.c.size))
+        .where(LOG_CHUNKS.c.run_id == run_id)
+        .group_by(LOG_CHUNKS.c.rank)
+        .order_by(LOG_CHUNKS.c.rank)
+    )
+    with store.read() as connection:
+        return tuple((int(rank), int(size)) for rank, size in connection.execute(query))
+
+
+def _end(connection: Connection, run_id: str, rank: int) -> int:
+    query = (
+        select(LOG_CHUNKS.c.start + LOG_CHUNKS.c.size)
+        .where(LOG_CHUNKS.c.run_id == run_id, LOG_CHUNKS.c.rank == rank)
+        .order_by(LOG_CHUNKS.c.start.desc())
+        .limit(1)
+    )
+    return int(connection.execute(query).scalar_one_or_none() or 0)

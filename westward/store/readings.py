@@ -1,0 +1,87 @@
+"""Meter readings of runs: kept once each, and only while the run may be charged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from westward.control.machine import Ignored
+from westward.model.wire import Reading
+from westward.store.database import Store
+from westward.store.schema import READINGS, RUNS
+
+
+def record_readings(
+    store: Store, run_id: str, token: int, readings: Sequence[Reading], now_ms: int
+) -> Ignored | None:
+    """Keeps what is new; None when accepted. A reading known before is ignored, whatever it says
+    now: (run, sequence) is its key.
+
+    A repeat after the run's end is answered with code ``repeat``; anything new after it with
+    ``run-over``, since the run is settled on what was known when it ended.
+    """
+    with store.write() as connection:
+        query = select(RUNS.c.token, RUNS.c.live).where(RUNS.c.run_id == run_id).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
+        if row.token != token:
+            return Ignored(
+                code="stale-token",
+                reason=f"run {run_id} holds token {row.token}, the report carries {token}",
+            )
+        if row.live != 1:
+            known = _known_sequences(connection, run_id)
+            repeat = all(reading.sequence in known for reading in readings)
+            return Ignored(code="repeat" if repeat else "run-over", reason=f"run {run_id} is over")
+        add_readings(connection, run_id, readings, now_ms)
+    return None
+
+
+def load_readings(store: Store, run_id: str) -> tuple[Reading, ...]:
+    """By sequence."""
+    query = select(READINGS).where(READINGS.c.run_id == run_id).order_by(READINGS.c.sequence)
+    with store.read() as connection:
+        return tuple(
+            Reading(
+                sequence=row["sequence"],
+                wall_ms=row["wall_ms"],
+                device_milli_ms=row["device_milli_ms"],
+                cpu_ms=row["cpu_ms"],
+                max_rss_kib=row["max_rss_kib"],
+            )
+            for row in connection.execute(query).mappings()
+        )
+
+
+def add_readings(
+    connection: Connection, run_id: str, readings: Sequence[Reading], now_ms: int
+) -> None:
+    """Within a transaction that knows the run to be chargeable."""
+    if not readings:
+        return
+    known = _known_sequences(connection, run_id)
+    fresh = {r.sequence: r for r in reversed(readings) if r.sequence not in known}
+    if not fresh:
+        return
+    connection.execute(
+        insert(READINGS),
+        [
+            {
+                "run_id": run_id,
+                "sequence": reading.sequence,
+                "wall_ms": reading.wall_ms,
+                "device_milli_ms": reading.device_milli_ms,
+                "cpu_ms": reading.cpu_ms,
+                "max_rss_kib": reading.max_rss_kib,
+                "received_ms": now_ms,
+            }
+            for _, reading in sorted(fresh.items())
+        ],
+    )
+
+
+def _known_sequences(connection: Connection, run_id: str) -> frozenset[int]:
+    query = select(READINGS.c.sequence).where(READINGS.c.run_id == run_id)
+    return frozenset(connection.execute(query).scalars())

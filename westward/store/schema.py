@@ -1,0 +1,175 @@
+"""The tables, as the newest migration leaves them (a test holds the two to each other).
+
+Times are ms UTC, money millionths, both BIGINT. Frozen values are JSON text; what is queried or
+guarded is a column. ``live`` is 1 while a run holds a lease.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+METADATA = MetaData()
+
+ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts rows by itself only for a key that is spelled INTEGER."""
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("key", String(100), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    Column("name", String(100), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+FENCING_TOKEN = "fencing_token"
+SNAPSHOT_VERSION = "snapshot_version"
+
+SITES = Table(
+    "sites",
+    METADATA,
+    Column("site", String(200), primary_key=True),
+    Column("session", BigInteger, nullable=False),
+    Column("agent_id", String(200), nullable=False),
+    Column("pools", Text, nullable=False),
+    Column("hello_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger, nullable=False),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("job_id", String(200), nullable=False, unique=True),
+    Column("body_digest", String(128), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("bound", Text),
+    Column("attempts_max", Integer, nullable=False),
+    Column("cancel_requested_ms", BigInteger),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    Column("ending", Text, nullable=False),
+    Index("jobs_by_state", "state", "seq"),
+)
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("run_id", String(200), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("pool", String(200), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("token", BigInteger, nullable=False, unique=True),
+    Column("need_milli", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("live", Integer, nullable=False),
+    Column("lease_expires_ms", BigInteger, nullable=False),
+    Column("granted_ms", BigInteger, nullable=False),
+    Column("offered_session", BigInteger),
+    Column("started_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("outcome", String(40)),
+    Column("exit_code", Integer),
+    Column("detail", Text, nullable=False),
+    Column("settled_ms", BigInteger),
+    UniqueConstraint("job_id", "attempt", name="one_run_per_attempt"),
+    # The database itself refuses a second lease on one job, whatever the code above it does.
+    Index(
+        "one_live_run_per_job",
+        "job_id",
+        unique=True,
+        sqlite_where=text("live = 1"),
+        postgresql_where=text("live = 1"),
+    ),
+    Index("runs_by_lease_end", "live", "lease_expires_ms"),
+    Index("runs_by_site", "site", "live"),
+    Index("runs_by_pool", "pool", "live"),
+    Index("runs_to_settle", "settled_ms", "live"),
+)
+
+READINGS = Table(
+    "readings",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("device_milli_ms", BigInteger, nullable=False),
+    Column("cpu_ms", BigInteger, nullable=False),
+    Column("max_rss_kib", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+BILLS = Table(
+    "bills",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("billed_ms", BigInteger, nullable=False),
+    Column("device_milli_ms", BigInteger, nullable=False),
+    Column("energy_j", BigInteger, nullable=False),
+    Column("carbon_location_ug", BigInteger),
+    Column("carbon_contract_ug", BigInteger),
+    Column("device_micros", BigInteger, nullable=False),
+    Column("power_micros", BigInteger, nullable=False),
+    Column("transfer_micros", BigInteger, nullable=False),
+    Column("rounding_micros", BigInteger, nullable=False),
+    Column("total_micros", BigInteger, nullable=False),
+    Column("carbon_shown_micros", BigInteger),
+    Index("bills_by_job", "job_id"),
+)
+
+LOG_CHUNKS = Table(
+    "log_chunks",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+STORY = Table(
+    "story",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("story_by_job", "job_id", "seq"),
+)
+
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("snapshot_version", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("answer", Text, nullable=False),
+    Index("decisions_by_job", "job_id", "seq"),
+)

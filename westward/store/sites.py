@@ -1,0 +1,173 @@
+"""Sites and their agents: who speaks for a site, and what is said at each poll."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from westward.control.events import RunOffered
+from westward.control.records import JobState, RunState
+from westward.model.wire import HeldRun, Hello
+from westward.store.database import Store
+from westward.store.lifecycle import extend_leases, step_record
+from westward.store.results import Applied, Offer, Session, SessionOver, SitePoll, SiteRecord
+from westward.store.rows import load_records
+from westward.store.schema import JOBS, RUNS, SITES
+
+OFFERS_PER_POLL = 64
+"""Runs offered in one answer; the rest follow with the next poll."""
+
+
+def hello(store: Store, message: Hello, now_ms: int) -> Session:
+    """Opens a session for a new agent process; any older session of the site is over with it.
+
+    The same agent saying hello again keeps its session.
+    """
+    with store.write() as connection:
+        query = select(SITES).where(SITES.c.site == message.site).with_for_update()
+        row = connection.execute(query).mappings().one_or_none()
+        values: dict[str, object] = {
+            "agent_id": message.agent_id,
+            "pools": json.dumps(message.pools),
+            "last_seen_ms": now_ms,
+        }
+        if row is None:
+            session = 1
+            opened = {"site": message.site, "session": session, "hello_ms": now_ms}
+            connection.execute(insert(SITES), {**values, **opened})
+        else:
+            session = int(row["session"])
+            if row["agent_id"] != message.agent_id:
+                session += 1
+                values.update(session=session, hello_ms=now_ms)
+            connection.execute(update(SITES).where(SITES.c.site == message.site).values(values))
+    return Session(site=message.site, session=session, agent_id=message.agent_id)
+
+
+def check_session(store: Store, site: str, session: int) -> SessionOver | None:
+    """None while ``session`` is the site's newest."""
+    with store.read() as connection:
+        return _session_over(connection, site, session)
+
+
+def list_sites(store: Store) -> tuple[SiteRecord, ...]:
+    """Every site that ever said hello, by name."""
+    with store.read() as connection:
+        return tuple(
+            SiteRecord(
+                site=row["site"],
+                session=row["session"],
+                agent_id=row["agent_id"],
+                pools=tuple(json.loads(row["pools"])),
+                hello_ms=row["hello_ms"],
+                last_seen_ms=row["last_seen_ms"],
+            )
+            for row in connection.execute(select(SITES).order_by(SITES.c.site)).mappings()
+        )
+
+
+def poll_site(
+    store: Store,
+    site: str,
+    session: int,
+    held: Sequence[HeldRun],
+    ttl_ms: int,
+    now_ms: int,
+) -> SitePoll | SessionOver:
+    """Renews the leases of the runs the agent holds and says what it should start, stop, forget.
+
+    A run is offered to one session only: again, if that agent does not list it (the answer may
+    have been lost), but never to another, which could not know whether the first one started it.
+    Its lease then simply ends.
+    """
+    with store.write() as connection:
+        over = _session_over(connection, site, session)
+        if over is not None:
+            return over
+        _seen(connection, site, session, now_ms)
+        live = _live_runs(connection, site)
+        mine: list[HeldRun] = []
+        unknown: list[str] = []
+        for run in held:
+            row = live.get(run.run_id)
+            if row is None or row["token"] != run.token:
+                unknown.append(run.run_id)
+            else:
+                mine.append(run)
+        listed = {run.run_id for run in mine}
+        stops = sorted(
+            run_id for run_id in listed if live[run_id]["job_state"] == JobState.CANCELLING.value
+        )
+        offers = _offers(store, connection, session, live, listed, now_ms)
+        expires_ms = now_ms + ttl_ms
+        offered = [HeldRun(run_id=o.run.run_id, token=o.run.token) for o in offers]
+        renewed = extend_leases(connection, (*mine, *offered), expires_ms)
+    return SitePoll(
+        renewed=renewed, offers=tuple(offers), stops=tuple(stops), unknown=tuple(sorted(unknown))
+    )
+
+
+def _offers(
+    store: Store,
+    connection: Connection,
+    session: int,
+    live: dict[str, RowMapping],
+    listed: set[str],
+    now_ms: int,
+) -> list[Offer]:
+    wanted = [
+        row
+        for row in live.values()
+        if row["run_id"] not in listed
+        and row["state"] == RunState.LEASED.value
+        and row["job_state"] == JobState.LEASED.value
+        and row["offered_session"] in (None, session)
+    ][:OFFERS_PER_POLL]
+    records = load_records(store, connection, [row["job_id"] for row in wanted], lock=True)
+    offers: list[Offer] = []
+    for row in wanted:
+        record = records[row["job_id"]]
+        event = RunOffered(run_id=row["run_id"], token=row["token"], session=session)
+        answer = step_record(connection, record, event, now_ms)
+        if isinstance(answer, Applied):
+            record = answer.record
+        elif answer.code != "repeat":
+            continue
+        run = record.run(row["run_id"])
+        assert run is not None
+        offers.append(Offer(record=record, run=run))
+    return offers
+
+
+def _live_runs(connection: Connection, site: str) -> dict[str, RowMapping]:
+    """The site's live runs by id, in the order they were granted, with the state of their job."""
+    query = (
+        select(
+            RUNS.c.run_id,
+            RUNS.c.job_id,
+            RUNS.c.token,
+            RUNS.c.state,
+            RUNS.c.offered_session,
+            JOBS.c.state.label("job_state"),
+        )
+        .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
+        .where(RUNS.c.site == site, RUNS.c.live == 1)
+        .order_by(RUNS.c.token)
+        .with_for_update()
+    )
+    return {row["run_id"]: row for row in connection.execute(query).mappings()}
+
+
+def _session_over(connection: Connection, site: str, session: int) -> SessionOver | None:
+    query = select(SITES.c.session).where(SITES.c.site == site)
+    newest = connection.execute(query).scalar_one_or_none()
+    if newest == session:
+        return None
+    return SessionOver(site=site, session=session, newest=newest)
+
+
+def _seen(connection: Connection, site: str, session: int, now_ms: int) -> None:
+    guarded = update(SITES).where(SITES.c.site == site, SITES.c.session == session)
+    connection.execute(guarded.values(last_seen_ms=now_ms))
