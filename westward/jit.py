@@ -1,16 +1,29 @@
 """Compile the kernels, or run the same source in the interpreter.
 
 A single ``plan`` costs less than importing a compiler, so thin callers (``westward plan``) call
-``interpret()`` before the kernels are imported; the simulator and the server compile. numba keeps
-its compiled code beside the sources, so only the first start after an install pays for it.
+``interpret()`` before the kernels are imported; the simulator and the server compile. The compiled
+code is kept beside the sources, so only the first start after an install pays for it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+KERNEL_FILES = (
+    "jit.py",
+    "placement/claims.py",
+    "placement/kernels.py",
+    "placement/profile.py",
+    "placement/state.py",
+    "simulate/loop.py",
+)
+"""Every file with a kernel or a type that kernels take. A test holds the list to the sources."""
 
 _compile = True
 _used = False
@@ -29,17 +42,36 @@ def compiled() -> bool:
     return _compile
 
 
+def _keep_compiled_code() -> None:
+    """Point numba's cache to a folder named by the sources' digest.
+
+    numba looks at a kernel's own file only, but a kernel holds the code of those it calls: after
+    an edit to ``claims.py`` the loop would go on with the old claims.
+    """
+    import numba
+
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in KERNEL_FILES:
+        digest.update((package / name).read_bytes())
+    if "NUMBA_CACHE_DIR" not in os.environ and os.access(package, os.W_OK):
+        folder = package / "__pycache__" / f"kernels-{digest.hexdigest()[:16]}"
+        config: Any = numba.config
+        config.CACHE_DIR = str(folder)
+
+
 def jit(function: F) -> F:
     """Decorator of every kernel. Kernels take arrays and scalars only and keep no globals."""
     global _used
-    _used = True
     if not _compile:
         return function
     import numba
 
+    if not _used:
+        _keep_compiled_code()
+        _used = True
     # No kernel allocates, so numba's reference counting of arrays has nothing to do; left on, it
     # counts every array of every NamedTuple at every call and takes 97 % of the time (measured:
-    # 70 µs a job with it, 2 µs without). Inlining keeps those NamedTuples out of memory. After a
-    # change here, delete the __pycache__ folders: numba's cache looks at the kernels' files only.
+    # 70 µs a job with it, 2 µs without). Inlining keeps those NamedTuples out of memory.
     decorate: Any = numba.njit
     return cast(F, decorate(cache=True, nogil=True, forceinline=True, _nrt=False)(function))

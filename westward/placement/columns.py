@@ -175,7 +175,7 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
 def _option_row(option: ResourceOption, columns: NetworkColumns) -> tuple[int, ...]:
     """kinds, devices, cpus, memory, site, engine. An unknown name matches nothing."""
     if option.any_accelerator:
-        kinds = (1 << len(columns.kind_names)) - 1
+        kinds = ((1 << len(columns.kind_names)) - 1) or (1 << MAX_KINDS)
     elif option.accelerator is None:
         kinds = 0
     elif option.accelerator in columns.kind_names:

@@ -101,6 +101,7 @@ class Explainer:
         rules: Rules,
         state: State,
         *,
+        job_row: int,
         first_option: int,
         chosen: int,
     ) -> tuple[Alternative, ...]:
@@ -141,7 +142,14 @@ class Explainer:
                         site=pool.site,
                         estimate=None,
                         reasons=self.reasons(
-                            job, row, best, now_ms, rules, state, first_option=first_option
+                            job,
+                            row,
+                            best,
+                            now_ms,
+                            rules,
+                            state,
+                            job_row=job_row,
+                            first_option=first_option,
                         ),
                     )
                 )
@@ -157,6 +165,7 @@ class Explainer:
         rules: Rules,
         state: State,
         *,
+        job_row: int,
         first_option: int,
     ) -> tuple[Reason, ...]:
         """Every reason of one pool against one job, the kernel's own verdict included."""
@@ -186,7 +195,7 @@ class Explainer:
             found.append(self._deadline(job, best))
         elif best.refusal == OVER_HOURLY:
             cap = job.options[int(best.option) - first_option].max_hourly_cost_micros
-            found.append(self._over_hourly(job, cap, best, now_ms, rules, state))
+            found.append(self._over_hourly(job, job_row, cap, best, now_ms, rules, state))
         if not found:
             raise AssertionError(
                 f"kernel code {best.refusal} for job {job.job_id} on pool {pool.name} has no words"
@@ -211,7 +220,14 @@ class Explainer:
         )
 
     def _over_hourly(
-        self, job: JobSpec, cap: int | None, best: Best, now_ms: int, rules: Rules, state: State
+        self,
+        job: JobSpec,
+        job_row: int,
+        cap: int | None,
+        best: Best,
+        now_ms: int,
+        rules: Rules,
+        state: State,
     ) -> Reason:
         """The cheapest hour among the starts the kernel tried, not of the whole series."""
         start = boundary = int(best.earliest_ms)
@@ -226,7 +242,7 @@ class Explainer:
             start = boundary
             if rules.conservative == 1:
                 start = kernels.capacity_start(
-                    best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
+                    job_row, best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
                     self.columns.pools, rules, state,
                 )  # fmt: skip
                 boundary = max(boundary, start)

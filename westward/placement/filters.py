@@ -65,7 +65,8 @@ def static_reasons(spec: JobSpec, site: Site, network: Network) -> tuple[Reason,
     for data in spec.inputs:
         if data.site == site.name or data.size_bytes == 0:
             continue
-        link = network.link(data.site, site.name)
+        known = any(one.name == data.site for one in network.sites)
+        link = network.link(data.site, site.name) if known else None
         if link is None or not link.bandwidth_gbps or link.price_micros_per_gb is None:
             found.append(
                 Reason(

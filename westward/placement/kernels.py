@@ -44,6 +44,9 @@ from westward.placement.state import (
 )
 
 MS_PER_HOUR = 3_600_000.0
+TIE = 1e-9
+"""Sums closer than this, relatively, are equal: a later start or another pool must really gain,
+not by the last digit of a prefix sum."""
 
 
 @jit
@@ -138,12 +141,24 @@ def fit_option(options: Options, jobs: Jobs, j: int, pools: Pools, p: int) -> tu
 
 
 @jit
-def release_estimate(p: int, need: int, now: int, pools: Pools, state: State) -> int:
-    """EASY: when the devices of everyone waiting ahead and mine will have been released.
+def release_estimate(j: int, p: int, need: int, now: int, pools: Pools, state: State) -> int:
+    """EASY: when the devices of everyone waiting ahead of row j and its own will be released.
 
-    Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid.
+    Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid. There
+    a job past its expected end counts as negative work, in whole seconds: the price of keeping one
+    sum per pool instead of reading every claim.
     """
-    missing = state.queued_milli[p] + need - state.free_milli[p]
+    ahead_milli = state.queued_milli[p]
+    ahead_work = state.queued_work[p]
+    if state.tail[p] > j:
+        ahead_milli = 0
+        ahead_work = 0
+        other = state.head[p]
+        while other >= 0 and other < j:
+            ahead_milli += state.job_need[other]
+            ahead_work += state.job_need[other] * state.job_duration_ms[other]
+            other = state.next[other]
+    missing = ahead_milli + need - state.free_milli[p]
     if missing <= 0:
         return now
     end, _ = release_ms(p, missing, state)
@@ -151,14 +166,16 @@ def release_estimate(p: int, need: int, now: int, pools: Pools, state: State) ->
         return max(end, now)
     busy = pools.capacity_milli[p] - state.free_milli[p]
     remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
-    work = remaining_work + state.queued_work[p]
     capacity = pools.capacity_milli[p]
-    return now + (work + capacity - 1) // capacity
+    return now + (remaining_work + ahead_work + capacity - 1) // capacity
 
 
 @jit
-def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) -> None:
-    """Conservative: running claims, then a reservation for each waiting job, in queue order."""
+def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> None:
+    """Conservative: running claims, then a reservation for each waiting job, in queue order.
+
+    Only rows below ``before``: what a job of that row may not delay.
+    """
     base = state.profile_from[p]
     times = state.profile_times[base : state.profile_from[p + 1]]
     free = state.profile_free[base : state.profile_from[p + 1]]
@@ -179,7 +196,7 @@ def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) ->
                 count += 1
     j = state.head[p]
     reserved = 0
-    while j >= 0:
+    while j >= 0 and j < before:
         if reserved >= rules.depth:
             state.job_reserved_ms[j] = NEVER_MS
         else:
@@ -196,20 +213,32 @@ def build_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) ->
 
 
 @jit
-def ensure_profile(p: int, now: int, pools: Pools, rules: Rules, state: State) -> None:
+def ensure_profile(p: int, now: int, rules: Rules, state: State) -> None:
     """Rebuild when something changed, or when a running job has passed its expected end."""
     if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
-        build_profile(p, now, pools, rules, state)
+        build_profile(p, now, NEVER_MS, rules, state)
 
 
 @jit
 def capacity_start(
-    p: int, need: int, duration: int, ready: int, now: int, pools: Pools, rules: Rules, state: State
+    j: int,
+    p: int,
+    need: int,
+    duration: int,
+    ready: int,
+    now: int,
+    pools: Pools,
+    rules: Rules,
+    state: State,
 ) -> int:
-    """The earliest start from ``ready`` on that capacity allows, by the policy's discipline."""
+    """The earliest start of row j from ``ready`` on that capacity and those ahead of it allow."""
     if rules.conservative == 0:
-        return max(ready, release_estimate(p, need, now, pools, state))
-    ensure_profile(p, now, pools, rules, state)
+        return max(ready, release_estimate(j, p, need, now, pools, state))
+    jumps = state.tail[p] > j
+    if jumps:
+        build_profile(p, now, j, rules, state)
+    else:
+        ensure_profile(p, now, rules, state)
     base = state.profile_from[p]
     top = state.profile_from[p + 1]
     start = earliest_fit(
@@ -220,8 +249,10 @@ def capacity_start(
         duration,
         ready,
     )
+    if jumps:
+        state.profile_count[p] = 0
     if state.queued_count[p] > rules.depth:
-        start = max(start, release_estimate(p, need, now, pools, state))
+        start = max(start, release_estimate(j, p, need, now, pools, state))
     return start
 
 
@@ -274,7 +305,7 @@ def estimate(
         asked_ms = rules.assumed_ms
     duration = max(1, int(asked_ms / pools.speed[p]))
     ready = max(now + move_ms, jobs.start_after_ms[j])
-    earliest = capacity_start(p, need, duration, ready, now, pools, rules, state)
+    earliest = capacity_start(j, p, need, duration, ready, now, pools, rules, state)
     last = earliest + rules.defer_limit_ms
     if jobs.deadline_ms[j] >= 0:
         last = min(last, jobs.deadline_ms[j] - duration)
@@ -321,7 +352,7 @@ def estimate(
                 candidate = grams
             else:
                 candidate = device + power + carbon + transfer + wait
-            if not found or candidate < best_value:
+            if not found or candidate < best_value - TIE * abs(best_value):
                 found = True
                 best_value = candidate
                 best_start = start
@@ -335,7 +366,7 @@ def estimate(
         ) * rules.defer_step_ms + rules.origin_ms
         start = boundary
         if rules.conservative == 1:
-            start = capacity_start(p, need, duration, boundary, now, pools, rules, state)
+            start = capacity_start(j, p, need, duration, boundary, now, pools, rules, state)
             boundary = max(boundary, start)
     if not found:
         return refuse(OVER_HOURLY, p, option, need, duration, earliest)
@@ -406,7 +437,12 @@ def choose(
                 best = this
             continue
         value = objective(this, now, pools, rules, state)
-        if not found or value < lowest or (value == lowest and this.start_ms < best.start_ms):
+        slack = TIE * abs(lowest)
+        if (
+            not found
+            or value < lowest - slack
+            or (value <= lowest + slack and this.start_ms < best.start_ms)
+        ):
             found = True
             best = this
             lowest = value
@@ -510,23 +546,26 @@ def dispatch_easy(p: int, now: int, started: int, rules: Rules, state: State) ->
     while j >= 0 and looked < rules.depth and state.free_milli[p] > 0:
         after = state.next[j]
         need = state.job_need[j]
+        starts = False
         if need <= state.free_milli[p]:
             if now + state.job_duration_ms[j] <= shadow:
-                started = _start(j, p, now, started, state)
+                starts = True
             elif need <= extra:
                 extra -= need
-                started = _start(j, p, now, started, state)
-        looked += 1
+                starts = True
+        if starts:
+            started = _start(j, p, now, started, state)
+        else:
+            # Only those left behind count: a second pass then finds nothing more to start.
+            looked += 1
         j = after
     return started
 
 
 @jit
-def dispatch_conservative(
-    p: int, now: int, started: int, pools: Pools, rules: Rules, state: State
-) -> int:
+def dispatch_conservative(p: int, now: int, started: int, rules: Rules, state: State) -> int:
     """Start every waiting job whose reservation is now; reservations are remade on each change."""
-    ensure_profile(p, now, pools, rules, state)
+    ensure_profile(p, now, rules, state)
     j = state.head[p]
     looked = 0
     while j >= 0 and looked < rules.depth:
@@ -544,5 +583,5 @@ def dispatch(p: int, now: int, started: int, pools: Pools, rules: Rules, state: 
     if pools.open[p] == 0 or state.head[p] < 0:
         return started
     if rules.conservative == 1:
-        return dispatch_conservative(p, now, started, pools, rules, state)
+        return dispatch_conservative(p, now, started, rules, state)
     return dispatch_easy(p, now, started, rules, state)

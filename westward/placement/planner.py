@@ -117,7 +117,7 @@ def plan(
             candidates = [tables.estimate(row, p, now_ms) for p in range(count)]
             seen = explainer.alternatives(
                 job, candidates, now_ms, tables.rules, state,
-                first_option=int(tables.jobs.option_from[row]),
+                job_row=row, first_option=int(tables.jobs.option_from[row]),
                 chosen=int(best.pool) if best.refusal == OK else -1,
             )  # fmt: skip
         if best.refusal == OK:
@@ -132,7 +132,9 @@ def plan(
 
     started = 0
     for p in range(len(columns.pool_names)):
-        started = kernels.dispatch(p, now_ms, started, columns.pools, tables.rules, state)
+        started = kernels.dispatch(
+            p, now_ms, started, tables.columns.pools, tables.rules, state
+        )
     starts = {int(row) for row in state.started[:started]}
     placements = [
         _placement(row, job, chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)
@@ -288,7 +290,7 @@ def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
     state, rules = tables.state, tables.rules
     not_before = int(state.job_not_before_ms[row])
     if rules.conservative == 1:
-        kernels.ensure_profile(pool, now_ms, tables.columns.pools, rules, state)
+        kernels.ensure_profile(pool, now_ms, rules, state)
         reserved = int(state.job_reserved_ms[row])
         if reserved < NEVER_MS:
             return max(reserved, now_ms)

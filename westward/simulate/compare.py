@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -152,12 +153,23 @@ def comparison(results: Sequence[SimulationResult], labels: Sequence[str]) -> di
         "class_jobs_min": CLASS_JOBS_MIN,
         "metrics": overall,
         "classes": classes,
+        "identical": _identical(results, labels),
         "rival_wins": [],
     }
     if ours is not None and len(results) > 1:
         currency = results[0].network.currency
         answer["rival_wins"] = _wins(overall, classes, labels[ours], currency)
     return answer
+
+
+def _identical(results: Sequence[SimulationResult], labels: Sequence[str]) -> list[list[str]]:
+    """Groups of policies that gave every job the same pool and start: a tie of the whole run."""
+    groups: dict[bytes, list[str]] = {}
+    for result, label in zip(results, labels, strict=True):
+        key = sha256(np.ascontiguousarray(result.pool, dtype=np.int64).tobytes())
+        key.update(np.ascontiguousarray(result.start_ms).tobytes())
+        groups.setdefault(key.digest(), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _columns(metric: Metric, results: Sequence[SimulationResult]) -> list[F64]:

@@ -59,7 +59,7 @@ def draw_flows(result: SimulationResult, *, whole_device_hours: float) -> tuple[
     ]
     away.sort(key=lambda row: (-row["device_hours"], row["home"], row["site"]))
     drawn = away[:FLOWS_DRAWN_MAX]
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    figure = Figure(figsize=(6.6, 5.8), layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib
     axes = figure.add_subplot()
     _frame(axes, spots)
@@ -80,7 +80,7 @@ def draw_flows(result: SimulationResult, *, whole_device_hours: float) -> tuple[
             markeredgewidth=0.8,
             zorder=3,
         )
-    _labels(canvas, axes, spots, radii, whole)
+    _labels(canvas, axes, spots, radii)
     return figure, _caption(result, rows, away, drawn)
 
 
@@ -140,14 +140,14 @@ def _arc(axes: Axes, home: _Spot, site: _Spot, share: float, radii: tuple[float,
 
 
 def _labels(
-    canvas: FigureCanvasAgg,
+    canvas: Any,
     axes: Axes,
     spots: dict[str, _Spot],
     radii: dict[str, float],
-    whole: float,
 ) -> None:
     """Puts each name beside its disc, where it covers no other name and no disc."""
     renderer = canvas.get_renderer()
+    own_whole = max(1e-9, sum(spot.device_hours for spot in spots.values()))
     scale = canvas.figure.dpi / 72
     taken: list[Bbox] = []
     for name, spot in spots.items():
@@ -156,7 +156,7 @@ def _labels(
         taken.append(Bbox.from_extents(x - reach, y - reach, x + reach, y + reach))
     bounds = axes.get_window_extent(renderer)
     for name, spot in sorted(spots.items(), key=lambda item: (-item[1].device_hours, item[0])):
-        share = spot.device_hours / whole
+        share = spot.device_hours / own_whole
         text = f"{spot.label}\n{share:.1%}" if share > 0 else spot.label
         best: tuple[float, Annotation] | None = None
         for distance, turn in itertools.product((4.0, 16.0, 30.0, 46.0), _LABEL_TURNS):
@@ -210,8 +210,8 @@ def _caption(
     drawn: list[Values],
 ) -> str:
     text = (
-        "Discs: device-hours run at each site, in per cent of all. Arrows: device-hours run away "
-        "from their home, wider for more."
+        "Discs: device-hours run at each site, in per cent of this policy's. Arrows: device-hours run away "
+        "from their home, wider for more; sizes compare between policies."
     )
     if len(drawn) < len(away):
         text += f" The {len(drawn)} widest of {len(away)} flows are drawn."

@@ -80,6 +80,7 @@ def check_destination(out: Path) -> None:
     entries = sorted(path.name for path in out.iterdir())
     if not entries or _is_ours(out):
         return
+    entries = [name for name in entries if not OUR_FILES.fullmatch(name)] or entries
     shown = ", ".join(entries[:3]) + (" and more" if len(entries) > 3 else "")
     raise InputFaults(
         [

@@ -115,12 +115,15 @@ def draw_all(
             "Carbon by site and hour of the day",
             "Location-based kilograms of CO₂ in the mean hour. One scale for all policies.",
         )
-        for result, label, table in zip(results, labels, hours, strict=True):
+        grids = [_utilisation_grid(r, table) for r, table in zip(results, hours, strict=True)]
+        top = max((float(np.nanmax(g, initial=0.0)) for g, _ in grids), default=0.0)
+        for result, label, (grid, span_h) in zip(results, labels, grids, strict=True):
             save(
-                _utilisation(result, table),
+                _utilisation(result, grid, span_h, min(1.0, top) or 1.0),
                 "utilisation",
                 f"Utilisation over time: {label}",
-                "Device time held over device time there is, at each site.",
+                "Device time held over device time there is, at each site. The colours end at "
+                "the highest value of any policy.",
                 label,
             )
         widest = max((float(device_hours(r).sum()) for r in results), default=0.0)
@@ -199,9 +202,10 @@ def _wait_curves(
     axes.grid(color="#dde", linewidth=0.7)
     axes.set_xlabel("wait from submission to start (logarithmic above 1 s)")
     axes.set_ylabel("share of jobs started")
-    axes.legend(
-        title="policy (share that did not wait)", loc="center left", bbox_to_anchor=(1.0, 0.5)
-    )
+    if axes.lines:
+        axes.legend(
+            title="policy (share that did not wait)", loc="center left", bbox_to_anchor=(1.0, 0.5)
+        )
     return figure
 
 
@@ -333,10 +337,8 @@ def _carbon_by_hour(
     return figure
 
 
-def _utilisation(result: SimulationResult, table: pl.DataFrame) -> Figure:
-    names = _site_labels(result)
-    figure = Figure(figsize=(9, 1.2 + 0.25 * len(names)), layout="constrained")
-    axes = figure.add_subplot()
+def _utilisation_grid(result: SimulationResult, table: pl.DataFrame) -> tuple[F64, float]:
+    """Utilisation (sites, cells), NaN where a site has no devices; and the hours it spans."""
     pools = max(1, len(result.network.pools))
     steps = len(table) // pools
     together = max(1, -(-steps // TIME_CELLS_MAX))
@@ -346,21 +348,26 @@ def _utilisation(result: SimulationResult, table: pl.DataFrame) -> Figure:
     hours = table["step_ms"].to_numpy() / MS_PER_HOUR
     offered = table.with_columns(offered=pl.col("capacity_devices") * pl.Series(hours))
     there = _by_site(result, offered, "offered", cell, cells)
-    grid = used / np.where(there > 0, there, np.nan)
-    span_days = float(hours.sum()) / pools / 24
-    unit, span = ("days", span_days) if span_days > 3 else ("hours", span_days * 24)
+    return used / np.where(there > 0, there, np.nan), float(hours.sum()) / pools
+
+
+def _utilisation(result: SimulationResult, grid: F64, span_h: float, top: float) -> Figure:
+    names = _site_labels(result)
+    figure = Figure(figsize=(7, 1.2 + 0.25 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    unit, span = ("days", span_h / 24) if span_h > 72 else ("hours", span_h)
     image = axes.imshow(
         grid,
         aspect="auto",
         cmap="cividis",
         vmin=0,
-        vmax=1,
+        vmax=top,
         interpolation="nearest",
         extent=(0, max(span, 1e-9), len(names) - 0.5, -0.5),
     )
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"{unit} since the rehearsal began")
-    bar = figure.colorbar(image, ax=axes, label="utilisation", pad=0.01, fraction=0.04)
+    bar = figure.colorbar(image, ax=axes, label="utilisation", pad=0.01, fraction=0.05)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     return figure

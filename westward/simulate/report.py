@@ -44,7 +44,7 @@ def render_report(summary: dict[str, Any], plots: Sequence[Plot], *, network: Ne
     environment.filters["money"] = lambda micros: format_value(micros, "money", currency)
     environment.filters["value"] = lambda value, unit: format_value(value, unit, currency)
     environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["share"] = lambda value: "n/a" if value is None else f"{value:.1%}"
+    environment.filters["share"] = _share
     return environment.get_template("report.html.j2").render(
         s=summary,
         network=network,
@@ -62,6 +62,12 @@ def render_report(summary: dict[str, Any], plots: Sequence[Plot], *, network: Ne
 
 def _duration(ms: float | None) -> str:
     return "n/a" if ms is None else format_duration(round(ms))
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value * 100:.2g}%" if 0 < value < 0.01 else f"{value:.1%}"
 
 
 def _figure(plot: Plot) -> dict[str, str | None]:
@@ -106,6 +112,8 @@ def _headline(summary: dict[str, Any]) -> list[str]:
         words.append(f"Another policy is better on {len(lost)} of the metrics: {'; '.join(lost)}.")
     else:
         words.append("No other policy is better on any of the metrics in the table.")
+    for group in compared["identical"]:
+        words.append(f"{', '.join(group)} placed every job alike on this workload.")
     return words
 
 
