@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 
 from westward.agent.engines.local import LocalEngine
 
-PATIENCE_S = 120
+PATIENCE_S = 180
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ("basin", "harbor", "plateau")
 OVER = ("succeeded", "failed", "cancelled", "refused")
@@ -73,7 +72,14 @@ class Live:
             "--network", str(self.network), "--data", str(self.data), "--port", port,
             "--lease", self.lease, "--margin", "300ms",
         )  # fmt: skip
-        until(announced.exists, "the server listens")
+
+        def listens() -> bool:
+            log = self.folder / "server.log"
+            assert self.server is not None
+            assert self.server.poll() is None, f"the server ended: {log.read_text()[-2000:]}"
+            return announced.exists()
+
+        until(listens, "the server listens")
         self.url = json.loads(announced.read_text())["url"]
 
     def start_agent(self, site: str) -> None:
@@ -98,13 +104,11 @@ class Live:
         until(all_open, "all sites are open")
 
     def _spawn(self, what: str, *arguments: str, log: str = "server") -> subprocess.Popen[bytes]:
-        env = {**os.environ, "WESTWARD_JIT": "off"}
         with open(self.folder / f"{log}.log", "ab") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", f"westward.{what}", *arguments],
                 stdout=out,
                 stderr=out,
-                env=env,
             )
 
     def state(self, site: str) -> Path:

@@ -67,7 +67,9 @@ def small_network() -> Network:
                     devices_per_node=devices,
                     cpus_per_node=64,
                     memory_mib_per_node=1 << 20,
-                    price_micros_per_device_hour=MICROS * (9 - at) if kind == "big" else MICROS // 5,
+                    price_micros_per_device_hour=MICROS * (9 - at)
+                    if kind == "big"
+                    else MICROS // 5,
                     power_w_per_device=520.0 if kind == "big" else 9.5,
                 )
             )

@@ -63,6 +63,9 @@ class Grant:
     time_limit_ms: int | None
     """Kill the run after this long; None = no limit stated."""
     work: Work
+    gpus_per_node: int = 0
+    """Accelerators the job asked for per node, as it is told (SKYPILOT_NUM_GPUS_PER_NODE);
+    ``devices_per_node_milli`` is the share of a node that is held and metered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

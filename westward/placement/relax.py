@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from westward.model.job import JobSpec, ResourceOption
-from westward.model.plan import Alternative, Plan, Policy, Relaxation, Snapshot
+from westward.model.network import Network
+from westward.model.plan import Alternative, Estimate, Plan, Policy, Relaxation, Snapshot
 from westward.model.reasons import Code
-from westward.model.units import MICROS, MS_PER_DAY, MS_PER_HOUR, format_duration
+from westward.model.units import (
+    MICROS,
+    MS_PER_DAY,
+    MS_PER_HOUR,
+    MS_PER_MINUTE,
+    MS_PER_S,
+    format_duration,
+)
 
 Planner = Callable[..., Plan]
 
@@ -36,23 +45,64 @@ def cheapest_relaxation(
     for kind, change, variant in _variants(snapshot, job, seen, codes, now_ms):
         if kind in enough:
             continue
+        text = change
+        if kind == "deadline":
+            found = _least_deadline(snapshot, variant, policy, now_ms, planner)
+            if found is None:
+                continue
+            late, variant = found
+            text = f"a deadline {format_duration(late)} later"
         answer = planner(snapshot, [variant], policy, now_ms, explain=False)
-        placed = [one for one in answer.placements if one.job_id == job.job_id]
-        if not placed:
+        estimate = _estimate_of(job, answer)
+        if estimate is None:
             continue
         enough.append(kind)
-        estimate = placed[0].estimate
-        text = change
-        if job.deadline_ms is not None and change == "deadline":
-            late = estimate.start_ms + estimate.duration_ms - job.deadline_ms
-            text = f"a deadline {format_duration(late)} later"
-        if change == "hourly":
-            hours = estimate.duration_ms / MS_PER_HOUR
-            hourly = (estimate.terms.device + estimate.terms.power) / hours / MICROS
-            text = f"max_hourly_cost of at least {hourly:.4g} {snapshot.network.currency}/h"
+        if kind == "hourly":
+            # Rounded up, so that the figure told is enough.
+            cents = math.ceil(_hourly_cost(snapshot.network, estimate, snapshot) / MICROS * 100)
+            text = f"max_hourly_cost of at least {cents / 100:.2f} {snapshot.network.currency}/h"
         if best is None or estimate.terms.total < best.estimate.terms.total:
             best = Relaxation(change=text, estimate=estimate)
     return best
+
+
+def _estimate_of(job: JobSpec, answer: Plan) -> Estimate | None:
+    for one in answer.placements:
+        if one.job_id == job.job_id:
+            return one.estimate
+    return None
+
+
+def _least_deadline(
+    snapshot: Snapshot, job: JobSpec, policy: Policy, now_ms: int, planner: Planner
+) -> tuple[int, JobSpec] | None:
+    """By how much the deadline must move for the soonest place, up to the next second or minute
+    as it will be told, and the job with that deadline; None when no deadline is enough."""
+    assert job.deadline_ms is not None
+    probe = policy if policy.rule == "home-site" else replace(policy, rule="earliest-start")
+    free = replace(job, deadline_ms=now_ms + FAR_MS)
+    estimate = _estimate_of(job, planner(snapshot, [free], probe, now_ms, explain=False))
+    if estimate is None:
+        return None
+    late = estimate.start_ms + estimate.duration_ms - job.deadline_ms
+    told = MS_PER_S
+    if late >= MS_PER_DAY:
+        told = MS_PER_HOUR
+    elif late >= MS_PER_HOUR:
+        told = MS_PER_MINUTE
+    late = -(-late // told) * told
+    return late, replace(job, deadline_ms=job.deadline_ms + late)
+
+
+def _hourly_cost(network: Network, estimate: Estimate, snapshot: Snapshot) -> float:
+    """Devices and power, millionths per hour, at the tariff of the hour it starts."""
+    pool = network.pool(estimate.pool)
+    tariff = network.zone(network.site(pool.site).zone).tariff_per_kwh
+    assert tariff is not None and pool.price_micros_per_device_hour is not None
+    hours = estimate.duration_ms / MS_PER_HOUR
+    kw = estimate.energy_kwh / hours
+    price = tariff.at(estimate.start_ms - snapshot.series_origin_ms) * MICROS
+    return pool.price_micros_per_device_hour * estimate.need_milli / 1000 + kw * price
 
 
 def _variants(
@@ -64,17 +114,7 @@ def _variants(
 ) -> Iterator[tuple[str, str, JobSpec]]:
     """(kind, change in words, the changed job), smaller changes of a kind first."""
     if Code.DEADLINE in codes:
-        wait_value = job.wait_value_micros_per_hour
-        yield (
-            "deadline",
-            "deadline",
-            # The least delay is the cheapest here: a mere day's search for good hours is not meant.
-            replace(
-                job,
-                deadline_ms=None if wait_value is not None else now_ms + FAR_MS,
-                wait_value_micros_per_hour=1000 * MICROS if wait_value is None else wait_value,
-            ),
-        )
+        yield "deadline", "deadline", job
     if Code.LATENCY in codes or Code.LATENCY_UNKNOWN in codes:
         for at, rule in enumerate(job.latency):
             others = (*job.latency[:at], *job.latency[at + 1 :])

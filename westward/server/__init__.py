@@ -1,0 +1,1 @@
+"""The control service: HTTP API, plan loop, lease loop. ``create_app`` in ``app`` makes it."""

@@ -1,0 +1,49 @@
+# The two commands: `make run` shows it at work, `make test` proves it. Both set everything up.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup run up test lint bench clean distclean
+
+help:
+	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
+	@echo "make test       set up; every linter, type check and test"
+	@echo "make up         set up; leave the three-site network running until Ctrl-C"
+	@echo "make bench      set up; measure the simulator's speed"
+	@echo "make clean      remove caches and what make run left"
+	@echo "make distclean  the same, and the virtual environment"
+
+setup:
+	@sh scripts/setup.sh
+
+run: setup
+	@$(BIN)/westward up --demo
+
+up: setup
+	@$(BIN)/westward up
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Two workers; the tests of one file stay in one process, in order.
+test: lint
+	$(BIN)/pytest -n 2 --dist loadfile
+
+# The rival's environment is apart: nothing of it is a dependency of Westward.
+.venv-bench/ready: benchmarks/requirements-rival.lock
+	python3 -m venv .venv-bench
+	.venv-bench/bin/pip install -q --require-hashes -r benchmarks/requirements-rival.lock
+	touch $@
+
+bench: setup .venv-bench/ready
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV)/westward-warm run/demo out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) .venv-bench westward.egg-info

@@ -1,0 +1,112 @@
+"""``python -m westward.agent --server URL --site NAME --state DIR``: one site's agent.
+
+Exit codes: 0 told to end (SIGTERM, SIGINT), 2 wrong arguments or refused by the server, 3 a newer
+agent has taken the site over, 4 another agent uses the state folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+from westward.agent.agent import Agent, Superseded, listen
+from westward.agent.engines.local import GRACE_MS, READING_EVERY_MS, LocalEngine
+from westward.agent.engines.processes import boot_ms
+from westward.agent.link import Refused, ServerLink
+
+log = logging.getLogger("westward.agent")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and a traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def main() -> int:
+    options = _parse(sys.argv[1:])
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+    options.state.mkdir(parents=True, exist_ok=True)
+    lock = os.open(options.state / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"another agent uses {options.state}", file=sys.stderr)
+        return 4
+    try:
+        return asyncio.run(_run(options))
+    except Superseded as error:
+        log.error("stopping: %s", error)
+        return 3
+    except Refused as error:
+        log.error("refused: %s", error)
+        return 2
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="westward.agent", description="One site's agent.")
+    parser.add_argument("--server", required=True, help="the server's URL")
+    parser.add_argument("--site", required=True, help="the site's name in the network folder")
+    parser.add_argument("--state", required=True, type=Path, help="a folder for this agent alone")
+    parser.add_argument("--pool", action="append", default=[], help="a pool served (default: all)")
+    parser.add_argument("--grace-ms", type=int, default=GRACE_MS, help="from TERM to KILL")
+    parser.add_argument("--reading-ms", type=int, default=READING_EVERY_MS, help="metering step")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    return parser.parse_args(arguments)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    rng = random.Random()
+    engine = LocalEngine(
+        options.state,
+        options.site,
+        reading_every_ms=options.reading_ms,
+        grace_ms=options.grace_ms,
+    )
+    link = ServerLink(options.server, rng)
+    agent = Agent(
+        site=options.site,
+        agent_id=f"agt_{uuid.uuid4().hex}",
+        pools=tuple(options.pool),
+        engine=engine,
+        link=link,
+        clock=boot_ms,
+        rng=rng,
+    )
+    fifo = os.open(engine.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    listen(fifo, agent)
+    work = asyncio.create_task(agent.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await link.close()
+        os.close(fifo)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The site agent: dials out, leases work, drives its engine, ships what happens.
+
+One loop polls; every poll that lists a run renews its lease, and the server holds a poll for at
+most a fifth of a lease, so no second renewal loop is needed. One task per run ships its news.
+Leases are counted on the site's own clock from before the poll was sent. Nothing but the files
+of the engine is needed to go on after a crash. SIGTERM ends the agent and leaves the runs to
+their supervisors, which stop by themselves unless a new agent renews in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+from collections.abc import Callable
+
+from westward.agent.engines.base import AlreadyStarted, Engine, lease_times
+from westward.agent.link import Backoff, Refused, ServerLink, SessionEnded, Unreachable
+from westward.agent.shipper import Shipper
+from westward.model.wire import Grant, HeldRun, Hello, Poll, PollAnswer, RunEnded, Welcome
+
+POLL_ANSWER_SHARE = 5
+"""A poll may take its wait and a fifth of the lease longer; then it is given up and sent anew."""
+
+log = logging.getLogger("westward.agent")
+
+
+class Superseded(Exception):
+    """A newer agent has taken over this site."""
+
+
+class Agent:
+    """One site's agent. ``clock`` gives ms that never go back (``processes.boot_ms``)."""
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        agent_id: str,
+        pools: tuple[str, ...],
+        engine: Engine,
+        link: ServerLink,
+        clock: Callable[[], int],
+        rng: random.Random,
+    ):
+        self.hello = Hello(site=site, agent_id=agent_id, pools=pools)
+        self.engine = engine
+        self.link = link
+        self.clock = clock
+        self.backoff = Backoff(rng, most_ms=1_000)
+        self.shippers: dict[str, Shipper] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled. Raises Superseded, Refused."""
+        for held in await asyncio.to_thread(self.engine.recover):
+            log.info("taking over run %s token %d", held.run_id, held.token)
+            self._ship(held.run_id, held.token)
+        try:
+            while True:
+                welcome = await self.link.hello(self.hello)
+                log.info("site %s session %d", self.hello.site, welcome.agent_session)
+                await self._poll_while_session(welcome)
+        finally:
+            for task in self.tasks.values():
+                task.cancel()
+
+    def wake(self) -> None:
+        """The engine has news of some run."""
+        for shipper in self.shippers.values():
+            shipper.wake.set()
+
+    async def _poll_while_session(self, welcome: Welcome) -> None:
+        wait_ms = 0
+        while True:
+            asked_ms = self.clock()
+            held = tuple(
+                HeldRun(run_id=shipper.run_id, token=shipper.token)
+                for shipper in self.shippers.values()
+                if not shipper.stale
+            )
+            poll = Poll(
+                agent_session=welcome.agent_session,
+                site=self.hello.site,
+                runs=held,
+                wait_ms=wait_ms,
+            )
+            try:
+                answer = await self.link.poll(
+                    poll, wait_ms + max(500, welcome.lease_ttl_ms // POLL_ANSWER_SHARE)
+                )
+            except Unreachable as error:
+                log.info("poll: %s", error)
+                await self.backoff.pause()
+                wait_ms = 0
+                continue
+            except SessionEnded as error:
+                if error.code == "session-superseded":
+                    raise Superseded(str(error)) from error
+                return  # the server does not know the session: introduce ourselves again
+            self.backoff.failures = 0
+            await self._do(answer, asked_ms)
+            wait_ms = welcome.poll_wait_ms
+
+    async def _do(self, answer: PollAnswer, asked_ms: int) -> None:
+        for lease in answer.leases:
+            shipper = self.shippers.get(lease.run_id)
+            if shipper is not None and shipper.token == lease.token and not shipper.stale:
+                self.engine.extend(lease.run_id, lease_times(asked_ms, lease.ttl_ms))
+        for run_id in answer.unknown:
+            shipper = self.shippers.get(run_id)
+            if shipper is not None and not shipper.telling_end:
+                log.warning("run %s is not ours any more", run_id)
+                shipper.drop()
+        for run_id in answer.stops:
+            if run_id in self.shippers:
+                log.info("stopping run %s on request", run_id)
+                await asyncio.to_thread(self.engine.stop, run_id, "cancelled")
+        await asyncio.gather(*(self._begin(grant, asked_ms) for grant in answer.grants))
+
+    async def _begin(self, grant: Grant, asked_ms: int) -> None:
+        """Start a granted run. A grant seen before (its answer was lost) changes nothing."""
+        if grant.run_id in self.shippers:
+            return
+        try:
+            await asyncio.to_thread(self.engine.start, grant, lease_times(asked_ms, grant.ttl_ms))
+        except AlreadyStarted:
+            log.warning("run %s was started here before", grant.run_id)
+            return
+        except (OSError, ValueError) as error:
+            log.error("run %s cannot be started: %s", grant.run_id, error)
+            await self._report_unable(grant, f"the site could not start the run: {error}")
+            return
+        log.info("run %s of %s started, token %d", grant.run_id, grant.job_id, grant.token)
+        self._ship(grant.run_id, grant.token)
+
+    async def _report_unable(self, grant: Grant, detail: str) -> None:
+        ended = RunEnded(
+            token=grant.token, outcome="lease-expired", exit_code=None, detail=detail, readings=()
+        )
+        with contextlib.suppress(Refused, SessionEnded):
+            await self.link.report(grant.run_id, ended)
+
+    def _ship(self, run_id: str, token: int) -> None:
+        shipper = Shipper(self.engine, self.link, run_id, token)
+        self.shippers[run_id] = shipper
+        task = asyncio.create_task(shipper.ship(), name=f"ship {run_id}")
+        self.tasks[run_id] = task
+        task.add_done_callback(lambda done: self._shipped(run_id, done))
+
+    def _shipped(self, run_id: str, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(run_id, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            del self.shippers[run_id]
+            return
+        # A broken invariant in one run must not take the others' leases with it. This run stays
+        # known here but is not listed any more: its lease ends, its supervisor stops it.
+        self.shippers[run_id].stale = True
+        log.critical("run %s is given up, its lease will end", run_id, exc_info=error)
+
+
+def listen(fifo: int, agent: Agent) -> None:
+    """Wake the agent's shippers whenever a supervisor writes to ``fifo`` (opened non-blocking)."""
+
+    def drain() -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(fifo, 4096)
+        agent.wake()
+
+    asyncio.get_running_loop().add_reader(fifo, drain)

@@ -1,0 +1,219 @@
+"""Linux process plumbing for the supervisor: start, find, measure and kill process trees.
+
+Standard library only: the supervisor imports this under ``python -I -S``, and only modules that
+load fast, since every run's start waits for it. All functions are
+synchronous and meant for a process with a single thread (``spawn`` forks).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterable, Mapping
+
+TYPE_CHECKING = False  # as typing's, without the milliseconds that importing it takes
+if TYPE_CHECKING:
+    from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+NICE_STEP = 5
+"""Jobs run at a lower priority than agent and supervisor, so that leases are always renewed."""
+OOM_SCORE = 500
+"""When memory runs out the kernel picks the job before the agent (-1000 to 1000)."""
+OPEN_FILES_LIMIT = 65_536
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def boot_ms() -> int:
+    """Milliseconds since boot, also counting suspended time: a lease runs on while a lid is shut."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def boot_id() -> str:
+    """Changes with every boot; boot_ms() values of another boot mean nothing."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def write_atomic(path: str, text: str, *, durable: bool = False) -> None:
+    """Replace ``path`` in one step; a reader sees the old text or the new one, never a part."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if durable:
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """The JSON object in ``path``; None where the file is missing or not whole."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children: none can leave the tree by forking twice."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def spawn(script: str, *, env: Mapping[str, str], cwd: str, log: str, data_limit: int) -> int:
+    """Start ``bash script`` in a session of its own; both outputs are appended to ``log``.
+
+    ``data_limit`` bytes is the private memory of each process (RLIMIT_DATA; 0 = no limit).
+    RLIMIT_AS is not used: it counts reserved addresses, of which threads and device drivers
+    reserve many gigabytes without using them. Returns the process id, also the group's.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:  # in the child: only exec or _exit from here on
+        os.setsid()
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(127)
+        signal.set_wakeup_fd(-1)
+        for number in (
+            signal.SIGTERM,
+            signal.SIGCHLD,
+            signal.SIGHUP,
+            signal.SIGINT,
+            signal.SIGPIPE,
+        ):
+            signal.signal(number, signal.SIG_DFL)
+        _redirect(log)
+        os.chdir(cwd)
+        _limit_child(data_limit)
+        os.execvpe("bash", ["bash", script], dict(env))
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(2, f"westward: cannot start bash: {error}\n".encode())
+    os._exit(127)
+
+
+def _redirect(log: str) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(null, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+
+
+def _limit_child(data_limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES_LIMIT if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_LIMIT)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if data_limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
+    os.nice(NICE_STEP)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(OOM_SCORE))
+
+
+class ProcessSeen:
+    """One row of /proc. ``cpu_ms`` includes the process's own children that it has reaped."""
+
+    __slots__ = ("cpu_ms", "parent", "pid", "rss_kib", "state")
+
+    def __init__(self, pid: int, parent: int, state: str, cpu_ms: int, rss_kib: int):
+        self.pid = pid
+        self.parent = parent
+        self.state = state
+        self.cpu_ms = cpu_ms
+        self.rss_kib = rss_kib
+
+
+def descendants(root: int) -> list[ProcessSeen]:
+    """Every living process below ``root``, zombies excluded, parents before children."""
+    by_parent: dict[int, list[ProcessSeen]] = {}
+    for seen in _all_processes():
+        by_parent.setdefault(seen.parent, []).append(seen)
+    found: list[ProcessSeen] = []
+    to_visit = [root]
+    while to_visit:
+        below = by_parent.get(to_visit.pop(), [])
+        to_visit.extend(seen.pid for seen in below)
+        found.extend(seen for seen in below if seen.state not in "ZX")
+    return found
+
+
+def _all_processes() -> Iterable[ProcessSeen]:
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended while we looked
+        fields = text[text.rindex(")") + 2 :].split()
+        ticks = sum(int(value) for value in fields[11:15])
+        yield ProcessSeen(
+            pid=int(entry),
+            parent=int(fields[1]),
+            state=fields[0],
+            cpu_ms=ticks * 1000 // TICKS_PER_S,
+            rss_kib=int(fields[21]) * PAGE_BYTES // 1024,
+        )
+
+
+def proportional_kib(processes: Iterable[ProcessSeen]) -> int:
+    """Memory of these processes with shared pages counted once (PSS). Slow: ask rarely."""
+    total = 0
+    for seen in processes:
+        with contextlib.suppress(OSError), open(f"/proc/{seen.pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+                    break
+    return total
+
+
+def signal_each(processes: Iterable[ProcessSeen], number: signal.Signals) -> None:
+    """Send to each process by itself: groups and sessions are the job's to change."""
+    for seen in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(seen.pid, number)
+
+
+def marked_processes(marker: str) -> list[ProcessSeen]:
+    """Processes whose environment holds ``marker`` (KEY=value), wherever in the tree they are.
+
+    Only for cleaning up after a supervisor that was itself killed; a job can hide from it.
+    """
+    wanted = marker.encode()
+    found = []
+    for seen in _all_processes():
+        if seen.state in "ZX":
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{seen.pid}/environ", "rb") as file:
+            if wanted in file.read().split(b"\0"):
+                found.append(seen)
+    return found

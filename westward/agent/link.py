@@ -1,0 +1,140 @@
+"""The agent's side of the HTTP protocol: one typed call per endpoint, retried until answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+from pydantic import TypeAdapter
+
+from westward.model.wire import (
+    Ack,
+    Hello,
+    LogChunk,
+    Poll,
+    PollAnswer,
+    Readings,
+    RunEnded,
+    RunStarted,
+    Welcome,
+)
+
+BACKOFF_FIRST_MS = 100
+BACKOFF_MOST_MS = 3_000
+REQUEST_TIMEOUT_MS = 20_000
+RunMessage = RunStarted | Readings | LogChunk | RunEnded
+_PATHS: dict[type[RunMessage], str] = {
+    RunStarted: "started",
+    Readings: "readings",
+    LogChunk: "logs",
+    RunEnded: "ended",
+}
+T = TypeVar("T")
+A = TypeVar("A")
+log = logging.getLogger("westward.agent")
+
+
+class Unreachable(Exception):
+    """No usable answer: the server is down, restarting, or the network is. Try again."""
+
+
+class SessionEnded(Exception):
+    """HTTP 409. ``code`` is "session-superseded" (a newer agent has the site) or another."""
+
+    def __init__(self, code: str, message: str):
+        self.code = code
+        super().__init__(message)
+
+
+class Refused(Exception):
+    """The server understood and said no (4xx): repeating the same request will not help."""
+
+
+class Backoff:
+    """Full-jitter exponential pauses; ``rng`` is passed in so that tests can fix it."""
+
+    def __init__(self, rng: random.Random, most_ms: int = BACKOFF_MOST_MS):
+        self.rng = rng
+        self.most_ms = most_ms
+        self.failures = 0
+
+    async def pause(self) -> None:
+        ceiling = min(self.most_ms, BACKOFF_FIRST_MS * 2**self.failures)
+        self.failures = min(self.failures + 1, 20)
+        await asyncio.sleep(self.rng.uniform(ceiling / 4, ceiling) / 1000)
+
+
+class ServerLink:
+    """HTTP to one server. Use inside a running loop; close with ``close``."""
+
+    def __init__(self, url: str, rng: random.Random):
+        self.url = url.rstrip("/")
+        self.rng = rng
+        self.http = aiohttp.ClientSession(trust_env=False)
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    async def hello(self, hello: Hello) -> Welcome:
+        """Introduce the agent; repeats until the server answers. Raises Refused."""
+        return await self._until_answered(
+            lambda: self._post("/v1/agent/hello", Hello, hello, Welcome, REQUEST_TIMEOUT_MS)
+        )
+
+    async def poll(self, poll: Poll, timeout_ms: int) -> PollAnswer:
+        """One poll, not repeated. Raises Unreachable, SessionEnded, Refused."""
+        return await self._post("/v1/agent/poll", Poll, poll, PollAnswer, timeout_ms)
+
+    async def report(self, run_id: str, message: RunMessage) -> Ack:
+        """Report on a run; repeats until the server answers. Raises Refused."""
+        path = f"/v1/agent/runs/{run_id}/{_PATHS[type(message)]}"
+        kind = type(message)
+        return await self._until_answered(
+            lambda: self._post(path, kind, message, Ack, REQUEST_TIMEOUT_MS)
+        )
+
+    async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
+        backoff = Backoff(self.rng)
+        while True:
+            try:
+                return await call()
+            except Unreachable as error:
+                log.info("no answer, trying again: %s", error)
+                await backoff.pause()
+
+    async def _post(
+        self, path: str, kind: type[A], message: A, answer: type[T], timeout_ms: int
+    ) -> T:
+        try:
+            async with self.http.post(
+                self.url + path,
+                data=TypeAdapter(kind).dump_json(message),
+                headers={"content-type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
+            ) as response:
+                body = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{path}: {error or type(error).__name__}") from error
+        if status == 409:
+            raise SessionEnded(*_error_parts(body))
+        if 400 <= status < 500 and status not in (408, 429):
+            raise Refused(f"{path}: {status} {body[:500].decode(errors='replace')}")
+        if status != 200:
+            raise Unreachable(f"{path}: status {status}")
+        try:
+            return TypeAdapter(answer).validate_json(body)
+        except ValueError as error:
+            raise Unreachable(f"{path}: answer not understood: {error}") from error
+
+
+def _error_parts(body: bytes) -> tuple[str, str]:
+    try:
+        parts = TypeAdapter(dict[str, object]).validate_json(body)
+    except ValueError:
+        return "", body[:200].decode(errors="replace")
+    return str(parts.get("code", "")), str(parts.get("message", ""))

@@ -1,0 +1,64 @@
+"""``westward jobs``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from westward.cli.output import json_option, print_json, print_table
+from westward.cli.server_option import server_option
+
+STATES = (
+    "pending", "bound", "leased", "running", "cancelling",
+    "succeeded", "failed", "cancelled", "refused",
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest N."
+)
+@click.option("--after", metavar="JOB", help="Go on after this job (an earlier page's last).")
+@server_option
+@json_option
+def jobs(
+    state: str | None, limit: int, after: str | None, server: str | None, as_json: bool
+) -> None:
+    """List jobs, newest first."""
+    from westward.cli.client import Client
+
+    page = Client(server).get(
+        "/v1/jobs", state=state, limit=limit, after=after, newest_first="true"
+    )
+    if as_json:
+        print_json(page)
+        return
+    if not page["jobs"]:
+        print("no jobs" if state is None else f"no jobs in state {state}")
+        return
+    head = ("JOB", "NAME", "STATE", "SITE", "SUBMITTED", "STARTS", "RUN", "TRIES")
+    print_table(head, [_row(job) for job in page["jobs"]], right=(6, 7))
+    if page["next"]:
+        print(f"more: westward jobs --after {page['next']}")
+
+
+def _row(job: dict[str, Any]) -> tuple[str, ...]:
+    from westward.model.units import format_duration, format_instant
+
+    started, finished = job["started_ms"], job["finished_ms"]
+    starts = started
+    if job["state"] == "bound":
+        starts = job["planned_start_ms"]
+    run = finished - started if started is not None and finished is not None else None
+    return (
+        job["job_id"],
+        job["name"],
+        job["state"],
+        job["site"] or "-",
+        format_instant(job["submit_ms"]),
+        "-" if starts is None else format_instant(starts),
+        "-" if run is None else format_duration(run),
+        str(job["attempts"]),
+    )

@@ -1,0 +1,293 @@
+"""``westward simulate NETWORK``: rehearse a workload with the live decision code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from westward.cli.fail import EXIT_INTERRUPTED, Failure
+from westward.cli.output import json_option, print_json, print_table
+from westward.cli.policy_options import DISCIPLINES, figure_options, make_policy, rule_choice
+from westward.cli.progress import Notes, Progress
+from westward.model.plan import Discipline, Policy, Rule
+
+if TYPE_CHECKING:
+    from westward.model.network import Network
+    from westward.model.workload import Workload
+    from westward.simulate.results import SimulationResult
+
+DEFAULT_LOAD = 0.8
+
+
+@click.command()
+@click.argument("folder", metavar="NETWORK", type=click.Path(path_type=Path))
+@click.option(
+    "--workload",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A recorded workload (.gz as it is).",
+)
+@click.option("--format", "kind", metavar="FMT", help="Of FILE: swf, openb or gaia.")
+@click.option(
+    "--generate",
+    "count",
+    metavar="JOBS",
+    type=click.IntRange(min=1),
+    help="Generate so many jobs instead.",
+)
+@click.option(
+    "--load",
+    type=click.FloatRange(0.0, 1000.0, min_open=True),
+    help="With --generate: devices asked for over devices there are. [0.8]",
+)
+@click.option(
+    "--policy",
+    "rules",
+    type=rule_choice(),
+    multiple=True,
+    default=("westward",),
+    help="The rule that chooses; give it several times to compare. [westward]",
+)
+@click.option(
+    "--discipline",
+    type=click.Choice(DISCIPLINES),
+    default="easy",
+    show_default=True,
+    help="Which waiting jobs hold reservations: the first of a queue, or all.",
+)
+@figure_options
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."
+)
+@click.option("--devices", type=click.IntRange(min=1), help="Scale the pools to N devices in all.")
+@click.option(
+    "--as-of", metavar="DATE", help="Use the network's facts in force on this day. [latest]"
+)
+@click.option(
+    "--processors",
+    type=click.Choice(("allocated", "requested")),
+    default="allocated",
+    show_default=True,
+    help="swf: which number of processors counts.",
+)
+@click.option(
+    "--processors-as",
+    type=click.Choice(("devices", "cpus")),
+    default="devices",
+    show_default=True,
+    help="swf, gaia: a recorded processor asks for a device of any kind, or for a cpu.",
+)
+@click.option("--describe", is_flag=True, help="Only describe the workload; nothing is written.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the results go: a new folder, or one with earlier results.",
+)
+@json_option
+def simulate(
+    folder: Path,
+    workload: Path | None,
+    kind: str | None,
+    count: int | None,
+    load: float | None,
+    rules: tuple[Rule, ...],
+    discipline: Discipline,
+    seed: int,
+    devices: int | None,
+    as_of: str | None,
+    processors: str,
+    processors_as: str,
+    describe: bool,
+    out: Path | None,
+    as_json: bool,
+    **figures: Any,
+) -> int:
+    """Rehearse a workload on the network folder NETWORK, under one or more rules.
+
+    Nothing runs: arrivals and ends are played through the very decision code that runs live, on
+    a virtual clock. The same arguments give the same tables, byte for byte.
+
+    DIR gets tables of jobs and hours (Parquet), summary.json, plots, and report.html, which needs
+    no other file. Stopped half-way, nothing is written.
+    """
+    _check(workload, kind, count, load, out, describe)
+    if out is not None:
+        from westward.simulate.outputs import check_destination
+
+        check_destination(out)
+    from westward.network.loader import load_network
+
+    network = load_network(folder, as_of=as_of)
+    if devices is not None:
+        from westward.cli.scale import scale_network
+
+        network = scale_network(network, devices)
+    jobs = _workload(network, workload, kind, count, load, seed, processors, processors_as)
+    if describe or out is None:
+        _describe(jobs, as_json)
+        return 0
+    policies = [make_policy(rule, discipline, **figures) for rule in dict.fromkeys(rules)]
+    try:
+        results = _rehearse(network, jobs, policies, seed)
+        _write(results, out)
+    except KeyboardInterrupt:
+        print(f"interrupted: {out} was not written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    _tell(results, out, as_json)
+    return 0
+
+
+def _check(
+    workload: Path | None,
+    kind: str | None,
+    count: int | None,
+    load: float | None,
+    out: Path | None,
+    describe: bool,
+) -> None:
+    """What click cannot say: options that belong together or exclude each other."""
+    lines = []
+    if (workload is None) == (count is None):
+        lines.append("give either --workload FILE with --format FMT, or --generate JOBS.")
+    if workload is not None and kind is None:
+        lines.append(f"--workload {workload}: say what it is with --format swf, openb or gaia.")
+    if workload is None and kind is not None:
+        lines.append("--format describes a --workload FILE, and there is none.")
+    if count is None and load is not None:
+        lines.append("--load goes with --generate; a recorded workload has the load it has.")
+    if out is None and not describe:
+        lines.append("say where the results go with --out DIR, or only --describe the workload.")
+    if lines:
+        raise Failure(*(f"westward simulate: {line}" for line in lines))
+
+
+def _workload(
+    network: Network,
+    path: Path | None,
+    kind: str | None,
+    count: int | None,
+    load: float | None,
+    seed: int,
+    processors: str,
+    processors_as: str,
+) -> Workload:
+    if path is not None and kind is not None:
+        from westward.formats.traces import TraceOptions, read_workload
+
+        options = TraceOptions(
+            processors="requested" if processors == "requested" else "allocated",
+            processors_are_devices=processors_as == "devices",
+        )
+        return read_workload(path, kind, options=options)
+    from westward.cli.scale import devices_of
+    from westward.formats.generate import GeneratorOptions, generate
+
+    assert count is not None
+    return generate(
+        count,
+        seed,
+        capacity_devices=devices_of(network),
+        load=DEFAULT_LOAD if load is None else load,
+        options=GeneratorOptions(homes=len(network.sites)),
+    )
+
+
+def _describe(jobs: Workload, as_json: bool) -> None:
+    from westward.formats.traces import describe
+
+    lines = describe(jobs)
+    if as_json:
+        print_json({"name": jobs.name, "format": jobs.format, "digest": jobs.digest,
+                    "rows_read": jobs.rows_read, "jobs": len(jobs), "description": lines})  # fmt: skip
+        return
+    print("\n".join(lines))
+
+
+def _rehearse(
+    network: Network, jobs: Workload, policies: Sequence[Policy], seed: int
+) -> list[SimulationResult]:
+    from westward.simulate.engine import simulate
+
+    results = []
+    for policy in policies:
+        bar = Progress(policy.rule)
+        try:
+            results.append(simulate(network, jobs, policy, seed=seed, progress=bar))
+        finally:
+            bar.close()
+    return results
+
+
+def _write(results: Sequence[SimulationResult], out: Path) -> None:
+    """Whole or not at all: the writer fills a folder beside ``out`` and renames it."""
+    from westward.simulate.outputs import write_outputs
+    from westward.simulate.results import Provenance
+
+    provenance = Provenance.here(commit=_commit(), command=shlex.join(["westward", *sys.argv[1:]]))
+    note = Notes()
+    try:
+        write_outputs(results, out, provenance=provenance, progress=note)
+    finally:
+        note.close()
+
+
+def _commit() -> str | None:
+    """The checkout's commit, "+changes" where files differ; None outside a checkout."""
+    import subprocess
+
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(here), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _tell(results: Sequence[SimulationResult], out: Path, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print_json(json.loads((out / "summary.json").read_text(encoding="utf-8")))
+        return
+    from westward.simulate.compare import comparison, format_value
+
+    labels = [result.label for result in results]
+    currency = results[0].network.currency
+    table = comparison(results, labels)
+    rows = [
+        (
+            metric["label"],
+            *(format_value(metric["values"][name], metric["unit"], currency) for name in labels),
+        )
+        for metric in table["metrics"]
+    ]
+    print_table(("PER POLICY", *labels), rows, right=tuple(range(1, len(labels) + 1)))
+    if len(results) > 1:
+        print(f"over the {table['jobs_placed_by_all']:,} jobs that every policy placed")
+    for win in table["rival_wins"][:5]:
+        print(f"a rival wins: {win['words']}")
+    if len(table["rival_wins"]) > 5:
+        print(f"... and {len(table['rival_wins']) - 5} more, in the report")
+    speed = sum(len(result) for result in results) / max(
+        1e-9, sum(result.wall_s for result in results)
+    )
+    print(f"{speed:,.0f} jobs/s; results in {out}, to read: {out / 'report.html'}")

@@ -1,0 +1,72 @@
+"""``westward submit FILE``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import click
+
+from westward.cli.fail import EXIT_JOB, EXIT_OK, Failure
+from westward.cli.output import json_option, print_json
+from westward.cli.server_option import server_option
+
+JOB_ID = re.compile(r"job_[A-Za-z0-9_-]{1,60}")
+PLACED_WITHIN_MS = 1_500
+"""How long ``submit`` waits to be able to say where the job goes."""
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--id",
+    "job_id",
+    metavar="JOB",
+    help="Your own id, such as job_train-7. Handing in the same file with the same id again is "
+    "answered with the same job: safe to repeat.",
+)
+@click.option(
+    "--wait", is_flag=True, help="Tell what happens until the job is over; exit 1 if it failed."
+)
+@server_option
+@json_option
+def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_json: bool) -> int:
+    """Hand in the job in FILE, a SkyPilot task YAML.
+
+    Prints its id and, as soon as it is known, where it goes. The whole file is checked first: a
+    file with faults is refused with all of them, and nothing is changed.
+    """
+    from westward.cli.client import Client, job_path
+    from westward.cli.follow import follow, job_line
+    from westward.formats.skypilot import read_task_file, read_task_text
+
+    chosen = job_id or f"job_{uuid4().hex[:12]}"
+    if not JOB_ID.fullmatch(chosen):
+        raise Failure(
+            f"--id {chosen!r} is no job id. Write job_ and up to 60 letters, digits, - and _."
+        )
+    read_task_file(file, job_id=chosen, now_ms=0)  # paths are checked on this side
+    client = Client(server)
+    body = {
+        "task": read_task_text(file),
+        "job_id": chosen,
+        "file": str(file),
+        "base_dir": str(file.resolve().parent),
+    }
+    job = client.post("/v1/jobs", body)
+    if job["state"] == "pending" and not wait:
+        created = job["created"]
+        path = job_path(chosen)
+        job = client.get(path, wait_ms=PLACED_WITHIN_MS, unless_state="pending")
+        job["created"] = created
+    if wait:
+        job = follow(client, chosen, quiet=as_json)
+    if as_json:
+        print_json(job)
+    elif not wait:
+        print(job_line(job))
+        if not job["created"]:
+            print("it was handed in before; this is that same job")
+        print(f"reasons: westward why {chosen}   output: westward logs -f {chosen}")
+    return EXIT_JOB if job["state"] in ("failed", "refused", "cancelled") else EXIT_OK

@@ -1,0 +1,96 @@
+"""``westward up``: a network on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from westward.cli.server_option import DEFAULT_DATA
+
+LOOK_EVERY_S = 0.2
+
+
+@click.command()
+@click.option(
+    "--network",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path("networks/laptop"),
+    show_default=True,
+    help="The network folder. Its sites become processes on this machine.",
+)
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="WESTWARD_DATA",
+    help="Where database, logs and outputs are kept. [$WESTWARD_DATA, else ./run; "
+    "with --demo ./run/demo]",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Of the server, on loopback. [any]"
+)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Run the three jobs in ./examples on a fresh network, show the result, and stop.",
+)
+def up(folder: Path, data: Path | None, port: int, demo: bool) -> int:
+    """Start a network on this machine: one server and one agent per site, until Ctrl-C.
+
+    Each is a process of its own; the agents dial out to the server over real sockets. Jobs and
+    their history stay in the data folder and are there again at the next start. A process that
+    dies is told and ends the rest (exit code 1); nothing is restarted behind your back.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if demo:
+        from westward.cli.demo import demonstrate
+
+        return demonstrate(folder, data or DEFAULT_DATA / "demo", port)
+    return _serve(folder, data or DEFAULT_DATA, port)
+
+
+def _serve(folder: Path, data: Path, port: int) -> int:
+    from westward.cli.local_network import local_network
+    from westward.network.loader import load_network
+
+    network = load_network(folder)
+    print(f"starting {network.name}: {network.label} ...", flush=True)
+    names = [site.name for site in network.sites]
+    try:
+        with local_network(folder, data, names, port=port) as running:
+            print(_usage(running.url, names, data), flush=True)
+            while True:
+                running.check()
+                time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        print(
+            f"stopped. Jobs that were running end with their lease and are tried again when\n"
+            f"'westward up' runs on {data} again."
+        )
+        return 0
+
+
+def _usage(url: str, sites: list[str], data: Path) -> str:
+    lines = [f"server    {url}   (API: {url}/docs)", f"sites     {', '.join(sites)}: connected"]
+    lines.append(f"data      {data} (logs: server.log, sites/*.log)")
+    if data != Path(os.environ.get("WESTWARD_DATA", DEFAULT_DATA)):
+        lines.append(f"first     export WESTWARD_SERVER={url}")
+    lines += [
+        "try       westward sites",
+        "          westward plan examples/flexible-batch.yaml",
+        "          westward submit examples/flexible-batch.yaml --wait",
+        "Ctrl-C stops the network.",
+    ]
+    return "\n".join(lines)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends things as tidily as Ctrl-C."""
+    raise KeyboardInterrupt

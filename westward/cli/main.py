@@ -1,0 +1,95 @@
+"""``westward``: the command. Parses, calls one command, and turns every failure into lines.
+
+Thin: each command reads its input, calls one function of the layers below, and prints. Nothing
+is decided here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from westward.cli.fail import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK, Failure
+from westward.cli.lazy import Entry, LazyGroup
+from westward.model.faults import InputFaults
+
+ENTRIES = {
+    "up": Entry("westward.cli.cmd_up", "up", "Start a network on this machine: server and sites."),
+    "network": Entry("westward.cli.cmd_network", "network", "Check a network folder."),
+    "plan": Entry("westward.cli.cmd_plan", "plan", "Show where and when jobs would run, and why."),
+    "submit": Entry("westward.cli.cmd_submit", "submit", "Hand in a job."),
+    "jobs": Entry("westward.cli.cmd_jobs", "jobs", "List jobs."),
+    "why": Entry("westward.cli.cmd_why", "why", "Tell why a job is where it is, and its story."),
+    "logs": Entry("westward.cli.cmd_logs", "logs", "Print what a job wrote."),
+    "cancel": Entry("westward.cli.cmd_cancel", "cancel", "Stop a job."),
+    "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
+    "report": Entry(
+        "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
+    ),
+    "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=(
+        "Start here: 'westward up' in one terminal, then 'westward submit JOB.yaml' in another. "
+        "Without a server: 'westward plan JOB.yaml --network networks/laptop'. Commands that "
+        "answer with data take --json. Errors go to stderr with exit code 2."
+    ),
+)
+@click.version_option(package_name="westward", message="westward %(version)s")
+def cli() -> None:
+    """Many independent compute sites, one network.
+
+    Westward decides where and when a job runs, runs it there, meters it, and rehearses whole
+    workloads with the same decision code.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code. Prints faults to stderr."""
+    try:
+        result = cli.main(args=arguments, prog_name="westward", standalone_mode=False)
+    except Failure as failure:
+        return _tell(failure.lines, failure.code)
+    except InputFaults as faults:
+        return _tell([str(fault) for fault in faults.faults], EXIT_INPUT)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _tell([error.message])
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "westward"
+        return _tell([f"{where}: {_sentence(error.format_message())} See: {where} --help"])
+    except click.ClickException as error:
+        return _tell([_sentence(error.format_message())])
+    except (click.Abort, KeyboardInterrupt):
+        return _tell(["interrupted"], EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) went away: nothing is wrong, and nothing can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def _tell(lines: list[str] | tuple[str, ...], code: int = EXIT_INPUT) -> int:
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+def _sentence(message: str) -> str:
+    text = " ".join(message.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def main() -> NoReturn:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

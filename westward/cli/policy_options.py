@@ -1,0 +1,94 @@
+"""The options that make a Policy, the same for ``plan`` and ``simulate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+
+from westward.model.plan import RULES, CarbonMethod, Discipline, Policy, Rule
+from westward.model.units import MICROS, parse_duration_ms
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DISCIPLINES = get_args(Discipline)
+CARBON_METHODS = get_args(CarbonMethod)
+
+
+class DurationMs(click.ParamType[int]):
+    """``90s``, ``1h30m`` → milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration_ms(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def figure_options(command: F) -> F:
+    """Every figure of the sum that is on nobody's price list."""
+    base = Policy()
+    for option in (
+        click.option(
+            "--defer-limit",
+            type=DurationMs(),
+            metavar="TIME",
+            default=base.defer_limit_ms,
+            help="How far past its earliest start a job may be put off for a better hour. [1d]",
+        ),
+        click.option(
+            "--carbon-method",
+            type=click.Choice(CARBON_METHODS),
+            default=base.carbon_method,
+            show_default=True,
+            help="Grid average where the power is drawn, or after contracted green power.",
+        ),
+        click.option(
+            "--carbon-price",
+            type=click.FloatRange(0, 1e9),
+            metavar="MONEY",
+            default=base.carbon_price_micros_per_tonne / MICROS,
+            show_default=True,
+            help="Per tonne of CO2, in the network's currency.",
+        ),
+        click.option(
+            "--wait-value",
+            type=click.FloatRange(0, 1e9),
+            metavar="MONEY",
+            default=base.wait_value_micros_per_device_hour / MICROS,
+            show_default=True,
+            help="Of a device-hour of waiting, for jobs that state none.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def make_policy(
+    rule: Rule,
+    discipline: Discipline,
+    *,
+    defer_limit: int,
+    carbon_method: CarbonMethod,
+    carbon_price: float,
+    wait_value: float,
+) -> Policy:
+    """Money as floats from the command line becomes millionths here and nowhere else."""
+    return Policy(
+        rule=rule,
+        discipline=discipline,
+        wait_value_micros_per_device_hour=round(wait_value * MICROS),
+        carbon_price_micros_per_tonne=round(carbon_price * MICROS),
+        carbon_method=carbon_method,
+        defer_limit_ms=defer_limit,
+    )
+
+
+def rule_choice() -> click.Choice[Rule]:
+    """The rules by name."""
+    return click.Choice(RULES)

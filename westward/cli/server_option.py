@@ -1,0 +1,49 @@
+"""Which server a command talks to: ``--server``, else WESTWARD_SERVER, else the run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from westward.cli.fail import Failure
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_DATA = Path("run")
+SERVER_FILE = "server.json"
+"""Written by ``westward up`` into its data folder while the server runs."""
+
+
+def server_option(command: F) -> F:
+    return click.option(
+        "--server",
+        metavar="URL",
+        envvar="WESTWARD_SERVER",
+        help="The server to ask. [$WESTWARD_SERVER, else the one 'westward up' runs from here]",
+    )(command)
+
+
+def find_server(server: str | None) -> str:
+    """The URL without a trailing slash. Raises Failure that says what to do."""
+    if server is not None:
+        if not server.startswith(("http://", "https://")):
+            raise Failure(f"--server {server!r} is no URL. Write for example http://127.0.0.1:8080")
+        return server.rstrip("/")
+    path = Path(os.environ.get("WESTWARD_DATA", DEFAULT_DATA)) / SERVER_FILE
+    try:
+        url = json.loads(path.read_text(encoding="utf-8"))["url"]
+    except FileNotFoundError:
+        raise Failure(
+            f"no Westward server is known: there is no {path}. Start one here with 'westward up', "
+            "or name one with --server URL or WESTWARD_SERVER."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(
+            f"{path} cannot be read ({error}). Start the server again with 'westward up'."
+        ) from None
+    return str(url).rstrip("/")

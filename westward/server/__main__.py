@@ -1,0 +1,119 @@
+"""``python -m westward.server --network DIR --data DIR [--port N]``.
+
+Listens on loopback unless told otherwise. Once it answers, ``DATA/server.json`` holds
+``{"url", "pid"}``. Exit codes: 0 told to end, 2 bad network folder or arguments, 4 the data
+folder is in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from westward.model.faults import InputFaults
+from westward.model.units import parse_duration_ms
+from westward.server.app import create_app
+from westward.server.core import Core
+from westward.server.settings import Settings
+
+SHUTDOWN_S = 2
+"""Requests still open at shut-down are given this long."""
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Says where it listens once it does, and lets held requests go when it stops."""
+
+    def __init__(self, config: uvicorn.Config, data: Path, core: Core):
+        super().__init__(config)
+        self.data = data
+        self.core = core
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        text = json.dumps({"url": f"http://{host}:{port}", "pid": os.getpid()})
+        temporary = self.data / f"server.json.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.data / "server.json")
+        print(f"westward server: {text}", file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.core.closing = True
+        self.core.sites.ring_all()
+        self.core.jobs.ring_all()
+        await super().shutdown(sockets)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    settings, log_level = _parse(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it anew once it is done
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"another server uses {settings.data}", file=sys.stderr)
+        return 4
+    try:
+        app = create_app(settings)
+    except InputFaults as error:
+        print(error, file=sys.stderr)
+        return 2
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        loop="uvloop",
+        log_level=log_level,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    AnnouncingServer(config, settings.data, app.state.core).run()
+    return 0
+
+
+def _parse(arguments: list[str]) -> tuple[Settings, str]:
+    parser = argparse.ArgumentParser(prog="westward.server", description="The control service.")
+    parser.add_argument("--network", required=True, type=Path, help="the network folder")
+    parser.add_argument("--data", required=True, type=Path, help="where the database is kept")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one, see server.json")
+    parser.add_argument("--lease", default="15s", help="lease time, for example 15s")
+    parser.add_argument("--margin", default="1s", help="between a lease's end and the next run")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    options = parser.parse_args(arguments)
+    try:
+        ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
+    except ValueError as error:
+        parser.error(str(error))
+    if ttl_ms < 1_000:
+        parser.error("--lease: at least 1s")
+    settings = Settings(
+        network=options.network,
+        data=options.data,
+        lease_ttl_ms=ttl_ms,
+        margin_ms=margin_ms,
+        host=options.host,
+        port=options.port,
+    )
+    return settings, options.log_level
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""For users: submit, look, ask why, read logs, cancel."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from westward.control.events import CancelRequested
+from westward.control.records import JobRecord, JobState
+from westward.formats.skypilot import read_task
+from westward.model.job import JobSpec
+from westward.model.plan import Refusal
+from westward.model.reasons import Code
+from westward.placement import plan
+from westward.server.applier import Outcome
+from westward.server.core import Core
+from westward.server.errors import ApiError, not_found
+from westward.server.snapshot import idle
+from westward.server.views import decision_view, job_detail, job_view, plan_view, story_view
+from westward.server.wording import refusal_text
+from westward.store.decisions import last_decision
+from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs
+from westward.store.lifecycle import apply_event
+from westward.store.logs import log_ranks, read_log
+from westward.store.metering import load_bills
+from westward.store.results import Applied, Conflict, Stale, Submission
+
+LOG_WAIT_MOST_MS = 20_000
+LOG_READ_BYTES = 256 * 1024
+PAGE_MOST = 1_000
+TASK_TEXT_MOST = 2**20
+MAY_PASS = (Code.OVER_HOURLY_COST, Code.POOL_NOT_OPEN)
+"""Reasons of an idle network that another hour or the site's operator may lift."""
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+Json = dict[str, Any]
+
+
+def core_of(request: Request) -> Core:
+    core: Core = request.app.state.core
+    return core
+
+
+CoreDep = Annotated[Core, Depends(core_of)]
+
+
+class JobRequest(BaseModel, extra="forbid"):
+    """A SkyPilot task YAML. ``base_dir``: what its relative paths count from (at the site)."""
+
+    task: Annotated[str, Field(max_length=TASK_TEXT_MOST)]
+    job_id: Annotated[str | None, Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")] = None
+    """Chosen by the caller, so that the request can be repeated safely."""
+    file: str = "task.yaml"
+    """The name that faults show."""
+    base_dir: str | None = None
+    home_site: str | None = None
+    account: str | None = None
+
+    def read(self, job_id: str, now_ms: int) -> JobSpec:
+        return read_task(
+            self.task,
+            file=self.file,
+            job_id=job_id,
+            now_ms=now_ms,
+            base_dir=Path(self.base_dir) if self.base_dir else None,
+            home_site=self.home_site,
+            account=self.account,
+        )
+
+    def digest(self) -> str:
+        parts = (self.task, self.base_dir, self.home_site, self.account)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@router.post("/jobs", status_code=201)
+async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Json:
+    """201 with the new job; 200 with the job as it stands when it was submitted before."""
+    now_ms = core.clock.now_ms()
+    job = await core.read(body.read, body.job_id or f"job_{uuid4().hex[:12]}", now_ms)
+    refused = await core.read(_impossible, core, job, now_ms)
+    submission = Submission(job=job, body_digest=body.digest(), refused=refused)
+    (answer,) = await core.write(submit_jobs, core.store, (submission,), now_ms)
+    if isinstance(answer, Conflict):
+        raise ApiError(409, "job-id-taken", answer.reason)
+    if answer.created:
+        core.plan_bell.ring()
+    else:
+        response.status_code = 200
+    return {**job_view(answer.record), "created": answer.created}
+
+
+def _impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
+    """Why no site could take the job even if all were idle; None if one could, now or later."""
+    empty = idle(core.network, core.series_origin_ms)
+    decided = plan(empty, (job,), core.settings.policy, now_ms)
+    for refusal in decided.refusals:
+        if all(
+            any(reason.code not in MAY_PASS for reason in other.reasons)
+            for other in refusal.alternatives
+        ):
+            return refusal_text(refusal)
+    return None
+
+
+@router.post("/plan")
+async def dry_run(body: JobRequest, core: CoreDep) -> Json:
+    """What would be decided for this job now, on the live network. Changes nothing."""
+    found = await core.read(core.situation)
+    job = await core.read(body.read, body.job_id or "job_dry-run", found.now_ms)
+    if job.job_id in found.records:
+        raise ApiError(409, "job-id-taken", f"{job.job_id} is a job already")
+    jobs = (*found.to_place, job)
+    decided = await core.read(plan, found.snapshot, jobs, core.settings.policy, found.now_ms)
+    return plan_view(decided, job.job_id, core.network.currency)
+
+
+@router.get("/jobs")
+async def jobs(
+    core: CoreDep,
+    state: JobState | None = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
+    after: str | None = None,
+    newest_first: bool = False,
+) -> Json:
+    """A page in order of submission; ``next`` goes into ``after`` for the next page."""
+    found = await core.read(
+        list_jobs, core.store, state=state, limit=limit, after=after, newest_first=newest_first
+    )
+    following = found[-1].job_id if len(found) == limit else None
+    return {"jobs": [job_view(record) for record in found], "next": following}
+
+
+@router.get("/jobs/{job_id}")
+async def job(
+    job_id: str,
+    core: CoreDep,
+    wait_ms: Annotated[int, Query(ge=0, le=LOG_WAIT_MOST_MS)] = 0,
+    unless_state: JobState | None = None,
+) -> Json:
+    """The job. With ``unless_state`` and ``wait_ms`` the answer waits while that is its state."""
+    end_ms = core.clock.now_ms() + wait_ms
+    with core.jobs.listen(job_id) as bell:
+        while True:
+            seen = bell.rings
+            record = await _load(core, job_id)
+            left_s = (end_ms - core.clock.now_ms()) / 1000
+            if record.state != unless_state or left_s <= 0 or core.closing:
+                break
+            await bell.wait(seen, left_s)
+    return job_detail(record, await core.read(load_bills, core.store, job_id))
+
+
+@router.get("/jobs/{job_id}/why")
+async def why(job_id: str, core: CoreDep) -> Json:
+    """The newest decision with every alternative, and the job's story."""
+    record = await _load(core, job_id)
+    decision = await core.read(last_decision, core.store, job_id)
+    story = await core.read(load_story, core.store, job_id)
+    if decision is None and record.state is JobState.REFUSED:
+        decided = await core.read(_explain_refusal, core, record)
+    else:
+        decided = decision_view(decision, core.network.currency) if decision else None
+    return {
+        "job": job_view(record),
+        "currency": core.network.currency,
+        "decision": decided,
+        "story": [story_view(line) for line in story],
+    }
+
+
+def _explain_refusal(core: Core, record: JobRecord) -> Json | None:
+    """A job refused at submit was never planned: the same question is asked again."""
+    empty = idle(core.network, core.series_origin_ms)
+    decided = plan(empty, (record.job,), core.settings.policy, record.job.submit_ms)
+    if not any(isinstance(one, Refusal) for one in decided.refusals):
+        return None
+    return plan_view(decided, record.job_id, core.network.currency)
+
+
+@router.get("/jobs/{job_id}/logs")
+async def logs(
+    job_id: str,
+    core: CoreDep,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    rank: Annotated[int, Query(ge=0)] = 0,
+    run_id: str | None = None,
+    wait_ms: Annotated[int, Query(ge=0, le=LOG_WAIT_MOST_MS)] = 0,
+) -> Json:
+    """Output of one rank of a run (the newest unless ``run_id``), from ``offset``.
+
+    ``complete``: the run is over and nothing follows ``next_offset``. ``newest_run_id``
+    differs from ``run_id`` when the job was tried again. Waits up to ``wait_ms`` for something.
+    """
+    end_ms = core.clock.now_ms() + wait_ms
+    while True:
+        record = await _load(core, job_id)
+        newest = record.runs[-1].run_id if record.runs else None
+        chosen = run_id or newest
+        with core.jobs.listen(chosen or job_id) as bell:
+            seen = bell.rings
+            answer = await _read_log(core, job_id, chosen, rank, offset)
+            left_s = (end_ms - core.clock.now_ms()) / 1000
+            if answer["size"] or answer["complete"] or left_s <= 0 or core.closing:
+                return answer
+            await bell.wait(seen, left_s)
+
+
+async def _read_log(core: Core, job_id: str, run_id: str | None, rank: int, offset: int) -> Json:
+    record = await _load(core, job_id)
+    run = record.run(run_id) if run_id else None
+    if run_id and run is None:
+        raise not_found("run", run_id)
+    data = b""
+    if run is not None:
+        data = await core.read(read_log, core.store, run.run_id, rank, offset, LOG_READ_BYTES)
+    over = record.terminal if run is None else not run.live
+    ranks = await core.read(log_ranks, core.store, run.run_id) if run else ()
+    return {
+        "job_id": job_id,
+        "state": record.state.value,
+        "run_id": run_id,
+        "newest_run_id": record.runs[-1].run_id if record.runs else None,
+        "rank": rank,
+        "ranks": [{"rank": number, "size": size} for number, size in ranks],
+        "offset": offset,
+        "next_offset": offset + len(data),
+        "size": len(data),
+        "data_b64": base64.b64encode(data).decode("ascii"),
+        "complete": over and len(data) < LOG_READ_BYTES,
+    }
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel(job_id: str, core: CoreDep) -> Json:
+    """Asks for the job's end. A job that is over stays as it is: ``accepted`` is then false."""
+    answer = await core.write(
+        apply_event, core.store, job_id, CancelRequested(), core.clock.now_ms()
+    )
+    if isinstance(answer, Stale):
+        raise not_found("job", job_id)
+    if isinstance(answer, Applied):
+        core.announce(Outcome(list(answer.instructions), [job_id]))
+        return {**job_view(answer.record), "accepted": True, "reason": ""}
+    record = await _load(core, job_id)
+    accepted = answer.code == "repeat"
+    return {**job_view(record), "accepted": accepted, "reason": answer.reason}
+
+
+async def _load(core: Core, job_id: str) -> JobRecord:
+    record = await core.read(load_job, core.store, job_id)
+    if record is None:
+        raise not_found("job", job_id)
+    return record

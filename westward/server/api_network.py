@@ -1,0 +1,159 @@
+"""The network as it is now: sites, snapshot, report, health."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from westward import __version__
+from westward.control.records import TERMINAL_JOB_STATES, JobRecord
+from westward.model.network import Pool, PoolStatus, Site, Zone
+from westward.server.api_jobs import PAGE_MOST, CoreDep
+from westward.server.core import Core
+from westward.server.views import bill_view, report_row, snapshot_view
+from westward.store.decisions import last_decision
+from westward.store.jobs import count_jobs, list_jobs, load_active
+from westward.store.metering import load_bills, site_totals
+from westward.store.results import SiteRecord, SiteTotal
+from westward.store.sites import list_sites
+
+router = APIRouter(prefix="/v1", tags=["network"])
+Json = dict[str, Any]
+
+
+@router.get("/sites")
+async def sites(core: CoreDep) -> Json:
+    """Every site with its pools, who runs and waits there, prices now, and sums so far."""
+    return await core.read(_sites, core)
+
+
+def _sites(core: Core) -> Json:
+    now_ms = core.clock.now_ms()
+    statuses = core.pool_statuses()
+    agents = {site.site: site for site in list_sites(core.store)}
+    totals = {total.site: total for total in site_totals(core.store)}
+    records = load_active(core.store).records
+    return {
+        "network": core.network.name,
+        "currency": core.network.currency,
+        "now_ms": now_ms,
+        "sites": [
+            _site(core, site, statuses, agents.get(site.name), totals.get(site.name), records)
+            for site in core.network.sites
+        ],
+    }
+
+
+def _site(
+    core: Core,
+    site: Site,
+    statuses: dict[str, PoolStatus],
+    agent: SiteRecord | None,
+    total: SiteTotal | None,
+    records: tuple[JobRecord, ...],
+) -> Json:
+    own = [pool for pool in core.network.pools if pool.site == site.name]
+    return {
+        "site": site.name,
+        "label": site.label,
+        "operator": site.operator,
+        "status": "open" if any(statuses[pool.name] == "open" for pool in own) else "down",
+        "last_seen_ms": agent.last_seen_ms if agent else None,
+        "agent_session": agent.session if agent else None,
+        "pue": site.pue,
+        "now": _hour(core, core.network.zone(site.zone)),
+        "pools": [_pool(pool, statuses[pool.name], records) for pool in own],
+        "runs_settled": total.runs if total else 0,
+        "sums": bill_view(total.sums) if total else None,
+    }
+
+
+def _hour(core: Core, zone: Zone) -> Json:
+    """What power costs and emits at this moment; null where it is not known."""
+    since_ms = core.clock.now_ms() - core.series_origin_ms
+    return {
+        name: series.at(since_ms) if series is not None else None
+        for name, series in (
+            ("tariff_per_kwh", zone.tariff_per_kwh),
+            ("carbon_location_g_per_kwh", zone.carbon_location_g_per_kwh),
+            ("carbon_contract_g_per_kwh", zone.carbon_contract_g_per_kwh),
+        )
+    }
+
+
+def _pool(pool: Pool, status: PoolStatus, records: tuple[JobRecord, ...]) -> Json:
+    live = [run for record in records if (run := record.live_run) and run.pool == pool.name]
+    waiting = [
+        record
+        for record in records
+        if record.live_run is None and record.bound and record.bound.pool == pool.name
+    ]
+    return {
+        "pool": pool.name,
+        "engine": pool.engine,
+        "status": status,
+        "accelerator": pool.accelerator,
+        "nodes": pool.nodes,
+        "devices_per_node": pool.devices_per_node,
+        "capacity_milli": pool.capacity_milli,
+        "held_milli": sum(run.need_milli for run in live),
+        "running": len(live),
+        "waiting": len(waiting),
+        "price_micros_per_device_hour": pool.price_micros_per_device_hour,
+    }
+
+
+@router.get("/snapshot")
+async def snapshot(core: CoreDep) -> Json:
+    """All that ``plan()`` is given now: feed it back to get the same plan."""
+    found = await core.read(core.situation)
+    return snapshot_view(found.snapshot, found.to_place, core.settings.policy, found.now_ms)
+
+
+@router.get("/report")
+async def report(
+    core: CoreDep, limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = PAGE_MOST
+) -> Json:
+    """Finished jobs, in the order of submission: where, why there, how long, how much."""
+    return await core.read(_report, core, limit)
+
+
+def _report(core: Core, limit: int) -> Json:
+    currency = core.network.currency
+    rows = [
+        report_row(
+            record,
+            load_bills(core.store, record.job_id),
+            last_decision(core.store, record.job_id),
+            currency,
+        )
+        for record in list_jobs(core.store, limit=limit)
+        if record.state in TERMINAL_JOB_STATES
+    ]
+    return {
+        "network": core.network.name,
+        "currency": currency,
+        "energy_is": "estimated: declared power per device x metered device time x PUE",
+        "jobs": rows,
+    }
+
+
+health = APIRouter(tags=["network"])
+
+
+@health.get("/healthz")
+@health.get("/v1/healthz", include_in_schema=False)
+async def healthz(request: Request, core: CoreDep) -> Json:
+    """``ok`` while every loop's last round went through."""
+    errors: dict[str, int] = request.app.state.loops.errors
+    counts = await core.read(count_jobs, core.store)
+    return {
+        "status": "ok" if not any(errors.values()) else "degraded",
+        "version": __version__,
+        "network": core.network.name,
+        "now_ms": core.clock.now_ms(),
+        "series_origin_ms": core.series_origin_ms,
+        "failures_in_a_row": errors,
+        "jobs": {state.value: count for state, count in counts.items()},
+    }

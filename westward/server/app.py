@@ -1,0 +1,36 @@
+"""``create_app(settings)``: the whole service as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from westward import __version__
+from westward.server import api_agent, api_jobs, api_network
+from westward.server.core import open_core
+from westward.server.errors import add_handlers
+from westward.server.loops import Loops
+from westward.server.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Opens the store at start-up, closes it at shut-down. Raises InputFaults (bad network)."""
+    core = open_core(settings)
+    loops = Loops(core)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        loops.start()
+        yield
+        await loops.stop()
+        core.close()
+
+    app = FastAPI(title="Westward", version=__version__, lifespan=lifespan)
+    app.state.core = core
+    app.state.loops = loops
+    add_handlers(app)
+    for router in (api_jobs.router, api_network.router, api_network.health, api_agent.router):
+        app.include_router(router)
+    return app

@@ -1,0 +1,179 @@
+"""Turns plans, reports and silence into guarded writes. Runs in the one writer thread.
+
+A plan is a proposal against a snapshot: every change carries the job version it was made for, and
+leases are granted only if the pool still has room. What does not fit any more is dropped; the
+next plan sees why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from westward.control.events import JobBound, JobUnbound
+from westward.control.instructions import Instruction
+from westward.control.machine import Ignored
+from westward.control.records import Binding, JobRecord, JobState, RunRecord
+from westward.ledger.price import PriceUnknown, Transfer, bill, intervals, price_list
+from westward.model.network import Network
+from westward.model.plan import Placement, Plan, Policy
+from westward.server.snapshot import Situation
+from westward.server.wording import refusal_text, why_there
+from westward.store.database import Store
+from westward.store.decisions import save_decisions
+from westward.store.lifecycle import apply_events, expired_leases, grant_leases
+from westward.store.metering import load_readings, save_bill, unsettled_runs
+from westward.store.results import Applied, Change, GrantRequest, PoolFull, RunToSettle, Stale
+
+log = logging.getLogger("westward.server")
+
+
+@dataclass
+class Outcome:
+    """What a batch of writes led to."""
+
+    instructions: list[Instruction] = field(default_factory=list)
+    changed_jobs: list[str] = field(default_factory=list)
+    plan_again: bool = False
+    """Something in the plan was out of date."""
+
+    def take(self, answers: Iterable[Applied | Ignored | Stale | PoolFull]) -> None:
+        for answer in answers:
+            if isinstance(answer, Applied):
+                self.instructions.extend(answer.instructions)
+                self.changed_jobs.append(answer.record.job_id)
+            elif not isinstance(answer, Ignored):
+                self.plan_again = True
+                log.info("not applied: %s", answer)
+
+
+def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms: int) -> Outcome:
+    """Bind what was placed, unbind what lost its pool, grant leases to what starts now."""
+    outcome = Outcome()
+    placed = {job.job_id for job in before.to_place}
+    network = before.snapshot.network
+    changes: list[Change] = []
+    for refusal in plan.refusals:
+        record = before.records[refusal.job_id]
+        if record.state is JobState.BOUND:
+            changes.append(_change(record, JobUnbound(reason=refusal_text(refusal))))
+    versions = {record.job_id: record.version for record in before.records.values()}
+    for placement in plan.placements:
+        if placement.job_id in placed:
+            changes.extend(_bind(before, placement, network.currency))
+    moved: dict[str, int] = {}
+    if changes:
+        answers = apply_events(store, _chained(changes, versions), now_ms)
+        outcome.take(answers)
+        moved = {
+            answer.record.job_id: answer.record.version
+            for answer in answers
+            if isinstance(answer, Applied)
+        }
+    save_decisions(store, plan, job_ids=sorted(placed))
+    grants = [
+        GrantRequest(
+            job_id=placement.job_id,
+            expected_version=moved.get(placement.job_id, versions[placement.job_id]),
+            run_id=f"run_{uuid4().hex[:16]}",
+            capacity_milli=network.pool(placement.estimate.pool).capacity_milli,
+        )
+        for placement in sorted(plan.placements, key=lambda one: one.estimate.start_ms)
+        if placement.starts_now
+    ]
+    if grants:
+        outcome.take(grant_leases(store, grants, ttl_ms, now_ms))
+    return outcome
+
+
+def _bind(before: Situation, placement: Placement, currency: str) -> list[Change]:
+    record = before.records[placement.job_id]
+    chosen = placement.estimate
+    binding = Binding(
+        pool=chosen.pool,
+        site=chosen.site,
+        option=chosen.option,
+        need_milli=chosen.need_milli,
+        duration_ms=chosen.duration_ms,
+        not_before_ms=placement.not_before_ms,
+        planned_start_ms=chosen.start_ms,
+    )
+    changes = [_change(record, JobBound(binding=binding, reason=why_there(placement, currency)))]
+    if record.state is JobState.BOUND:
+        pool = record.bound.pool if record.bound else "?"
+        changes.insert(0, _change(record, JobUnbound(reason=f"pool {pool} takes no new work")))
+    return changes
+
+
+def _change(record: JobRecord, event: JobBound | JobUnbound) -> Change:
+    return Change(job_id=record.job_id, event=event, expected_version=record.version)
+
+
+def _chained(changes: Sequence[Change], versions: dict[str, int]) -> list[Change]:
+    """Each accepted event raises a job's version by one: a second event expects one more."""
+    seen: dict[str, int] = {}
+    chained = []
+    for change in changes:
+        before = seen.get(change.job_id, 0)
+        seen[change.job_id] = before + 1
+        chained.append(
+            Change(
+                job_id=change.job_id,
+                event=change.event,
+                expected_version=versions[change.job_id] + before,
+            )
+        )
+    return chained
+
+
+def expire_leases(store: Store, margin_ms: int, now_ms: int) -> Outcome:
+    """End every lease that was over ``margin_ms`` ago; their jobs are placed again."""
+    outcome = Outcome()
+    while changes := expired_leases(store, now_ms, margin_ms):
+        for change in changes:
+            log.warning("lease expired: %s", change.event)
+        answers = apply_events(store, changes, now_ms)
+        outcome.take(answers)
+        if not any(isinstance(answer, Applied) for answer in answers):
+            break
+    return outcome
+
+
+def settle(
+    store: Store, network: Network, policy: Policy, series_origin_ms: int, now_ms: int
+) -> None:
+    """Write the bill of every run that is over and has none. Safe to repeat."""
+    for ended in unsettled_runs(store):
+        try:
+            prices = price_list(network, ended.run.pool, series_origin_ms, policy)
+        except (PriceUnknown, KeyError) as error:
+            log.error("run %s has no price: %s", ended.run.run_id, error)
+            continue
+        run = ended.run
+        began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
+        metered = intervals(began_ms, load_readings(store, run.run_id))
+        moved = _transfers(store, network, ended)
+        save_bill(store, ended.job_id, run.run_id, bill(prices, metered, moved), now_ms)
+
+
+def _transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:
+    """Input data moved to the run's site; none for a run that never started."""
+    from westward.store.jobs import load_job
+
+    record = load_job(store, ended.job_id)
+    if record is None or ended.run.started_ms is None:
+        return ()
+    return moved_inputs(network, record, ended.run)
+
+
+def moved_inputs(network: Network, record: JobRecord, run: RunRecord) -> tuple[Transfer, ...]:
+    moved = []
+    for data in record.job.inputs:
+        link = network.link(data.site, run.site) if data.site != run.site else None
+        if link is not None and link.price_micros_per_gb is not None:
+            moved.append(
+                Transfer(size_bytes=data.size_bytes, micros_per_gb=link.price_micros_per_gb)
+            )
+    return tuple(moved)

@@ -1,0 +1,60 @@
+"""Wake-up calls inside the server. They only say "look again"; the store says what is so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Bell:
+    """Remembers how often it rang, so that a ring between looking and waiting is not missed."""
+
+    def __init__(self) -> None:
+        self.rings = 0
+        self._event = asyncio.Event()
+        self.listeners = 0
+
+    def ring(self) -> None:
+        self.rings += 1
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, seen: int, timeout_s: float) -> bool:
+        """True as soon as it has rung more than ``seen`` times, false after ``timeout_s``."""
+        if self.rings != seen:
+            return True
+        if timeout_s <= 0:
+            return False
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+
+class Bells:
+    """Bells by name; one exists only while somebody listens."""
+
+    def __init__(self) -> None:
+        self._bells: dict[str, Bell] = {}
+
+    def ring(self, name: str) -> None:
+        bell = self._bells.get(name)
+        if bell is not None:
+            bell.ring()
+
+    def ring_all(self) -> None:
+        for bell in list(self._bells.values()):
+            bell.ring()
+
+    @contextmanager
+    def listen(self, name: str) -> Iterator[Bell]:
+        bell = self._bells.setdefault(name, Bell())
+        bell.listeners += 1
+        try:
+            yield bell
+        finally:
+            bell.listeners -= 1
+            if bell.listeners == 0 and self._bells.get(name) is bell:
+                del self._bells[name]

@@ -1,0 +1,148 @@
+"""What every part of the server shares: store, network, clock, threads, bells."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
+from westward.model.job import JobSpec, ResourceOption
+from westward.model.network import Network, PoolStatus
+from westward.network.loader import load_network
+from westward.placement import plan
+from westward.server.applier import Outcome
+from westward.server.bells import Bell, Bells
+from westward.server.settings import Settings
+from westward.server.snapshot import Situation, idle, live_pools, situation
+from westward.store.database import Store, open_store
+from westward.store.jobs import load_active
+from westward.store.meta import set_meta_once
+from westward.store.sites import list_sites
+
+READERS = 4
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Clock:
+    """UTC milliseconds that never jump: read from the wall once, then counted since boot.
+
+    A wall clock set forward would otherwise end leases that the sites still hold.
+    """
+
+    def __init__(self) -> None:
+        self._offset_ms = time.time_ns() // 1_000_000 - self._boot_ms()
+        self.started_ms = self.now_ms()
+
+    def _boot_ms(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def now_ms(self) -> int:
+        return self._boot_ms() + self._offset_ms
+
+
+class Core:
+    """Open until ``close``. ``write`` and ``read`` take store functions off the event loop."""
+
+    def __init__(self, settings: Settings, network: Network, store: Store):
+        self.settings = settings
+        self.network = network
+        self.store = store
+        self.clock = Clock()
+        self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.plan_bell = Bell()
+        self.settle_bell = Bell()
+        self.sites = Bells()
+        self.jobs = Bells()
+        self.closing = False
+
+    async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in the one writer thread; durable when it returns."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.writer, partial(work, *args, **kwargs))
+
+    async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a reader thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.readers, partial(work, *args, **kwargs))
+
+    def announce(self, outcome: Outcome) -> None:
+        """Wake whoever has to do with what was just written."""
+        for instruction in outcome.instructions:
+            match instruction:
+                case StartRun() | StopRun() | ForgetRun():
+                    self.sites.ring(instruction.site)
+                case SettleRun():
+                    self.settle_bell.ring()
+                    self.jobs.ring(instruction.run_id)
+                case PlanAgain():
+                    self.plan_bell.ring()
+        for job_id in outcome.changed_jobs:
+            self.jobs.ring(job_id)
+        if outcome.plan_again:
+            self.plan_bell.ring()
+
+    def pool_statuses(self) -> dict[str, PoolStatus]:
+        """Reads the store: call it through ``read``."""
+        heard_since_ms = self.clock.now_ms() - self.settings.site_lost_ms
+        return live_pools(self.network, list_sites(self.store), heard_since_ms)
+
+    def expects_sites(self) -> bool:
+        """True while sites known from before this start may still be dialling in again."""
+        started_ms = self.clock.started_ms
+        if self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
+            return False
+        names = {site.name for site in self.network.sites}
+        return any(
+            site.site in names and site.last_seen_ms < started_ms for site in list_sites(self.store)
+        )
+
+    def situation(self) -> Situation:
+        """The live network as of now. Reads the store: call it through ``read``."""
+        active = load_active(self.store)
+        return situation(
+            self.network,
+            self.series_origin_ms,
+            active,
+            self.pool_statuses(),
+            self.clock.now_ms(),
+        )
+
+    def close(self) -> None:
+        self.closing = True
+        self.writer.shutdown(wait=True)
+        self.readers.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+
+def open_core(settings: Settings) -> Core:
+    """Load the network, open the store, and warm the planner up. Raises InputFaults."""
+    network = load_network(settings.network)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    core = Core(settings, network, open_store(settings.database_url))
+    _warm_up(core)
+    return core
+
+
+def _warm_up(core: Core) -> None:
+    """Plan something once, so that the first job does not wait for the kernels to be compiled."""
+    now_ms = core.clock.now_ms()
+    job = JobSpec(
+        job_id="job_warm-up", name="", submit_ms=now_ms, options=(ResourceOption(cpus_milli=1),)
+    )
+    plan(idle(core.network, core.series_origin_ms), (job,), core.settings.policy, now_ms)
+
+
+def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:
+    """Step 0 of every series; "start" is the first start ever on this data folder."""
+    if network.series_origin == "start":
+        return int(set_meta_once(store, "series_origin_ms", str(now_ms)))
+    origin = datetime.fromisoformat(network.series_origin)
+    return round(origin.timestamp() * 1000)

@@ -1,0 +1,73 @@
+"""Every refusal as JSON ``{code, message, faults: [...]}``; never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from westward.model.faults import InputFaults
+
+log = logging.getLogger("westward.server")
+
+
+class ApiError(Exception):
+    """An expected refusal with a stable code."""
+
+    def __init__(self, status: int, code: str, message: str):
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
+def not_found(kind: str, name: str) -> ApiError:
+    return ApiError(404, "not-found", f"there is no {kind} {name!r}")
+
+
+def add_handlers(app: FastAPI) -> None:
+    @app.exception_handler(ApiError)
+    async def expected(_request: Request, error: ApiError) -> JSONResponse:
+        return _answer(error.status, error.code, str(error))
+
+    @app.exception_handler(InputFaults)
+    async def faults(_request: Request, error: InputFaults) -> JSONResponse:
+        listed = [asdict(fault) for fault in error.faults]
+        return _answer(400, "invalid-input", f"{len(listed)} fault(s) in the input", listed)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        listed = [
+            {
+                "file": "request",
+                "row": None,
+                "field": ".".join(str(part) for part in one["loc"]),
+                "problem": one["msg"],
+                "remedy": "See /docs for the request's form",
+            }
+            for one in error.errors()
+        ]
+        return _answer(422, "malformed-request", "the request has not the right form", listed)
+
+    @app.exception_handler(HTTPException)
+    async def plain(_request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "refused")
+        return _answer(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        number = uuid4().hex[:8]
+        log.error("internal error %s at %s", number, request.url.path, exc_info=error)
+        return _answer(500, "internal", f"internal error {number}; the server's log has the rest")
+
+
+def _answer(
+    status: int, code: str, message: str, faults: list[dict[str, Any]] | None = None
+) -> JSONResponse:
+    body = {"code": code, "message": message, "faults": faults or []}
+    return JSONResponse(body, status_code=status)

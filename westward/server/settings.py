@@ -1,0 +1,42 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from westward.model.plan import Policy
+
+LIVE_POLICY = Policy(discipline="conservative")
+POLL_SHARE = 5
+"""A poll is held for at most this part of a lease (see agent.agent)."""
+IDLE_POLL_MOST_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """``network`` and ``data`` are folders; the database is ``data/westward.db``."""
+
+    network: Path
+    data: Path
+    policy: Policy = field(default_factory=lambda: LIVE_POLICY)
+    lease_ttl_ms: int = 15_000
+    margin_ms: int = 1_000
+    """Between the end of a lease and the next run of the same job."""
+    plan_every_ms: int = 5_000
+    """Waiting jobs are looked at again at least this often, whatever happens or does not."""
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.data.resolve() / 'westward.db'}"
+
+    @property
+    def poll_wait_ms(self) -> int:
+        return min(self.lease_ttl_ms // POLL_SHARE, IDLE_POLL_MOST_MS)
+
+    @property
+    def site_lost_ms(self) -> int:
+        """A site not heard of for this long takes no new work."""
+        return self.lease_ttl_ms

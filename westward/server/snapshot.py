@@ -1,0 +1,106 @@
+"""What the store and the agents' silence say, as the planner's frozen view. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from westward.control.records import JobRecord, JobState
+from westward.model.job import JobSpec
+from westward.model.network import Network, Pool, PoolStatus
+from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
+from westward.store.results import Active, SiteRecord
+
+OVERDUE_MS = 1_000
+"""A run that outlasts its estimate is expected to end this soon, again and again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A snapshot and what is to be planned on it."""
+
+    snapshot: Snapshot
+    to_place: tuple[JobSpec, ...]
+    """Pending jobs, and bound ones whose pool has closed."""
+    records: dict[str, JobRecord]
+    """Every active job by id, as of the snapshot."""
+    now_ms: int
+
+
+def live_pools(
+    network: Network, sites: Sequence[SiteRecord], heard_since_ms: int
+) -> dict[str, PoolStatus]:
+    """Each pool's status: as the network says, but down without an agent heard of since then."""
+    heard = {site.site: site for site in sites if site.last_seen_ms >= heard_since_ms}
+
+    def status(pool: Pool) -> PoolStatus:
+        agent = heard.get(pool.site)
+        if agent is None or (agent.pools and pool.name not in agent.pools):
+            return "down"
+        return pool.status
+
+    return {pool.name: status(pool) for pool in network.pools}
+
+
+def situation(
+    network: Network,
+    series_origin_ms: int,
+    active: Active,
+    statuses: dict[str, PoolStatus],
+    now_ms: int,
+) -> Situation:
+    running: dict[str, list[Claim]] = {name: [] for name in statuses}
+    queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
+    to_place = []
+    for record in active.records:
+        run, place = record.live_run, record.bound
+        if run is not None and place is not None:
+            since = run.started_ms if run.started_ms is not None else run.granted_ms
+            running[run.pool].append(
+                Claim(
+                    job_id=record.job_id,
+                    need_milli=run.need_milli,
+                    expected_end_ms=max(since + place.duration_ms, now_ms + OVERDUE_MS),
+                )
+            )
+        elif record.state is JobState.PENDING or place is None or statuses[place.pool] != "open":
+            to_place.append(record.job)
+        else:
+            queues[place.pool].append(
+                QueuedJob(
+                    job=record.job,
+                    option=place.option,
+                    need_milli=place.need_milli,
+                    duration_ms=place.duration_ms,
+                    not_before_ms=place.not_before_ms,
+                )
+            )
+    return Situation(
+        snapshot=Snapshot(
+            version=active.version,
+            network=network,
+            series_origin_ms=series_origin_ms,
+            pools=tuple(
+                PoolState(
+                    pool=name,
+                    status=status,
+                    running=tuple(running[name]),
+                    queue=tuple(queues[name]),
+                )
+                for name, status in statuses.items()
+            ),
+        ),
+        to_place=tuple(to_place),
+        records={record.job_id: record for record in active.records},
+        now_ms=now_ms,
+    )
+
+
+def idle(network: Network, series_origin_ms: int) -> Snapshot:
+    """The network with nothing running and every site reachable: what could ever be possible."""
+    return Snapshot(
+        version=0,
+        network=network,
+        series_origin_ms=series_origin_ms,
+        pools=tuple(PoolState(pool=pool.name, status="open") for pool in network.pools),
+    )

@@ -1,0 +1,197 @@
+"""Stored records as the JSON that users get. Times are UTC ms, money millionths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from westward.control.records import JobRecord, RunRecord
+from westward.control.story import StoryLine
+from westward.ledger.price import Bill
+from westward.model.job import JobSpec
+from westward.model.plan import Estimate, Placement, Plan, Policy, Refusal, Snapshot
+from westward.server.wording import refusal_text, why_there
+from westward.store.results import Decision
+
+Json = dict[str, Any]
+_SPEC = TypeAdapter(JobSpec)
+_PLACEMENT = TypeAdapter(Placement)
+_REFUSAL = TypeAdapter(Refusal)
+_POLICY = TypeAdapter(Policy)
+_SNAPSHOT = TypeAdapter(Snapshot)
+_JOULES_PER_KWH = 3_600_000
+_MICROGRAMS_PER_GRAM = 1_000_000
+
+
+def job_view(record: JobRecord) -> Json:
+    """A job without its request: what a table of jobs shows."""
+    run = record.runs[-1] if record.runs else None
+    place = record.bound
+    return {
+        "job_id": record.job_id,
+        "name": record.job.name,
+        "state": record.state.value,
+        "submit_ms": record.job.submit_ms,
+        "nodes": record.job.nodes,
+        "site": place.site if place else (run.site if run else None),
+        "pool": place.pool if place else (run.pool if run else None),
+        "not_before_ms": place.not_before_ms if place else None,
+        "planned_start_ms": place.planned_start_ms if place else None,
+        "started_ms": run.started_ms if run else None,
+        "finished_ms": record.finished_ms,
+        "exit_code": run.exit_code if run else None,
+        "ending": record.ending,
+        "attempts": len(record.runs),
+        "attempts_max": record.attempts_max,
+        "runs": [run_view(one) for one in record.runs],
+    }
+
+
+def job_detail(record: JobRecord, bills: tuple[tuple[str, Bill], ...]) -> Json:
+    return {
+        **job_view(record),
+        "request": _SPEC.dump_python(record.job, mode="json"),
+        "bills": [{"run_id": run_id, **bill_view(bill)} for run_id, bill in bills],
+    }
+
+
+def run_view(run: RunRecord) -> Json:
+    return {
+        "run_id": run.run_id,
+        "attempt": run.attempt,
+        "site": run.site,
+        "pool": run.pool,
+        "token": run.token,
+        "state": run.state.value,
+        "granted_ms": run.granted_ms,
+        "started_ms": run.started_ms,
+        "ended_ms": run.ended_ms,
+        "outcome": run.outcome,
+        "exit_code": run.exit_code,
+        "detail": run.detail,
+    }
+
+
+def bill_view(bill: Bill) -> Json:
+    """Energy and carbon are estimates from declared power and metered device time."""
+    return {
+        "energy_kwh": bill.energy_j / _JOULES_PER_KWH,
+        "carbon_location_g": _grams(bill.carbon_location_ug),
+        "carbon_contract_g": _grams(bill.carbon_contract_ug),
+        "device_micros": bill.device_micros,
+        "power_micros": bill.power_micros,
+        "transfer_micros": bill.transfer_micros,
+        "rounding_micros": bill.rounding_micros,
+        "price_micros": bill.total_micros,
+    }
+
+
+def _grams(micrograms: int | None) -> float | None:
+    return None if micrograms is None else micrograms / _MICROGRAMS_PER_GRAM
+
+
+def report_row(
+    record: JobRecord, bills: tuple[tuple[str, Bill], ...], decision: Decision | None, currency: str
+) -> Json:
+    """One finished job. Sums go over all of its runs, lost ones too: they used the devices."""
+    run = record.runs[-1] if record.runs else None
+    began = run.started_ms if run else None
+    ended = run.ended_ms if run else None
+    return {
+        "job_id": record.job_id,
+        "name": record.job.name,
+        "state": record.state.value,
+        "site": run.site if run else None,
+        "pool": run.pool if run else None,
+        "why": why_text(decision, currency),
+        "wait_ms": began - record.job.submit_ms if began is not None else None,
+        "run_ms": ended - began if began is not None and ended is not None else None,
+        "attempts": len(record.runs),
+        "exit_code": run.exit_code if run else None,
+        "settled": len(bills) == len(record.runs),
+        "energy_kwh": sum(bill.energy_j for _, bill in bills) / _JOULES_PER_KWH,
+        "carbon_location_g": _grams(_sum([bill.carbon_location_ug for _, bill in bills])),
+        "carbon_contract_g": _grams(_sum([bill.carbon_contract_ug for _, bill in bills])),
+        "price_micros": sum(bill.total_micros for _, bill in bills),
+    }
+
+
+def _sum(values: list[int | None]) -> int | None:
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def why_text(decision: Decision | None, currency: str) -> str:
+    if decision is None:
+        return ""
+    if isinstance(decision.answer, Refusal):
+        return refusal_text(decision.answer)
+    return why_there(decision.answer, currency)
+
+
+def decision_view(decision: Decision, currency: str) -> Json:
+    return {
+        "at_ms": decision.at_ms,
+        "snapshot_version": decision.snapshot_version,
+        "policy": _POLICY.dump_python(decision.policy, mode="json"),
+        "summary": why_text(decision, currency),
+        **answer_view(decision.answer),
+    }
+
+
+def answer_view(answer: Placement | Refusal) -> Json:
+    """``placement`` or ``refusal`` is set, the other null. Estimates carry their total."""
+    if isinstance(answer, Placement):
+        shown = _PLACEMENT.dump_python(answer, mode="json")
+        _add_total(shown["estimate"], answer.estimate)
+        for view, other in zip(shown["alternatives"], answer.alternatives, strict=True):
+            if other.estimate is not None:
+                _add_total(view["estimate"], other.estimate)
+        return {"placement": shown, "refusal": None}
+    return {"placement": None, "refusal": _REFUSAL.dump_python(answer, mode="json")}
+
+
+def _add_total(view: Json, estimate: Estimate) -> None:
+    view["terms"]["total"] = estimate.terms.total
+
+
+def plan_view(plan: Plan, job_id: str, currency: str) -> Json:
+    """The dry run's answer for one job."""
+    answers: tuple[Placement | Refusal, ...] = (*plan.placements, *plan.refusals)
+    for answer in answers:
+        if answer.job_id == job_id:
+            text = (
+                why_there(answer, currency)
+                if isinstance(answer, Placement)
+                else refusal_text(answer)
+            )
+            return {
+                "snapshot_version": plan.snapshot_version,
+                "now_ms": plan.now_ms,
+                "currency": currency,
+                "policy": _POLICY.dump_python(plan.policy, mode="json"),
+                "summary": text,
+                **answer_view(answer),
+            }
+    raise KeyError(job_id)
+
+
+def snapshot_view(
+    snapshot: Snapshot, to_place: tuple[JobSpec, ...], policy: Policy, now_ms: int
+) -> Json:
+    """All four arguments of ``plan()``, to be replayed."""
+    return {
+        "snapshot": _SNAPSHOT.dump_python(snapshot, mode="json"),
+        "jobs": [_SPEC.dump_python(job, mode="json") for job in to_place],
+        "policy": _POLICY.dump_python(policy, mode="json"),
+        "now_ms": now_ms,
+    }
+
+
+def story_view(line: StoryLine) -> Json:
+    return {"at_ms": line.at_ms, "kind": line.kind, "text": line.text, "data": dict(line.data)}
