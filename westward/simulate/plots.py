@@ -139,6 +139,19 @@ def policy_colours(labels: Sequence[str]) -> dict[str, str]:
     return {label: POLICY_COLOURS[at % len(POLICY_COLOURS)] for at, label in enumerate(labels)}
 
 
+OUTLIER = 4.0
+"""A bar longer than this many times the median bar is cut, with its figure written on it."""
+
+
+def _axis_end(totals: npt.NDArray[np.float64]) -> float:
+    """Where the cost axis ends: a rule that queues for years must not flatten the others."""
+    ordinary = totals[totals <= OUTLIER * float(np.median(totals))]
+    longest = float(totals.max())
+    if len(ordinary) == len(totals) or len(ordinary) == 0:
+        return longest
+    return min(longest, 1.6 * float(ordinary.max()))
+
+
 def _cost_stack(
     results: Sequence[SimulationResult], labels: Sequence[str], shared: npt.NDArray[np.bool_]
 ) -> Figure:
@@ -152,17 +165,22 @@ def _cost_stack(
     for term in TERMS:
         axes.barh(labels, sums[term], left=left, color=TERM_COLOURS[term], label=term, height=0.66)
         left += sums[term]
+    end = _axis_end(left)
     for at, total in enumerate(left):
+        beyond = total > end
+        text = f"{total:,.0f}" if total >= 100 else f"{total:,.4g}"
         axes.annotate(
-            f"{total:,.0f}" if total >= 100 else f"{total:,.4g}",
-            (total, at),
-            xytext=(4, 0),
+            f"runs on to {text} \u25b6" if beyond else text,
+            (min(float(total), end), at),
+            xytext=(-6 if beyond else 4, 0),
             textcoords="offset points",
             va="center",
+            ha="right" if beyond else "left",
             fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5} if beyond else None,
         )
     axes.invert_yaxis()
-    axes.set_xlim(0, max(float(left.max()) * 1.14, 1e-9))
+    axes.set_xlim(0, max(end * (1.0 if (left > end).any() else 1.14), 1e-9))
     axes.set_xlabel(f"cost of {int(shared.sum()):,} jobs ({results[0].network.currency})")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.tick_params(axis="y", length=0)
