@@ -19,7 +19,7 @@ from westward.network.loader import load_network
 from westward.placement import plan
 from westward.simulate.engine import simulate
 from westward.simulate.reference import job_id, simulate_with_plan
-from westward.simulate.rows import scaled
+from westward.simulate.scale import scale_network as scaled
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("WESTWARD_SHARED", ROOT.parent / "shared"))

@@ -13,10 +13,9 @@ from threading import Thread
 
 import pytest
 
-from westward.cli.fail import Failure
 from westward.cli.main import ENTRIES
-from westward.cli.scale import devices_of, scale_network
 from westward.network.loader import load_network
+from westward.simulate.scale import devices_of, scale_network
 
 ROOT = Path(__file__).resolve().parents[2]
 LAPTOP = ROOT / "networks" / "laptop"
@@ -264,6 +263,16 @@ def test_up_on_a_bad_network_starts_nothing(westward: Run, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_the_demonstration_removes_no_data_of_others(westward: Run, tmp_path: Path) -> None:
+    for name in ("run/westward.db", "run/server.log", "examples/train-digits.yaml",
+                 "examples/word-array.yaml", "examples/flexible-batch.yaml"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious", encoding="utf-8")
+    done = westward("up", "--network", LAPTOP, "--demo", "--data", "run")
+    refused(done, "run holds something else than a demonstration")
+    assert (tmp_path / "run" / "westward.db").read_text(encoding="utf-8") == "precious"
+
+
 def test_simulate_says_all_that_is_missing(westward: Run) -> None:
     lines = refused(
         westward("simulate", LAPTOP), "give either --workload", "say where the results go"
@@ -319,5 +328,5 @@ def test_scaling_keeps_the_mix(devices: int) -> None:
 
 
 def test_scaling_below_one_node_a_pool_is_refused() -> None:
-    with pytest.raises(Failure, match="Give 7 or more"):
+    with pytest.raises(ValueError, match="Give 7 or more"):
         scale_network(load_network(LAPTOP), 6)

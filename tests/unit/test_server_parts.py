@@ -16,7 +16,7 @@ from westward.model.plan import Policy
 from westward.model.wire import Hello, Reading
 from westward.network.loader import load_network
 from westward.placement import plan
-from westward.server.applier import apply_plan, expire_leases, settle
+from westward.server.applier import apply_plan, expire_leases, run_bill
 from westward.server.bells import Bell, Bells
 from westward.server.settings import LIVE_POLICY
 from westward.server.snapshot import Situation, live_pools, situation
@@ -24,7 +24,7 @@ from westward.store.database import Store, open_store
 from westward.store.decisions import last_decision
 from westward.store.jobs import load_active, load_job, submit_jobs
 from westward.store.lifecycle import apply_event, report_run
-from westward.store.metering import load_bills
+from westward.store.metering import load_bills, save_bill, unsettled_runs
 from westward.store.results import Submission
 from westward.store.sites import hello, list_sites, poll_site
 
@@ -205,10 +205,12 @@ def test_settling_prices_readings_and_moved_data_once(store: Store, network: Net
     reading = Reading(
         sequence=0, wall_ms=3_600_000, device_milli_ms=4000 * 3_600_000, cpu_ms=1, max_rss_kib=1
     )
-    ended = RunEnded(run_id=run.run_id, token=run.token, outcome="succeeded", exit_code=0)
-    report_run(store, run.run_id, ended, ready + 3_600_000, (reading,))
+    end = RunEnded(run_id=run.run_id, token=run.token, outcome="succeeded", exit_code=0)
+    report_run(store, run.run_id, end, ready + 3_600_000, (reading,))
     for _ in range(2):
-        settle(store, network, POLICY, NOW, ready + 3_600_001)
+        for ended in unsettled_runs(store):
+            bill = run_bill(store, network, POLICY, NOW, ended)
+            save_bill(store, ended.job_id, ended.run.run_id, bill, ready + 3_600_001)
     ((run_id, bill),) = load_bills(store, "job_1")
     assert run_id == run.run_id
     assert bill.device_micros == 4 * 550_000  # 4 device-hours at 0.55

@@ -18,7 +18,12 @@ STATES = (
 @click.command()
 @click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest N."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="The newest N.",
 )
 @click.option("--after", metavar="JOB", help="Go on after this job (an earlier page's last).")
 @server_option

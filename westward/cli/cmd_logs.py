@@ -19,6 +19,7 @@ from westward.cli.server_option import server_option
 @click.option(
     "--rank",
     type=click.IntRange(min=0),
+    metavar="N",
     help="Which node of a gang, from 0. [0]",
 )
 @server_option

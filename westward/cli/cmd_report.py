@@ -13,7 +13,12 @@ from westward.cli.server_option import server_option
 
 @click.command()
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=1000, show_default=True, help="At most N jobs."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=1000,
+    show_default=True,
+    help="At most N jobs.",
 )
 @server_option
 @json_option

@@ -43,6 +43,7 @@ DEFAULT_LOAD = 0.8
 @click.option(
     "--load",
     type=click.FloatRange(0.0, 1000.0, min_open=True),
+    metavar="N",
     help="With --generate: devices asked for over devices there are. [0.8]",
 )
 @click.option(
@@ -62,9 +63,19 @@ DEFAULT_LOAD = 0.8
 )
 @figure_options
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of all that is drawn.",
 )
-@click.option("--devices", type=click.IntRange(min=1), help="Scale the pools to N devices in all.")
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Scale the pools to N devices in all.",
+)
 @click.option(
     "--as-of", metavar="DATE", help="Use the network's facts in force on this day. [latest]"
 )
@@ -125,9 +136,12 @@ def simulate(
 
     network = load_network(folder, as_of=as_of)
     if devices is not None:
-        from westward.cli.scale import scale_network
+        from westward.simulate.scale import scale_network
 
-        network = scale_network(network, devices)
+        try:
+            network = scale_network(network, devices)
+        except ValueError as problem:
+            raise Failure(f"--devices {devices}: {problem}.") from None
     jobs = _workload(network, workload, kind, count, load, seed, processors, processors_as)
     if describe or out is None:
         _describe(jobs, as_json)
@@ -185,8 +199,8 @@ def _workload(
             processors_are_devices=processors_as == "devices",
         )
         return read_workload(path, kind, options=options)
-    from westward.cli.scale import devices_of
     from westward.formats.generate import GeneratorOptions, generate
+    from westward.simulate.scale import devices_of
 
     assert count is not None
     return generate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import FrameType
 
 import click
 
-from westward.cli.server_option import DEFAULT_DATA
+from westward.cli.server_option import DEFAULT_DATA, default_data
 
 LOOK_EVERY_S = 0.2
 
@@ -29,12 +28,15 @@ LOOK_EVERY_S = 0.2
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    envvar="WESTWARD_DATA",
     help="Where database, logs and outputs are kept. [$WESTWARD_DATA, else ./run; "
     "with --demo ./run/demo]",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Of the server, on loopback. [any]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="Of the server, on loopback. [any]",
 )
 @click.option(
     "--demo",
@@ -53,7 +55,7 @@ def up(folder: Path, data: Path | None, port: int, demo: bool) -> int:
         from westward.cli.demo import demonstrate
 
         return demonstrate(folder, data or DEFAULT_DATA / "demo", port)
-    return _serve(folder, data or DEFAULT_DATA, port)
+    return _serve(folder, data or default_data(), port)
 
 
 def _serve(folder: Path, data: Path, port: int) -> int:
@@ -80,7 +82,7 @@ def _serve(folder: Path, data: Path, port: int) -> int:
 def _usage(url: str, sites: list[str], data: Path) -> str:
     lines = [f"server    {url}   (API: {url}/docs)", f"sites     {', '.join(sites)}: connected"]
     lines.append(f"data      {data} (logs: server.log, sites/*.log)")
-    if data != Path(os.environ.get("WESTWARD_DATA", DEFAULT_DATA)):
+    if data != default_data():
         lines.append(f"first     export WESTWARD_SERVER={url}")
     lines += [
         "try       westward sites",

@@ -10,6 +10,7 @@ import base64
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from westward.cli.cmd_report import print_report
 from westward.cli.fail import EXIT_JOB, EXIT_OK, Failure
 from westward.cli.follow import TERMINAL, job_line
 from westward.cli.live_plan import decision_as_plan
-from westward.cli.local_network import LocalNetwork, local_network
+from westward.cli.local_network import LocalNetwork, local_network, refuse_second
 from westward.cli.render_plan import render_answer
 from westward.model.network import Network
-from westward.model.plan import Why
+from westward.model.plan import Placement, Why
 from westward.model.units import format_duration, format_money
 
 EXAMPLES = Path("examples")
 JOBS = ("train-digits", "word-array", "flexible-batch")
+MARK = "DEMONSTRATION"
 GIVE_UP_S = 240.0
 LOOK_EVERY_S = 0.25
 SETTLED_WITHIN_S = 20.0
@@ -40,9 +42,8 @@ class Watched:
     job_id: str
     said: str = ""
     explained: bool = False
-    waited_saving_micros: float | None = None
-    """What the planner reckoned that waiting saves; None = it did not put the job off."""
-    waited_text: str = ""
+    put_off: Placement | None = None
+    """Its placement, if the planner put it off to a better hour."""
     job: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,12 +52,12 @@ class Watched:
 
 
 class Screen:
-    """Lines with the time since the start; on a terminal also one line that is rewritten."""
+    """Lines with the time since the start; on a terminal also two lines that are rewritten."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.live = sys.stdout.isatty()
-        self._status = ""
+        self._shown = 0
 
     def say(self, text: str) -> None:
         self.clear()
@@ -67,18 +68,19 @@ class Screen:
             print(f"         {line}")
         sys.stdout.flush()
 
-    def status(self, text: str) -> None:
+    def status(self, lines: Sequence[str]) -> None:
         if not self.live:
             return
         width = shutil.get_terminal_size().columns - 1
         self.clear()
-        self._status = text[:width]
-        print(self._status, end="", flush=True)
+        print("\n".join(line[:width] for line in lines), end="", flush=True)
+        self._shown = len(lines)
 
     def clear(self) -> None:
-        if self._status:
-            print("\r" + " " * len(self._status) + "\r", end="")
-            self._status = ""
+        if self._shown:
+            up = f"\x1b[{self._shown - 1}A" if self._shown > 1 else ""
+            print(f"{up}\r\x1b[J", end="", flush=True)
+            self._shown = 0
 
 
 def demonstrate(folder: Path, data: Path, port: int) -> int:
@@ -116,15 +118,17 @@ def demonstrate(folder: Path, data: Path, port: int) -> int:
 
 
 def _fresh(data: Path) -> None:
-    """The pretended day begins with the network's first start, so the last show is removed."""
-    if not data.exists():
-        return
-    if any(data.iterdir()) and not (data / "server.log").is_file():
-        raise Failure(f"{data} holds something else than a demonstration. Give another --data DIR.")
-    from westward.cli.local_network import _refuse_second
-
-    _refuse_second(data)
-    shutil.rmtree(data)
+    """An empty folder: the pretended day begins with a network's first start. Only a folder that
+    a demonstration made is ever removed."""
+    if data.exists() and any(data.iterdir()):
+        if not (data / MARK).is_file():
+            raise Failure(
+                f"{data} holds something else than a demonstration. Give another --data DIR."
+            )
+        refuse_second(data)
+        shutil.rmtree(data)
+    data.mkdir(parents=True, exist_ok=True)
+    (data / MARK).write_text("made by westward up --demo, removed by the next one\n")
 
 
 def _submit(client: Client, path: Path, screen: Screen) -> Watched:
@@ -165,14 +169,13 @@ def _watch(
             if line != one.said and one.job["state"] not in ("pending", "leased"):
                 screen.say(line)
                 one.said = line
-        screen.status(_status(client, watched))
+        if screen.live:
+            screen.status(_status(client, watched))
         time.sleep(LOOK_EVERY_S)
 
 
 def _explain(client: Client, network: Network, one: Watched, screen: Screen) -> None:
     """The decision as ``westward plan`` would show it."""
-    from westward.cli.sentences import why_then
-
     decision = client.get(job_path(one.job_id, "why"))["decision"]
     if decision is None:
         return
@@ -181,12 +184,11 @@ def _explain(client: Client, network: Network, one: Watched, screen: Screen) -> 
     screen.say("decided: " + render_answer(answer, plan, network, None))
     one.explained = True
     if plan.placements and plan.placements[0].why is Why.WAITS_FOR_BETTER_HOUR:
-        one.waited_saving_micros = plan.placements[0].saved_by_waiting
-        one.waited_text = why_then(plan.placements[0], plan, network, None)
+        one.put_off = plan.placements[0]
 
 
-def _status(client: Client, watched: list[Watched]) -> str:
-    """One line: what each job does, and what power costs at each site right now."""
+def _status(client: Client, watched: list[Watched]) -> list[str]:
+    """Two lines: what each job does, and what power costs at each site right now."""
     answer = client.get("/v1/sites")
     now_ms = answer["now_ms"]
     parts = []
@@ -203,7 +205,10 @@ def _status(client: Client, watched: list[Watched]) -> str:
         for site in answer["sites"]
         if site["now"]["tariff_per_kwh"] is not None
     ]
-    return f"{', '.join(parts)} | power now {', '.join(prices)} {answer['currency']}/kWh"
+    return [
+        f"  now: {', '.join(parts)}",
+        f"  power, {answer['currency']}/kWh: {', '.join(prices)}",
+    ]
 
 
 def _finish(client: Client, network: Network, watched: list[Watched], screen: Screen) -> int:
@@ -224,14 +229,10 @@ def _finish(client: Client, network: Network, watched: list[Watched], screen: Sc
     used = sorted({row["site"] for row in rows if row["site"] is not None})
     if len(used) < 2:
         faults.append(f"the jobs ran on {len(used)} site(s), not on two or more")
-    waited = [one for one in watched if (one.waited_saving_micros or 0.0) > 0.0]
+    waited = [one for one in watched if one.put_off and one.put_off.saved_by_waiting > 0.0]
     for one in waited:
         row = next(row for row in rows if row["job_id"] == one.job_id)
-        paid = format_money(row["price_micros"], network.currency)
-        print(
-            f"{one.name} waited {format_duration(round(row['wait_ms'], -2))}. "
-            f"When it was placed: {one.waited_text}. It was billed {paid}."
-        )
+        print(_what_waiting_saved(one, row, network.currency))
     if not waited:
         faults.append("no job waited for cheaper hours: was the start-up slower than the peak?")
     for fault in faults:
@@ -241,6 +242,19 @@ def _finish(client: Client, network: Network, watched: list[Watched], screen: Sc
             f"{len(watched)} of {len(watched)} jobs succeeded on {len(used)} sites: {', '.join(used)}."
         )
     return EXIT_JOB if faults else EXIT_OK
+
+
+def _what_waiting_saved(one: Watched, row: dict[str, Any], currency: str) -> str:
+    assert one.put_off is not None
+    there, saved = one.put_off.estimate, one.put_off.saved_by_waiting
+    at_once = there.terms.total + saved
+    return (
+        f"{one.name} waited {format_duration(round(row['wait_ms'], -2))}. The planner put it off by "
+        f"{format_duration(round(there.start_ms - there.earliest_ms, -2))} for cheaper hours at "
+        f"{there.site}: {format_money(there.terms.total, currency)} in place of "
+        f"{format_money(at_once, currency)},\nwhich saves {format_money(saved, currency)} "
+        f"({saved / at_once:.0%}). It was billed {format_money(row['price_micros'], currency)}."
+    )
 
 
 def _settled(client: Client) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ def _end_with_parent() -> None:
 
 
 def _start_server(network: LocalNetwork, folder: Path, port: int) -> None:
-    _refuse_second(network.data)
+    refuse_second(network.data)
     announcement = network.data / SERVER_FILE
     log = network.data / "server.log"
     log.unlink(missing_ok=True)
@@ -154,7 +154,7 @@ def _start_server(network: LocalNetwork, folder: Path, port: int) -> None:
     network.url = json.loads(announcement.read_text(encoding="utf-8"))["url"]
 
 
-def _refuse_second(data: Path) -> None:
+def refuse_second(data: Path) -> None:
     """A server that is gone leaves its announcement behind; one that lives is not disturbed."""
     announcement = data / SERVER_FILE
     try:

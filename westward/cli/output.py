@@ -7,15 +7,18 @@ a width.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from westward.cli.plain_table import plain_table
+from westward.cli.plain_table import GAP, plain_table
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+LAST_COLUMN_LEAST = 30
 
 
 def json_option(command: F) -> F:
@@ -34,8 +37,9 @@ def print_json(document: object) -> None:
 def print_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()
 ) -> None:
-    """A table; columns whose index is in ``right`` hold numbers."""
-    if not sys.stdout.isatty():
+    """A table; columns whose index is in ``right`` hold numbers. Only the last column may wrap:
+    where that is not enough, the terminal breaks the plain lines."""
+    if not sys.stdout.isatty() or not _fits(head, rows):
         print("\n".join(plain_table(head, rows, right=right)))
         return
     from rich.console import Console
@@ -43,8 +47,16 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    last = len(head) - 1
     for at, title in enumerate(head):
-        table.add_column(title, justify="right" if at in right else "left", overflow="fold")
+        table.add_column(title, justify="right" if at in right else "left", no_wrap=at != last)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)
+
+
+def _fits(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether all columns but the last stand in full, and the last in lines of a fair length."""
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    left = shutil.get_terminal_size().columns - sum(width + len(GAP) for width in widths[:-1])
+    return left >= min(widths[-1], LAST_COLUMN_LEAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -14,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DISCIPLINES = get_args(Discipline)
 CARBON_METHODS = get_args(CarbonMethod)
+MOST_MONEY = 1e9
 
 
 class DurationMs(click.ParamType[int]):
@@ -28,6 +30,23 @@ class DurationMs(click.ParamType[int]):
             return parse_duration_ms(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Money(click.ParamType[float]):
+    """A sum of the network's currency, 0 or more."""
+
+    name = "money"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            amount = float(value)
+        except ValueError:
+            amount = math.nan
+        if not 0.0 <= amount <= MOST_MONEY:
+            self.fail(f"{value!r} is no sum from 0 to {MOST_MONEY:,.0f}", param, ctx)
+        return amount
 
 
 def figure_options(command: F) -> F:
@@ -50,7 +69,7 @@ def figure_options(command: F) -> F:
         ),
         click.option(
             "--carbon-price",
-            type=click.FloatRange(0, 1e9),
+            type=Money(),
             metavar="MONEY",
             default=base.carbon_price_micros_per_tonne / MICROS,
             show_default=True,
@@ -58,7 +77,7 @@ def figure_options(command: F) -> F:
         ),
         click.option(
             "--wait-value",
-            type=click.FloatRange(0, 1e9),
+            type=Money(),
             metavar="MONEY",
             default=base.wait_value_micros_per_device_hour / MICROS,
             show_default=True,

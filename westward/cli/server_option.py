@@ -19,6 +19,11 @@ SERVER_FILE = "server.json"
 """Written by ``westward up`` into its data folder while the server runs."""
 
 
+def default_data() -> Path:
+    """The data folder of ``westward up``, where nothing else is said."""
+    return Path(os.environ.get("WESTWARD_DATA") or DEFAULT_DATA)
+
+
 def server_option(command: F) -> F:
     return click.option(
         "--server",
@@ -34,7 +39,7 @@ def find_server(server: str | None) -> str:
         if not server.startswith(("http://", "https://")):
             raise Failure(f"--server {server!r} is no URL. Write for example http://127.0.0.1:8080")
         return server.rstrip("/")
-    path = Path(os.environ.get("WESTWARD_DATA", DEFAULT_DATA)) / SERVER_FILE
+    path = default_data() / SERVER_FILE
     try:
         url = json.loads(path.read_text(encoding="utf-8"))["url"]
     except FileNotFoundError:

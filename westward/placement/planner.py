@@ -1,7 +1,8 @@
 """``plan(snapshot, jobs, policy, now) → Plan``: the one decision, explained.
 
 1 columns of the network and of all jobs · 2 running claims and bound jobs into the state ·
-3 bind each new job in order · 4 dispatch every pool · 5 say what was decided and why.
+3 dispatch every pool for those bound before · 4 bind each new job in order and dispatch its pool, so
+that the next sees what is taken · 5 say what was decided and why.
 Steps 3 and 4 are ``kernels.choose/bind`` and ``kernels.dispatch``, the simulator's own.
 """
 
@@ -58,6 +59,11 @@ class Tables:
             self.jobs, self.options, self.inputs, self.allowed, self.rules, self.state,
         )  # fmt: skip
 
+    def dispatch(self, pool: int, now_ms: int, started: int) -> int:
+        return int(
+            kernels.dispatch(pool, now_ms, started, self.columns.pools, self.rules, self.state)
+        )
+
     def estimate(self, row: int, pool: int, now_ms: int, rules: Rules | None = None) -> Best:
         c = self.columns
         return kernels.estimate(
@@ -103,6 +109,10 @@ def plan(
         if job.job_id not in new_ids:
             _restore(row, *queued[job.job_id], now_ms, tables)
 
+    started = 0
+    for p in range(len(columns.pool_names)):
+        started = tables.dispatch(p, now_ms, started)
+
     explainer = Explainer(snapshot.network, columns, policy, snapshot.series_origin_ms)
     chosen: dict[int, Best] = {}
     alternatives: dict[int, tuple[Alternative, ...]] = {}
@@ -123,18 +133,14 @@ def plan(
         if best.refusal == OK:
             chosen[row] = best
             alternatives[row] = seen if explain else ()
-            kernels.bind(row, best, now_ms, tables.rules, state)
+            if kernels.bind(row, best, now_ms, tables.rules, state):
+                started = tables.dispatch(int(best.pool), now_ms, started)
         else:
             relaxation = (
                 cheapest_relaxation(snapshot, job, policy, now_ms, seen, plan) if explain else None
             )
             refusals.append(Refusal(job_id=job.job_id, alternatives=seen, relaxation=relaxation))
 
-    started = 0
-    for p in range(len(columns.pool_names)):
-        started = kernels.dispatch(
-            p, now_ms, started, tables.columns.pools, tables.rules, state
-        )
     starts = {int(row) for row in state.started[:started]}
     placements = [
         _placement(row, job, chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)

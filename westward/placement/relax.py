@@ -98,7 +98,8 @@ def _hourly_cost(network: Network, estimate: Estimate, snapshot: Snapshot) -> fl
     """Devices and power, millionths per hour, at the tariff of the hour it starts."""
     pool = network.pool(estimate.pool)
     tariff = network.zone(network.site(pool.site).zone).tariff_per_kwh
-    assert tariff is not None and pool.price_micros_per_device_hour is not None
+    assert tariff is not None
+    assert pool.price_micros_per_device_hour is not None
     hours = estimate.duration_ms / MS_PER_HOUR
     kw = estimate.energy_kwh / hours
     price = tariff.at(estimate.start_ms - snapshot.series_origin_ms) * MICROS

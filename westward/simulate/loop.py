@@ -1,8 +1,8 @@
 """The simulator's event loop: the planner's kernels under a virtual clock.
 
-At each instant that something happens: ends, then jobs whose not-before has come, then arrivals
-(bound in row order), then one dispatch of each pool that was touched. That is what ``plan()`` does
-with all of it at once; ``reference.py`` drives ``plan()`` itself and must give the same table.
+At each instant that something happens: ends and jobs whose not-before has come, a dispatch of each
+pool that was touched, then each arrival in row order: bound, and its pool dispatched. That is what
+``plan()`` does; ``reference.py`` drives ``plan()`` itself and must give the same table.
 """
 
 from __future__ import annotations
@@ -114,6 +114,29 @@ def run_ms(duration_ms: int, speed: float) -> int:
 
 
 @jit
+def record_starts(
+    count: int,
+    p: int,
+    now: int,
+    durations_ms: I64,
+    pools: Pools,
+    jobs: Jobs,
+    state: State,
+    clock: Clockwork,
+    outcome: Outcome,
+) -> None:
+    """The first ``count`` rows of ``state.started`` run from now until their true end."""
+    for s in range(count):
+        j = state.started[s]
+        end = now + run_ms(durations_ms[j], pools.speed[p])
+        outcome.start_ms[j] = now
+        outcome.end_ms[j] = end
+        if jobs.submit_ms[j] == now:
+            outcome.predicted_ms[j] = now  # backfilled at once: that is the answer given
+        push(clock, end, (END << KIND_SHIFT) | j)
+
+
+@jit
 def advance(
     until_row: int,
     durations_ms: I64,
@@ -152,6 +175,11 @@ def advance(
                 enqueue(j, p, state)
             touched[p] = 1
             cursor[CURSOR_EVENTS] += 1
+        for p in range(len(touched)):
+            if touched[p] != 0:
+                touched[p] = 0
+                count = dispatch(p, now, 0, pools, rules, state)
+                record_starts(count, p, now, durations_ms, pools, jobs, state, clock, outcome)
         while row < rows and jobs.submit_ms[row] == now:
             best = choose(
                 row, now, pools, zones, links, jobs, options, inputs, allowed, rules, state
@@ -160,26 +188,15 @@ def advance(
             if best.refusal == OK:
                 outcome.predicted_ms[row] = best.start_ms
                 joined = bind(row, best, now, rules, state)
-                if joined:
-                    touched[best.pool] = 1
                 if state.job_not_before_ms[row] > now:
                     push(clock, state.job_not_before_ms[row], (RELEASE << KIND_SHIFT) | row)
+                if joined:
+                    p = best.pool
+                    count = dispatch(p, now, 0, pools, rules, state)
+                    record_starts(count, p, now, durations_ms, pools, jobs, state, clock, outcome)
             row += 1
             cursor[CURSOR_EVENTS] += 1
         cursor[CURSOR_ARRIVAL] = row
-        for p in range(len(touched)):
-            if touched[p] == 0:
-                continue
-            touched[p] = 0
-            count = dispatch(p, now, 0, pools, rules, state)
-            for s in range(count):
-                j = state.started[s]
-                end = now + run_ms(durations_ms[j], pools.speed[p])
-                outcome.start_ms[j] = now
-                outcome.end_ms[j] = end
-                if jobs.submit_ms[j] == now:
-                    outcome.predicted_ms[j] = now  # backfilled at once: that is the answer given
-                push(clock, end, (END << KIND_SHIFT) | j)
 
 
 @jit

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -118,33 +117,4 @@ def job_spec(row: int, workload: Workload, rows: Rows, network: Network) -> JobS
         deadline_ms=None if deadline < 0 else deadline,
         inputs=(InputData(site=home, size_bytes=size),) if size > 0 else (),
         home_site=home,
-    )
-
-
-def scaled(network: Network, devices: int) -> Network:
-    """The same network with about ``devices`` devices in all, pools keeping their shares.
-
-    Whole nodes, by largest remainder, at least one a pool: the total can exceed ``devices`` when
-    there are more pools than nodes to share out. The digest says what was done.
-    """
-    if devices < 1:
-        raise ValueError("a network needs at least one device")
-    have = sum(pool.nodes * pool.devices_per_node for pool in network.pools)
-    wanted = [pool.nodes * devices / have for pool in network.pools]
-    nodes = [max(1, math.floor(one)) for one in wanted]
-    total = sum(n * pool.devices_per_node for n, pool in zip(nodes, network.pools, strict=True))
-    by_remainder = sorted(
-        range(len(wanted)), key=lambda row: (math.floor(wanted[row]) - wanted[row], row)
-    )
-    for row in by_remainder:
-        step = network.pools[row].devices_per_node
-        if total + step <= devices and wanted[row] >= 1:
-            nodes[row] += 1
-            total += step
-    digest = hashlib.sha256(f"{network.digest} devices={devices}".encode()).hexdigest()
-    return replace(
-        network,
-        pools=tuple(replace(pool, nodes=n) for pool, n in zip(network.pools, nodes, strict=True)),
-        label=f"{network.label} (scaled to {total:,} devices)",
-        digest=digest,
     )

@@ -96,8 +96,10 @@ class FaultLog:
         self._source = source
         self._faults: list[Fault] = []
         self._more = 0
+        self._last_row = 0
 
     def add(self, row: int, field: str, problem: str, remedy: str = _ROW) -> None:
+        self._last_row = max(self._last_row, row)
         if len(self._faults) < MAX_FAULTS_SHOWN:
             self._faults.append(Fault(self._source.file, row, field, problem, remedy))
         else:
@@ -109,7 +111,8 @@ class FaultLog:
         if self._more:
             problem = f"{self._more} more faults of these kinds are not listed"
             remedy = "Correct the listed ones and read the file again."
-            self._faults.append(Fault(self._source.file, None, "", problem, remedy))
+            # At the last faulty row, so that it stands below those it refers to.
+            self._faults.append(Fault(self._source.file, self._last_row, "", problem, remedy))
         raise InputFaults(self._faults)
 
 

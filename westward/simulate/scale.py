@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
-from westward.cli.fail import Failure
 from westward.model.network import Network
 
 
@@ -18,14 +18,13 @@ def scale_network(network: Network, devices: int) -> Network:
 
     Nodes stay whole: the pools with the largest rest get one more each while it fits, so the
     result may miss the number by less than a node. A pool that has nodes keeps at least one.
-    Raises Failure where that is impossible.
+    The digest tells the scaled network from the folder's. Raises ValueError where it is impossible.
     """
     have = devices_of(network)
     least = sum(pool.devices_per_node for pool in network.pools if pool.nodes)
     if devices < least:
-        raise Failure(
-            f"--devices {devices}: {network.name} has pools of {least} devices at one node each. "
-            f"Give {least} or more."
+        raise ValueError(
+            f"{network.name} has pools of {least} devices at one node each. Give {least} or more"
         )
     exact = [pool.nodes * devices / have for pool in network.pools]
     nodes = [
@@ -51,4 +50,7 @@ def scale_network(network: Network, devices: int) -> Network:
         replace(pool, nodes=count) for pool, count in zip(network.pools, nodes, strict=True)
     )
     scaled = replace(network, pools=pools)
-    return replace(scaled, label=f"{network.label}, scaled to {devices_of(scaled):,} devices")
+    digest = hashlib.sha256(f"{network.digest} devices={devices}".encode()).hexdigest()
+    return replace(
+        scaled, digest=digest, label=f"{network.label}, scaled to {devices_of(scaled):,} devices"
+    )
