@@ -207,3 +207,12 @@ def test_small_sums_keep_two_digits(values: list[float], digits: int) -> None:
 def test_negative_zero_is_zero() -> None:
     assert fixed(-0.0001, 2) == "0.00"
     assert fixed(-0.5, 2) == "-0.50"
+
+
+def test_a_kind_the_network_does_not_have_is_told_with_the_nearest_name(network: Network) -> None:
+    misspelt = job("typo", options=(ResourceOption(accelerator="West-Card", devices_milli=1000),))
+    text = render_plan(decide(network, misspelt), network, [misspelt])
+    assert "no accelerator of this network is called West-Card; is west-card or" in text
+    assert "no accelerator of this network" not in render_plan(
+        decide(network, job("right")), network, [job("right")]
+    )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from westward.model.units import (
     format_duration,
     format_instant,
+    format_mass,
     format_money,
     parse_bytes,
     parse_duration_ms,
@@ -77,3 +78,17 @@ def test_writing() -> None:
     assert format_money(12_340_000, "CNY") == "12.34 CNY"
     assert format_money(12_300, "CNY") == "0.0123 CNY"
     assert format_money(123, "CNY") == "0.000123 CNY"
+
+
+@pytest.mark.parametrize(
+    ("grams", "text"),
+    [
+        (0.0, "0 g"),
+        (0.2917, "0.292 g"),
+        (999.4, "999 g"),
+        (15_503.0, "15.5 kg"),
+        (2.04e6, "2.04 t"),
+    ],
+)
+def test_a_mass_is_told_in_the_unit_that_fits(grams: float, text: str) -> None:
+    assert format_mass(grams) == text

@@ -71,14 +71,14 @@ def _decision(client: Any, decision: dict[str, Any], detail: dict[str, Any]) -> 
 
 def _bill(detail: dict[str, Any], currency: str) -> list[str]:
     from westward.cli.client import total_of
-    from westward.model.units import format_money
+    from westward.model.units import format_mass, format_money
 
     bills = detail["bills"]
     price = total_of(bills, "price_micros")
     if not bills or price is None:
         return []
     grams = total_of(bills, "carbon_location_g")
-    carbon = "CO2 not known" if grams is None else f"{grams:.4g} g CO2 (location-based)"
+    carbon = "CO2 not known" if grams is None else f"{format_mass(grams)} CO2 (location-based)"
     energy = total_of(bills, "energy_kwh") or 0.0
     runs = "1 run" if len(bills) == 1 else f"{len(bills)} runs"
     return [f"metered over {runs}: {format_money(price, currency)}, {energy:.4g} kWh, {carbon}"]

@@ -7,6 +7,7 @@ can add it up again; times are shown absolute (UTC) and counted from the plan's 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from westward.cli.plain_table import enough_digits, fixed, plain_table
 from westward.cli.sentences import asks, assumptions, why_then, why_there
@@ -14,7 +15,7 @@ from westward.model.job import JobSpec
 from westward.model.network import Network
 from westward.model.plan import Alternative, Estimate, Placement, Plan, Policy, Refusal
 from westward.model.reasons import Reason
-from westward.model.units import MICROS, format_duration, format_instant, format_money
+from westward.model.units import MICROS, format_duration, format_instant, format_mass, format_money
 
 _SUM = ("device", "power", "carbon", "transfer", "waiting")
 _NUMBERS = tuple(range(2, 13))
@@ -112,9 +113,27 @@ def _answer(
     lines += [
         f"  assumed   {text}" for text in assumptions(answer, job, plan.policy, network.currency)
     ]
+    lines += [f"  note      {text}" for text in _unknown_kinds(job, network)]
     if isinstance(answer, Placement):
         return lines + _placed(answer, plan, network, job)
     return lines + _refused(answer, plan, network)
+
+
+def _unknown_kinds(job: JobSpec | None, network: Network) -> list[str]:
+    """Kinds the network does not have at all: most often the name is only written otherwise."""
+    if job is None:
+        return []
+    here = {kind.name for kind in network.accelerators}
+    folded = {name.casefold(): name for name in here}
+    asked = dict.fromkeys(one.accelerator for one in job.options if one.accelerator is not None)
+    found = []
+    for name in asked:
+        if name in here:
+            continue
+        near = get_close_matches(name.casefold(), sorted(folded), n=2, cutoff=0.5)
+        hint = " or ".join(folded[one] for one in near) or ", ".join(sorted(here))
+        found.append(f"no accelerator of this network is called {name}; is {hint} meant?")
+    return found
 
 
 def _placed(one: Placement, plan: Plan, network: Network, job: JobSpec | None) -> list[str]:
@@ -125,7 +144,7 @@ def _placed(one: Placement, plan: Plan, network: Network, job: JobSpec | None) -
         f"starts {_when(estimate.start_ms, plan.now_ms)}, runs {format_duration(estimate.duration_ms)}",
         f"  why then  {why_then(one, plan, network, job)}",
         f"  why there {why_there(one, plan, network)}",
-        f"  takes     {estimate.energy_kwh:.4g} kWh, {estimate.carbon_g:.4g} g CO2 ({carbon}-based), "
+        f"  takes     {estimate.energy_kwh:.4g} kWh, {format_mass(estimate.carbon_g)} CO2 ({carbon}-based), "
         f"{estimate.need_milli / 1000:g} of {network.pool(estimate.pool).capacity_milli / 1000:g} devices",
     ]
     if not one.alternatives:

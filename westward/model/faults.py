@@ -36,6 +36,9 @@ class InputFaults(Exception):
         if not faults:
             raise ValueError("InputFaults needs at least one fault")
         self.faults = tuple(
-            sorted(faults, key=lambda f: (f.file, f.row if f.row is not None else 0, f.field, f.problem))
+            sorted(
+                faults,
+                key=lambda f: (f.file, f.row if f.row is not None else 0, f.field, f.problem),
+            )
         )
         super().__init__("\n".join(str(fault) for fault in self.faults))

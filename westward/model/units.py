@@ -108,3 +108,13 @@ def format_money(micros: float, currency: str) -> str:
     value = micros / MICROS
     digits = 2 if abs(value) >= 1 or value == 0 else (4 if abs(value) >= 0.01 else 6)
     return f"{value:.{digits}f} {currency}"
+
+
+def format_mass(grams: float) -> str:
+    """Grams → ``12.3 g``, ``15.5 kg`` or ``2.04 t``, three digits."""
+    for unit, size in (("t", 1e6), ("kg", 1e3)):
+        if abs(grams) >= size:
+            return (
+                f"{grams / size:,.3g} {unit}" if abs(grams) < 1e9 else f"{grams / size:,.0f} {unit}"
+            )
+    return f"{grams:.3g} g"
