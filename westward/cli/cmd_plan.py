@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from westward.model.job import JobSpec
     from westward.model.network import Network
-    from westward.model.plan import Plan, Policy, Snapshot
+    from westward.model.plan import Plan, Policy
 
 
 @click.command()
@@ -123,56 +121,17 @@ def _plan_on_folder(
     folder: Path, files: Sequence[Path], policy: Policy, at: str | None
 ) -> tuple[Plan, Network, list[JobSpec]]:
     """Plan on the idle network of a folder. Raises InputFaults with the faults of all files."""
+    from westward.cli.job_files import read_jobs, use_interpreter
+
     use_interpreter()
+    from westward.model.plan import idle_snapshot
     from westward.network.loader import load_network
     from westward.placement import plan as decide
 
     now_ms = _instant(at)
     loaded = load_network(folder)
     jobs = read_jobs(files, now_ms)
-    return decide(_idle(loaded, now_ms), jobs, policy, now_ms), loaded, jobs
-
-
-def use_interpreter() -> None:
-    """One plan costs less than importing a compiler; where it is loaded already, it is used."""
-    if "westward.placement.kernels" not in sys.modules:
-        from westward.jit import interpret
-
-        interpret()
-
-
-def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
-    """The job files, numbered in the order given. All faults of all files at once."""
-    from westward.formats.skypilot import read_task_file
-    from westward.model.faults import Fault, InputFaults
-
-    faults: list[Fault] = []
-    jobs = []
-    width = len(str(len(files)))
-    for number, path in enumerate(files, start=1):
-        try:
-            jobs.append(read_task_file(path, job_id=f"job_{number:0{width}}", now_ms=now_ms))
-        except InputFaults as found:
-            faults += found.faults
-    if faults:
-        raise InputFaults(faults)
-    return jobs
-
-
-def _idle(network: Network, now_ms: int) -> Snapshot:
-    """Every pool as the folder says, nothing running. A network that begins when it is started
-    begins now."""
-    from westward.model.plan import PoolState, Snapshot
-
-    origin = now_ms
-    if network.series_origin != "start":
-        origin = round(datetime.fromisoformat(network.series_origin).timestamp() * 1000)
-    return Snapshot(
-        version=0,
-        network=network,
-        series_origin_ms=origin,
-        pools=tuple(PoolState(pool=pool.name, status=pool.status) for pool in network.pools),
-    )
+    return decide(idle_snapshot(loaded, now_ms), jobs, policy, now_ms), loaded, jobs
 
 
 def _instant(at: str | None) -> int:

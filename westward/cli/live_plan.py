@@ -23,7 +23,7 @@ def ask_server(server: str | None, files: Sequence[Path]) -> tuple[Plan, Network
     """What would be decided for the jobs in ``files`` now, among all that runs and waits."""
     from pydantic import TypeAdapter
 
-    from westward.cli.cmd_plan import read_jobs, use_interpreter
+    from westward.cli.job_files import read_jobs, use_interpreter
 
     use_interpreter()
     from westward.model.job import JobSpec

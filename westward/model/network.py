@@ -7,6 +7,7 @@ unit, date and source, so that a reader can ask where it came from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
 
@@ -177,6 +178,12 @@ class Network:
     """Sorted (source id, citation)."""
     digest: str
     """sha256 over the folder's files."""
+
+    def origin_ms(self, started_ms: int) -> int:
+        """Absolute time of step 0 of every series, for a network that started at ``started_ms``."""
+        if self.series_origin == "start":
+            return started_ms
+        return round(datetime.fromisoformat(self.series_origin).timestamp() * 1000)
 
     def site(self, name: str) -> Site:
         return _named(self.sites, name, "site")

@@ -91,6 +91,16 @@ class Snapshot:
     pools: tuple[PoolState, ...]
 
 
+def idle_snapshot(network: Network, now_ms: int) -> Snapshot:
+    """Every pool as the folder says and nothing running, of a network that starts now."""
+    return Snapshot(
+        version=0,
+        network=network,
+        series_origin_ms=network.origin_ms(now_ms),
+        pools=tuple(PoolState(pool=pool.name, status=pool.status) for pool in network.pools),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostTerms:
     """The sum, term by term, in millionths of the currency; floats, since they only rank."""

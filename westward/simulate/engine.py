@@ -61,13 +61,6 @@ _CODES = {
 }
 
 
-def origin_ms(network: Network) -> int:
-    """Absolute time of step 0 of the network's series, for a rehearsal."""
-    if network.series_origin == "start":
-        return DEFAULT_ORIGIN_MS
-    return round(datetime.fromisoformat(network.series_origin).timestamp() * 1000)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """One run in the making: kernel columns and what changes."""
@@ -99,7 +92,7 @@ def prepare(
     network: Network, workload: Workload, policy: Policy, *, seed: int, zero_ms: int | None = None
 ) -> Rehearsal:
     """An idle network with the workload ahead of it. ``zero_ms`` defaults to the series origin."""
-    origin = origin_ms(network)
+    origin = network.origin_ms(DEFAULT_ORIGIN_MS)
     zero = origin if zero_ms is None else zero_ms
     columns = network_columns(network, policy.carbon_method)
     rows = workload_rows(workload, network, columns, zero_ms=zero, seed=seed)

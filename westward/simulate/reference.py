@@ -16,7 +16,7 @@ from westward.model.plan import Claim, Plan, Policy, PoolState, QueuedJob, Snaps
 from westward.model.workload import Workload
 from westward.placement import plan
 from westward.placement.columns import network_columns
-from westward.simulate.engine import origin_ms
+from westward.simulate.engine import DEFAULT_ORIGIN_MS
 from westward.simulate.loop import run_ms
 from westward.simulate.rows import job_id, job_spec, workload_rows
 
@@ -55,7 +55,7 @@ def simulate_with_plan(
     witness: Witness | None = None,
 ) -> Track:
     """Rehearse by calling ``plan()`` at every arrival, end and not-before. Small workloads only."""
-    origin = origin_ms(network)
+    origin = network.origin_ms(DEFAULT_ORIGIN_MS)
     zero = origin if zero_ms is None else zero_ms
     columns = network_columns(network, policy.carbon_method)
     rows = workload_rows(workload, network, columns, zero_ms=zero, seed=seed)

@@ -1,0 +1,37 @@
+"""Job files for a dry run, and the planner without its compiler."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from westward.model.job import JobSpec
+
+
+def use_interpreter() -> None:
+    """One plan costs less than importing a compiler; where it is loaded already, it is used."""
+    if "westward.placement.kernels" not in sys.modules:
+        from westward.jit import interpret
+
+        interpret()
+
+
+def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
+    """The job files, numbered in the order given. All faults of all files at once."""
+    from westward.formats.skypilot import read_task_file
+    from westward.model.faults import Fault, InputFaults
+
+    faults: list[Fault] = []
+    jobs = []
+    width = len(str(len(files)))
+    for number, path in enumerate(files, start=1):
+        try:
+            jobs.append(read_task_file(path, job_id=f"job_{number:0{width}}", now_ms=now_ms))
+        except InputFaults as found:
+            faults += found.faults
+    if faults:
+        raise InputFaults(faults)
+    return jobs
