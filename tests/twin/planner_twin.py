@@ -8,6 +8,7 @@ prefix sums, no linked queues. Slow and obvious on purpose. It must not import
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.twin.twin_filters import dominant_need, first_option, refusal_codes
@@ -119,7 +120,11 @@ class Twin:
             for entry in state.queue:
                 self.old.add(entry.job.job_id)
                 waiting = Waiting(
-                    entry.job, entry.option, entry.need_milli, entry.duration_ms, entry.not_before_ms
+                    entry.job,
+                    entry.option,
+                    entry.need_milli,
+                    entry.duration_ms,
+                    entry.not_before_ms,
                 )
                 self.join(state.pool, waiting)
         self.new = sorted(jobs, key=rank)
@@ -127,17 +132,20 @@ class Twin:
         self.chosen: dict[str, Candidate] = {}
         self.refused: dict[str, dict[str, set[Code]]] = {}
         self.started: list[tuple[str, Waiting]] = []
+        self.met: Counter[str] = Counter()
+        """Branches taken, by name: a test counts them, so that none goes untried."""
 
     # -- queue and capacity -------------------------------------------------------------------
 
-    def join(self, pool: str, waiting: Waiting) -> None:
-        """Into the queue; under EASY a job put off (or awaiting data) stays out until then."""
+    def join(self, pool: str, waiting: Waiting) -> bool:
+        """Into the queue; False: under EASY a job put off (or awaiting data) stays out of it."""
         if self.policy.discipline == "easy" and waiting.not_before > self.now:
             self.put_off.append((pool, waiting))
-            return
+            return False
         queue = self.books[pool].queue
         queue.append(waiting)
         queue.sort(key=lambda one: rank(one.job))
+        return True
 
     def release(self, book: Book, ahead: list[Waiting], need: int) -> int:
         """When the devices waiting ahead plus ``need`` will have been released."""
@@ -146,7 +154,9 @@ class Twin:
             return self.now
         for end, _ in sorted(book.running):
             if sum(n for e, n in book.running if e <= end) >= missing:
+                self.met["overrun released" if end < self.now else "released at an end"] += 1
                 return max(end, self.now)
+        self.met["released as a fluid"] += 1
         # More than a pool-full waits: a fluid of work, its running part in whole seconds.
         busy_s = sum(n * (end // 1000 - self.now // 1000) for end, n in book.running)
         work = max(0, busy_s) * 1000 + sum(one.need * one.duration for one in ahead)
@@ -191,14 +201,22 @@ class Twin:
                 return start
         return NEVER
 
-    def capacity_start(self, book: Book, job: JobSpec, need: int, duration: int, ready: int) -> int | None:
+    def capacity_start(
+        self, book: Book, job: JobSpec, need: int, duration: int, ready: int
+    ) -> int | None:
         ahead = [one for one in book.queue if rank(one.job) < rank(job)]
         if self.policy.discipline == "easy":
             return max(ready, self.release(book, ahead, need))
         before = [r for r in self.reservations(book) if rank(r[0].job) < rank(job)]
+        if len(before) < len(book.queue):
+            self.met["conservative: goes ahead of the queue"] += 1
         start = self.first_fit(book, before, need, duration, ready)
-        if start is not None and len(ahead) > self.policy.backfill_depth:
-            start = max(start, self.release(book, ahead, need))
+        if start is not None:
+            if any(other is not None and other >= start + duration for _, other, _ in before):
+                self.met["conservative: fits in before another's reservation"] += 1
+            if len(book.queue) > self.policy.backfill_depth:
+                self.met["conservative: more wait than have reservations"] += 1
+                start = max(start, self.release(book, ahead, need))
         return start
 
     # -- the sum ------------------------------------------------------------------------------
@@ -212,8 +230,10 @@ class Twin:
         carbon = self.carbon_of(pool)
         devices = need / 1000
         since, until = start - self.origin, start - self.origin + duration
-        assert pool.power_w_per_device is not None and site.pue is not None
-        assert zone.tariff_per_kwh is not None and carbon is not None
+        assert pool.power_w_per_device is not None
+        assert site.pue is not None
+        assert zone.tariff_per_kwh is not None
+        assert carbon is not None
         assert pool.price_micros_per_device_hour is not None
         kw = devices * pool.power_w_per_device / 1000 * site.pue
         grams = kw * integral_hours(carbon, since, until)
@@ -244,7 +264,9 @@ class Twin:
         """Devices and power of the gang per hour, at the price of the hour it would start."""
         site = self.network.site(pool.site)
         tariff = self.network.zone(site.zone).tariff_per_kwh
-        assert tariff is not None and pool.power_w_per_device is not None and site.pue is not None
+        assert tariff is not None
+        assert pool.power_w_per_device is not None
+        assert site.pue is not None
         assert pool.price_micros_per_device_hour is not None
         kw = need / 1000 * pool.power_w_per_device / 1000 * site.pue
         return (
@@ -258,7 +280,9 @@ class Twin:
             if data.site == pool.site or data.size_bytes == 0:
                 continue
             link = self.network.link(data.site, pool.site)
-            assert link is not None and link.price_micros_per_gb is not None and link.bandwidth_gbps
+            assert link is not None
+            assert link.price_micros_per_gb is not None
+            assert link.bandwidth_gbps
             price += link.price_micros_per_gb * data.size_bytes / 1e9
             ms += math.ceil(8.0 / link.bandwidth_gbps * 1000.0 * (data.size_bytes / 1e9))
         return price, ms
@@ -297,18 +321,34 @@ class Twin:
             speed = kinds[pool.accelerator]
         duration = max(1, int(asked / speed))
         ready = max(self.now + move_ms, job.start_after_ms or 0)
+        if ready > self.now:
+            self.met["data on the way" if ready == self.now + move_ms else "start after"] += 1
+        if option > 0:
+            self.met["second option"] += 1
+        if need != job.options[option].devices_milli * job.nodes and pool.accelerator is not None:
+            self.met["cpus or memory dominate"] += 1
+        if job.nodes > 1:
+            self.met["gang"] += 1
         earliest = self.capacity_start(book, job, need, duration, ready)
         if earliest is None:
             return Candidate(pool.name, Code.DEADLINE)
         last = earliest + self.policy.defer_limit_ms
         if job.deadline_ms is not None:
-            last = min(last, job.deadline_ms - duration)
+            slack = job.deadline_ms - duration - earliest
+            if self.policy.discipline == "easy" and slack > 0:
+                slack -= slack * self.policy.deadline_reserve_percent // 100
+            last = min(last, earliest + slack)
         if earliest > last:
+            self.met["deadline refuses"] += 1
             return Candidate(pool.name, Code.DEADLINE)
+        if earliest < last < earliest + self.policy.defer_limit_ms:
+            self.met["deadline ends the search"] += 1
         best: Candidate | None = None
+        skipped = False
         cap = job.options[option].max_hourly_cost_micros
         for start in self.starts(book, job, need, duration, earliest, last):
             if cap is not None and self.hourly(pool, need, start) > cap:
+                skipped = True
                 continue
             terms, grams = self.terms(job, pool, need, start, duration, price)
             this = Candidate(
@@ -318,6 +358,10 @@ class Twin:
                 best = this
             if self.policy.rule not in ("westward", "lowest-carbon"):
                 break
+        if skipped:
+            self.met["hourly cap refuses" if best is None else "hourly cap puts off"] += 1
+        elif best is not None and best.start > earliest:
+            self.met["a better hour"] += 1
         return best or Candidate(pool.name, Code.OVER_HOURLY_COST)
 
     def ranked(self, one: Candidate) -> float:
@@ -356,7 +400,10 @@ class Twin:
 
     # -- the pass -----------------------------------------------------------------------------
 
-    def bind_all(self) -> None:
+    def decide(self) -> None:
+        """Those bound before start first; then each new job is bound and its pool dispatched."""
+        for name in self.books:
+            self.dispatch(name)
         for job in self.new:
             seen = [self.evaluate(job, book.pool) for book in self.books.values()]
             self.candidates[job.job_id] = seen
@@ -378,7 +425,9 @@ class Twin:
                 continue
             self.chosen[job.job_id] = best
             not_before = best.ready if best.start == best.earliest else best.start
-            self.join(best.pool, Waiting(job, best.option, best.need, best.duration, not_before))
+            waiting = Waiting(job, best.option, best.need, best.duration, not_before)
+            if self.join(best.pool, waiting):
+                self.dispatch(best.pool)
 
     def codes_by_pool(self, job: JobSpec, seen: list[Candidate]) -> dict[str, set[Code]]:
         found = {}
@@ -394,30 +443,49 @@ class Twin:
         if not book.open:
             return
         if self.policy.discipline == "conservative":
-            for one, start, _ in self.reservations(book)[: self.policy.backfill_depth]:
+            passed = False
+            for one, start, _ in self.reservations(book):
                 if start is not None and start <= self.now and one.need <= book.free:
+                    self.met["conservative: starts past another" if passed else "starts"] += 1
                     self.start(name, one)
+                else:
+                    passed = True
             return
         while book.queue and book.queue[0].need <= book.free:
+            self.met["starts"] += 1
             self.start(name, book.queue[0])
-        if not book.queue:
-            return
-        head, others = book.queue[0], book.queue[1 : 1 + self.policy.backfill_depth]
+        if book.queue:
+            self.backfill(name, book, book.queue[0])
+
+    def backfill(self, name: str, book: Book, head: Waiting) -> None:
+        """EASY: those behind the blocked head that do not hold it up, by the expected ends."""
         shadow: float = math.inf
-        extra = -1
+        beside = -1
         for end, _ in sorted(book.running):
             then = book.free + sum(n for e, n in book.running if e <= end)
             if then >= head.need:
-                shadow, extra = end, then - head.need
+                shadow, beside = end, then - head.need
                 break
-        for one in others:
+        extra, left_behind = beside, 0
+        for one in book.queue[1:]:
+            if left_behind >= self.policy.backfill_depth:
+                self.met["easy: the depth ends the look"] += 1
+                return
+            left_behind += 1
             if one.need > book.free:
                 continue
             if self.now + one.duration <= shadow:
-                self.start(name, one)
+                exact = self.now + one.duration == shadow
+                self.met["easy: ends as the head begins" if exact else "easy: ends before"] += 1
             elif one.need <= extra:
+                self.met["easy: fits beside the head"] += 1
                 extra -= one.need
-                self.start(name, one)
+            else:
+                spent = one.need <= beside
+                self.met["easy: no room left beside" if spent else "easy: would delay"] += 1
+                continue
+            left_behind -= 1
+            self.start(name, one)
 
     def start(self, name: str, one: Waiting) -> None:
         book = self.books[name]
@@ -437,7 +505,8 @@ class Twin:
         transfer = self.transfer(one.job, book.pool)[0]
         terms, grams = self.terms(one.job, book.pool, one.need, start, one.duration, transfer)
         pue = self.network.site(book.pool.site).pue
-        assert book.pool.power_w_per_device is not None and pue is not None
+        assert book.pool.power_w_per_device is not None
+        assert pue is not None
         kw = one.need / 1000 * book.pool.power_w_per_device / 1000 * pue
         return Answer(
             pool=name,
@@ -470,9 +539,7 @@ class Twin:
 
 
 def twin_plan(snapshot: Snapshot, jobs: list[JobSpec], policy: Policy, now: int) -> Twin:
-    """Bind each new job in order, then dispatch every pool."""
+    """Dispatch what was bound before; then choose, bind and dispatch for each new job in order."""
     twin = Twin(snapshot, jobs, policy, now)
-    twin.bind_all()
-    for name in twin.books:
-        twin.dispatch(name)
+    twin.decide()
     return twin

@@ -29,6 +29,7 @@ def plan_json(plan: Plan, network: Network, jobs: Sequence[JobSpec]) -> dict[str
             "carbon_method": policy.carbon_method,
             "defer_limit_ms": policy.defer_limit_ms,
             "assumed_duration_ms": policy.assumed_duration_ms,
+            "deadline_reserve_percent": policy.deadline_reserve_percent,
         },
         "placements": [_placement(one, names) for one in plan.placements],
         "refusals": [_refusal(one, names) for one in plan.refusals],

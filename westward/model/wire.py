@@ -87,7 +87,10 @@ class PollAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
+    """``ago_ms``: how long ago, by the site's clock; the server may have been away since."""
+
     token: int
+    ago_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,6 +165,7 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
         carbon_price=policy.carbon_price_micros_per_tonne / 1e6,
         defer_limit_ms=policy.defer_limit_ms,
         defer_step_ms=int(columns.zones.tariff_step_ms.min()),
+        reserve_percent=policy.deadline_reserve_percent,
         origin_ms=origin_ms,
         assumed_ms=policy.assumed_duration_ms,
         depth=policy.backfill_depth,

@@ -54,7 +54,12 @@ class Explainer:
         start_ms: int,
         transfer: float,
     ) -> Estimate:
-        """The sum for one pool and start, by the kernels' own ``run_cost``."""
+        """The sum for one pool and start, by the kernels' own ``run_cost``.
+
+        In the interpreter the kernels hand out numpy's scalars; a Plan holds Python's numbers.
+        """
+        pool_row, need_milli = int(pool_row), int(need_milli)
+        start_ms, duration_ms = int(start_ms), int(duration_ms)
         pool = self.network.pools[pool_row]
         device, power, grams = kernels.run_cost(
             pool_row,
@@ -69,10 +74,10 @@ class Explainer:
         return Estimate(
             pool=pool.name,
             site=pool.site,
-            option=option,
+            option=int(option),
             need_milli=need_milli,
             earliest_ms=int(earliest_ms),
-            start_ms=int(start_ms),
+            start_ms=start_ms,
             duration_ms=duration_ms,
             energy_kwh=float(devices * self.columns.pools.kw[pool_row] * duration_ms / MS_PER_HOUR),
             carbon_g=float(grams),
@@ -81,7 +86,9 @@ class Explainer:
                 power=float(power),
                 carbon=float(grams * self.rules.carbon_price),
                 transfer=float(transfer),
-                wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
+                wait=float(
+                    (start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli)
+                ),
             ),
         )
 
@@ -233,7 +240,10 @@ class Explainer:
         start = boundary = int(best.earliest_ms)
         last = start + rules.defer_limit_ms
         if job.deadline_ms is not None:
-            last = min(last, job.deadline_ms - best.duration_ms)
+            slack = job.deadline_ms - best.duration_ms - start
+            if rules.conservative == 0:
+                slack -= slack * rules.reserve_percent // 100
+            last = min(last, start + slack)
         lowest = float("inf")
         while start <= last:
             lowest = min(lowest, self.hourly_cost(best.pool, best.need_milli, start))

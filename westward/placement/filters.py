@@ -113,7 +113,7 @@ def _option_reasons(
             )
             return found
     has_devices = pool.devices_per_node * MILLI if pool.accelerator is not None else 0
-    if asks_device and option.devices_milli > has_devices:
+    if pool.accelerator is not None and option.devices_milli > has_devices:
         found.append(
             Reason(
                 code=Code.DEVICES_PER_NODE,

@@ -308,7 +308,11 @@ def estimate(
     earliest = capacity_start(j, p, need, duration, ready, now, pools, rules, state)
     last = earliest + rules.defer_limit_ms
     if jobs.deadline_ms[j] >= 0:
-        last = min(last, jobs.deadline_ms[j] - duration)
+        slack = jobs.deadline_ms[j] - duration - earliest
+        if rules.conservative == 0 and slack > 0:
+            # EASY reserves nothing for a job that is put off: part of its slack stays unspent.
+            slack -= slack * rules.reserve_percent // 100
+        last = min(last, earliest + slack)
     if earliest > last or earliest >= NEVER_MS:
         return refuse(DEADLINE, p, option, need, duration, earliest)
 

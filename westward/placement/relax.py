@@ -153,6 +153,13 @@ def _option_variants(
         options = tuple(replace(o, **changes) for o in job.options)  # type: ignore[arg-type]
         return replace(job, options=options)
 
+    def with_devices(milli: int) -> JobSpec:
+        """An option that asks for no device goes on asking for none."""
+        options = tuple(
+            replace(o, devices_milli=milli) if o.devices_milli > 0 else o for o in job.options
+        )
+        return replace(job, options=options)
+
     if Code.OVER_HOURLY_COST in codes:
         yield "hourly", "hourly", each(max_hourly_cost_micros=None)
     if Code.WRONG_SITE in codes:
@@ -173,7 +180,7 @@ def _option_variants(
         wanted = max(o.devices_milli for o in job.options)
         while wanted > 1000:
             wanted = min(wanted // 2000 * 1000 or 1000, largest * 1000)
-            yield "devices", f"{wanted / 1000:g} devices per node", each(devices_milli=wanted)
+            yield "devices", f"{wanted / 1000:g} devices per node", with_devices(wanted)
     if Code.CPUS_PER_NODE in codes:
         most = max((pool.cpus_per_node for pool in snapshot.network.pools), default=0)
         yield "cpus", f"cpus: {most}", each(cpus_milli=most * 1000)

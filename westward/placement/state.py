@@ -110,6 +110,8 @@ class Rules(NamedTuple):
     """Millionths per gram."""
     defer_limit_ms: int
     defer_step_ms: int
+    reserve_percent: int
+    """EASY: the part of its slack that a job with a deadline keeps when it is put off."""
     origin_ms: int
     assumed_ms: int
     depth: int
