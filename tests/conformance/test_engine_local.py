@@ -422,3 +422,78 @@ def test_a_job_cannot_hide_who_it_is_or_see_the_agents_secrets(
     engine.start(grant(script, envs=(("WESTWARD_RUN_ID", "run_other"),)), LONG)
     assert finish(engine).outcome == "succeeded"
     assert output(engine) == "run_1 hidden\n"
+
+
+def test_a_killed_supervisor_leaves_nothing_behind_though_no_agent_looks(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    """Grandchildren too: the rank's bash dies with its supervisor, what it started would not."""
+    script = f"setsid sleep 1000 & echo $! > {tmp_path}/child; sleep 1000; true"
+    start_in_a_process_that_is_killed(engine, grant(script), LONG)
+    child = pid_in(tmp_path / "child")
+    supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: gone(child), "the grandchild is gone")
+    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    assert not (engine.folder("run_1") / "exit.json").exists(), "nobody has looked after it"
+    engine.clean("run_1", "the supervisor vanished")
+
+
+def test_a_stopped_supervisor_does_not_outlast_its_lease(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    script = f"sleep 1000 & echo $! > {tmp_path}/child; wait"
+    now = processes.boot_ms()
+    engine.start(grant(script), LeaseTimes(term_at=now + 2_000, kill_at=now + 2_200))
+    child = pid_in(tmp_path / "child")
+    supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGSTOP)
+    until(lambda: gone(child), "the job is gone")
+    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    engine.clean("run_1", "the supervisor was stopped")
+    assert finish(engine).outcome == "lease-expired"
+
+
+def test_a_run_goes_on_without_its_supervisors_guard(engine: LocalEngine, tmp_path: Path) -> None:
+    engine.start(grant(f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo on"), LONG)
+    supervisor_file = engine.folder("run_1") / "supervisor.json"
+    until(lambda: processes.read_json(str(supervisor_file)), "the supervisor is up")
+    supervisor = json.loads(supervisor_file.read_text())["pid"]
+    status = Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()
+    os.kill(int(status[1]), signal.SIGKILL)
+    (tmp_path / "go").touch()
+    assert finish(engine).outcome == "succeeded"
+    assert output(engine) == "on\n"
+
+
+def test_a_log_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "rank0.log"
+    block = bytes(range(1, 251)) * 1024  # no zero in it
+    path.write_bytes(block * 20)
+    before = path.stat()
+    processes.hollow(str(path), len(block) * 4, len(block) * 2)
+    after = path.stat()
+    assert after.st_size == before.st_size
+    assert after.st_blocks < before.st_blocks / 2, "this file system punches no holes?"
+    data = path.read_bytes()
+    assert data[: len(block) * 4] == block * 4
+    assert data[-len(block) * 2 :] == block * 2
+    assert 0 in data
+    processes.hollow(str(tmp_path / "none.log"), 1, 1)
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_not_half_written(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from westward.agent.engines.processes import append_whole\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))\n"
+        "append_whole(sys.argv[2], 'x' * 19 + '\\n')\n"
+        "try:\n    append_whole(sys.argv[2], 'y' * 19 + '\\n')\n"
+        "except OSError:\n    sys.exit(7)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    path = tmp_path / "lines"
+    ended = subprocess.run([sys.executable, "-c", code, root, str(path)], check=False)
+    assert ended.returncode == 7
+    assert path.read_text() == "x" * 19 + "\n"

@@ -23,6 +23,7 @@ from westward.control.events import (
 from westward.control.instructions import PlanAgain, SettleRun, StartRun, StopRun
 from westward.control.machine import Ignored, InvalidTransition
 from westward.control.records import Binding, JobState
+from westward.control.story import tell
 from westward.ledger.price import BILL_FIELDS, Bill
 from westward.model.job import InputData, JobSpec, ResourceOption, TagRule, Work
 from westward.model.plan import Alternative, Plan, Policy, Refusal
@@ -72,6 +73,7 @@ def spec(job_id: str) -> JobSpec:
         job_id=job_id,
         name="train",
         submit_ms=1,
+        nodes=2,
         options=(ResourceOption(accelerator="A100", devices_milli=500),),
         residency=(TagRule(key="province", values=("Gansu", "Ningxia")),),
         inputs=(InputData(site="east", size_bytes=10**12),),
@@ -408,6 +410,8 @@ def test_logs_are_kept_byte_for_byte(store: Store) -> None:
     assert add(3, b"lo world\n") == LogEnd(next_offset=12, full=False)
     assert add(0, b"\x00\xff", rank=1) == LogEnd(next_offset=2, full=False)
     assert isinstance(add(12, b"x", token=run.token + 1), Ignored)
+    assert isinstance(add(0, b"x", rank=2), Ignored), "the job has two ranks"
+    assert isinstance(add(0, b"x", rank=-1), Ignored)
     lifecycle.report_run(store, run.run_id, ended(run), 10)
     assert add(12, b"bye") == LogEnd(next_offset=15, full=False)
     whole = b"hello world\nbye"
@@ -480,3 +484,38 @@ def test_the_snapshot_version_rises_with_what_a_planner_sees(store: Store) -> No
     assert not risen()
     lifecycle.report_run(store, run.run_id, ended(run), 8)
     assert risen()
+
+
+def test_a_run_that_cannot_be_settled_does_not_hide_the_next(store: Store) -> None:
+    first = started_job(store, "job_1")
+    submit(store, "job_2")
+    bind(store, "job_2")
+    second = held(grant(store, "job_2"))
+    for run in (first, second):
+        lifecycle.report_run(store, run.run_id, ended(run), 9)
+    (one,) = metering.unsettled_runs(store, limit=1)
+    assert one.run.run_id == first.run_id
+    (two,) = metering.unsettled_runs(store, limit=1, after_token=one.run.token)
+    assert two.run.run_id == second.run_id
+    assert metering.unsettled_runs(store, after_token=two.run.token) == ()
+
+
+def test_a_request_is_known_by_its_id_and_text(store: Store) -> None:
+    submit(store, "job_1")
+    digest = submission("job_1").body_digest
+    found = jobs.submitted_before(store, "job_1", digest)
+    assert found is not None
+    assert found.job_id == "job_1"
+    assert jobs.submitted_before(store, "job_1", digest + "x") is None
+    assert jobs.submitted_before(store, "job_2", digest) is None
+
+
+def test_a_story_line_that_goes_with_no_change(store: Store) -> None:
+    submit(store, "job_1")
+    before = jobs.load_job(store, "job_1")
+    jobs.tell_story(store, "job_1", tell(7, "set-aside", "bell \x07 and\nescape \x1b[31m"))
+    jobs.tell_story(store, "job_no", tell(7, "set-aside", "nobody's"))
+    line = jobs.load_story(store, "job_1")[-1]
+    assert (line.kind, line.text) == ("set-aside", "bell \\x07 and\\nescape \\x1b[31m")
+    assert jobs.load_job(store, "job_1") == before
+    assert jobs.load_story(store, "job_no") == ()

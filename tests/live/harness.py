@@ -5,8 +5,10 @@ Waiting is always for an event, with a deadline generous enough for a busy machi
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from westward.agent.engines.local import LocalEngine
+from westward.model.wire import Reading
+from westward.store.database import open_store
+from westward.store.metering import load_readings
 
 PATIENCE_S = 180
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,6 +171,14 @@ class Live:
         assert status == 201, answer
         return dict(answer)
 
+    def readings(self, run_id: str) -> tuple[Reading, ...]:
+        """What the server has of a run's meter, from its database."""
+        store = open_store(f"sqlite:///{self.data / 'westward.db'}")
+        try:
+            return load_readings(store, run_id)
+        finally:
+            store.close()
+
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self.get(f"/v1/jobs/{job_id}"))
 
@@ -178,6 +191,57 @@ class Live:
             path = f"/v1/jobs/{job_id}?wait_ms=5000&unless_state={job['state']}"
             job = dict(self.get(path))
         return job
+
+
+# -- bills, worked out anew from what the sites' meters wrote
+
+
+def check_bills(live: Live, job_id: str) -> list[dict[str, int]]:
+    """Each run's bill is the price of a prefix of its readings, to the millionth's rounding; the
+    report adds the bills up. Answers milli-device-ms by run: metered at the site, and billed."""
+
+    def settled() -> dict[str, Any] | None:
+        rows = live.get("/v1/report")["jobs"]
+        return next((row for row in rows if row["job_id"] == job_id and row["settled"]), None)
+
+    row = until(settled, "all runs have their bill")
+    assert row is not None
+    job = live.job(job_id)
+    bills = {bill["run_id"]: bill for bill in job["bills"]}
+    assert len(bills) == len(job["runs"])
+    told = []
+    for run in job["runs"]:
+        told.append(_check_bill(live, run, bills[run["run_id"]]))
+    assert row["price_micros"] == sum(bill["price_micros"] for bill in bills.values())
+    assert math.isclose(row["energy_kwh"], sum(bill["energy_kwh"] for bill in bills.values()))
+    return told
+
+
+def _check_bill(live: Live, run: dict[str, Any], bill: dict[str, Any]) -> dict[str, int]:
+    pools = csv.DictReader((live.network / "pools.csv").read_text().splitlines())
+    pool = next(one for one in pools if one["name"] == run["pool"])
+    site = next(one for one in live.get("/v1/sites")["sites"] if one["site"] == run["site"])
+    state = live.state(run["site"])
+    folders = [state / name / run["run_id"] for name in ("finished", "runs")]
+    text = next(one for one in folders if one.exists()) / "readings.jsonl"
+    readings = [json.loads(line) for line in text.read_text().splitlines()]
+    assert [one["sequence"] for one in readings] == list(range(len(readings)))
+    sums = list(itertools.accumulate((one["device_milli_ms"] for one in readings), initial=0))
+
+    def price(milli_ms: int) -> tuple[int, float]:
+        hours = milli_ms / 1000 / 3_600_000
+        kwh = hours * float(pool["power_w_per_device"]) / 1000 * site["pue"]
+        tariff = site["now"]["tariff_per_kwh"]  # the same all day in this network
+        micros = (hours * float(pool["price_per_device_hour"]) + kwh * tariff) * 1e6
+        return round(kwh * 3_600_000), micros
+
+    for used in sums:
+        joules, micros = price(used)
+        same_energy = abs(bill["energy_kwh"] * 3_600_000 - joules) <= 1
+        if same_energy and abs(bill["price_micros"] - micros) <= 1:
+            wall_ms = sum(one["wall_ms"] for one in readings)
+            return {"metered": sums[-1], "billed": used, "wall_ms": wall_ms}
+    raise AssertionError(f"{bill} is not the price of any of {sums} milli-device-ms")
 
 
 # -- the witness: what the jobs themselves wrote, read without asking the server

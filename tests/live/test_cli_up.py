@@ -206,3 +206,15 @@ def test_ctrl_c_stops_everything_and_a_dead_server_is_told(tmp_path: Path) -> No
     assert second.process.wait(timeout=60) == 1
     _, _, err = second.stop()
     assert "the server ended by itself (exit code -9)" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent")
+def test_a_killed_up_leaves_no_process_behind(tmp_path: Path) -> None:
+    network = Up(tmp_path)
+    pid = json.loads((tmp_path / "server.json").read_text(encoding="utf-8"))["pid"]
+    network.process.kill()
+    network.process.wait()
+    end = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from pydantic import TypeAdapter
 from westward.model.job import JobSpec
 from westward.model.plan import Policy, Snapshot
 from westward.placement import plan
+
+LABELS = "resources:\n  labels:\n    westward.duration"
+READING = {"sequence": 0, "wall_ms": 1, "device_milli_ms": 1, "cpu_ms": 0, "max_rss_kib": 0}
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,19 @@ def test_the_same_request_twice_is_one_job(live: Live) -> None:
     assert live.finish("job_twice")["attempts"] == 1
 
 
+def test_a_request_repeated_after_its_deadline_is_still_the_same_job(live: Live) -> None:
+    due_ms = live.get("/healthz")["now_ms"] + 2_000
+    due = datetime.fromtimestamp(due_ms / 1000, UTC).isoformat()
+    text = task("echo once", labels=f'    westward.deadline: "{due}"\n').replace("2s", "1s")
+    body = {"job_id": "job_due", "task": text}
+    assert live.call("POST", "/v1/jobs", body)[0] == 201
+    until(lambda: live.get("/healthz")["now_ms"] > due_ms, "the deadline has passed")
+    status, again = live.call("POST", "/v1/jobs", body)
+    assert (status, again.get("created")) == (200, False), again
+    status, answer = live.call("POST", "/v1/jobs", {**body, "job_id": "job_due-2"})
+    assert (status, answer["code"]) == (400, "invalid-input")
+
+
 def test_a_dry_run_changes_nothing(live: Live) -> None:
     before = live.get("/healthz")["jobs"]
     status, answer = live.call("POST", "/v1/plan", {"task": task("true")})
@@ -164,6 +181,26 @@ def test_a_dry_run_changes_nothing(live: Live) -> None:
         ("POST", "/v1/jobs", {"task": "run: [unclosed"}, 400, "invalid-input"),
         ("POST", "/v1/jobs", {"text": "x"}, 422, "malformed-request"),
         ("POST", "/v1/jobs", {"task": "run: x", "job_id": "../x"}, 422, "malformed-request"),
+        ("POST", "/v1/jobs", {"task": "x" * 9_000_000}, 413, "too-large"),
+        ("POST", "/v1/jobs", {"task": 'run: "\\ud800"'}, 400, "invalid-input"),
+        ("POST", "/v1/jobs", {"task": f"run: x\n{LABELS}: 999999999999d"}, 400, "invalid-input"),
+        ("POST", "/v1/plan", {"task": f"run: x\n{LABELS}: 999999999999d"}, 400, "invalid-input"),
+        ("GET", f"/v1/jobs/job_none/logs?offset={2**70}", None, 422, "malformed-request"),
+        (
+            "POST",
+            "/v1/agent/runs/run_none/logs",
+            {"token": 1, "rank": 0, "offset": 0, "data_b64": "é"},
+            422,
+            "malformed-request",
+        ),
+        ("POST", "/v1/agent/runs/run_none/started", {"token": 2**70}, 422, "malformed-request"),
+        (
+            "POST",
+            "/v1/agent/runs/run_none/readings",
+            {"token": 1, "readings": [READING | {"wall_ms": -1}]},
+            422,
+            "malformed-request",
+        ),
         ("GET", "/v1/jobs/job_none", None, 404, "not-found"),
         ("GET", "/v1/jobs/job_none/why", None, 404, "not-found"),
         ("GET", "/v1/jobs/job_none/logs", None, 404, "not-found"),

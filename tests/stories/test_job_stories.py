@@ -306,3 +306,14 @@ def test_a_token_that_does_not_rise_raises() -> None:
         machine.handle(
             life.record, LeaseGranted(run_id="run_2", token=10, lease_expires_ms=99_999), 12_002
         )
+
+
+def test_a_start_that_is_told_late_is_dated_back_but_not_before_its_lease() -> None:
+    """The server was away: the run is priced from when it began."""
+    life = Life().bound().leased(at_ms=2_000)
+    life.on(RunStarted(run_id="run_1", token=10, ago_ms=500), 3_000)
+    assert life.record.runs[0].started_ms == 2_500
+    for ago_ms, started_ms in ((99_999, 2_000), (-7, 3_000)):
+        life = Life().bound().leased(at_ms=2_000)
+        life.on(RunStarted(run_id="run_1", token=10, ago_ms=ago_ms), 3_000)
+        assert life.record.runs[0].started_ms == started_ms

@@ -56,7 +56,7 @@ def decide(
 
 def test_a_job_that_waits_says_what_it_saves(network: Network) -> None:
     flexible = job("flex", deadline_ms=NOW_MS + 100_000)
-    decided = decide(network, flexible)
+    decided = decide(network, flexible, discipline="conservative")
     text = render_plan(decided, network, [flexible])
     saved = decided.placements[0].saved_by_waiting / 1e6
     assert saved > 0
@@ -216,3 +216,12 @@ def test_a_kind_the_network_does_not_have_is_told_with_the_nearest_name(network:
     assert "no accelerator of this network" not in render_plan(
         decide(network, job("right")), network, [job("right")]
     )
+
+
+def test_under_easy_a_job_that_is_put_off_keeps_half_of_its_slack(network: Network) -> None:
+    """The valley begins in 50 s; of 70 s of slack only 35 may be spent without a reservation."""
+    flexible = job("flex", deadline_ms=NOW_MS + 100_000)
+    easy = decide(network, flexible).placements[0].estimate
+    spendthrift = decide(network, flexible, deadline_reserve_percent=0).placements[0].estimate
+    assert easy.start_ms - NOW_MS <= 35_000
+    assert spendthrift.start_ms - NOW_MS == 50_000

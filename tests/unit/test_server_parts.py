@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from westward.control.records import JobState
 from westward.model.job import InputData, JobSpec, ResourceOption, Work
@@ -16,8 +17,10 @@ from westward.model.plan import Policy
 from westward.model.wire import Hello, Reading
 from westward.network.loader import load_network
 from westward.placement import plan
+from westward.server import limits
 from westward.server.applier import apply_plan, expire_leases, run_bill
 from westward.server.bells import Bell, Bells
+from westward.server.loops import SOON_MS, next_plan_ms
 from westward.server.settings import LIVE_POLICY
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.store.database import Store, open_store
@@ -216,6 +219,61 @@ def test_settling_prices_readings_and_moved_data_once(store: Store, network: Net
     assert bill.device_micros == 4 * 550_000  # 4 device-hours at 0.55
     assert bill.energy_j == round(4 * 400 * 1.25 * 3600)
     assert bill.transfer_micros == 5 * 20_000  # 5 GB at 0.02
+
+
+def test_a_job_put_off_by_this_very_plan_is_looked_at_when_its_time_comes(
+    store: Store, network: Network
+) -> None:
+    """It is in no queue yet when the plan is made; nothing else would wake the planner for it."""
+    greet(store, "harbor")
+    submit(store, job("job_1", start_after_ms=NOW + 1_500))
+    before = look(store, network)
+    decided = plan(before.snapshot, before.to_place, POLICY, NOW)
+    assert not decided.placements[0].starts_now
+    assert next_plan_ms(before, decided, NOW + 5_000) == NOW + 1_500 + SOON_MS
+    assert next_plan_ms(before, None, NOW + 5_000) == NOW + 5_000
+    apply_plan(store, decided, before, TTL, NOW)
+    assert next_plan_ms(look(store, network), None, NOW + 5_000) == NOW + 1_500 + SOON_MS
+
+
+def body_answer(*chunks: bytes, endless: bool = False) -> list[Message]:
+    """What the body limit lets through to the application, or answers in its place."""
+    sent: list[Message] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            sent.append(message)
+            more = message.get("more_body", False)
+
+    async def story() -> None:
+        waiting = [
+            {"type": "http.request", "body": chunk, "more_body": endless or at < len(chunks) - 1}
+            for at, chunk in enumerate(chunks)
+        ]
+
+        async def receive() -> Message:
+            if not waiting:
+                await asyncio.Event().wait()
+            return waiting.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await limits.BodyLimit(application)({"type": "http"}, receive, send)
+
+    asyncio.run(story())
+    return sent
+
+
+def test_a_body_is_passed_on_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_MOST_BYTES", 10)
+    assert b"".join(one["body"] for one in body_answer(b"01234", b"56789")) == b"0123456789"
+    assert body_answer(b"01234", b"56789", b"x")[0]["status"] == 413
+    assert body_answer(b"01234", b"567890", endless=True)[0]["status"] == 413
+    monkeypatch.setattr(limits, "BODY_WITHIN_S", 0.01)
+    assert body_answer(b"0", endless=True)[0]["status"] == 408
 
 
 def test_a_bell_rung_between_looking_and_waiting_is_not_missed() -> None:

@@ -108,7 +108,10 @@ class Agent:
         for lease in answer.leases:
             shipper = self.shippers.get(lease.run_id)
             if shipper is not None and shipper.token == lease.token and not shipper.stale:
-                self.engine.extend(lease.run_id, lease_times(asked_ms, lease.ttl_ms))
+                try:
+                    self.engine.extend(lease.run_id, lease_times(asked_ms, lease.ttl_ms))
+                except OSError as error:  # disk full: this run's lease ends, not the agent
+                    log.error("run %s: its lease cannot be noted: %s", lease.run_id, error)
         for run_id in answer.unknown:
             shipper = self.shippers.get(run_id)
             if shipper is not None and not shipper.telling_end:
@@ -117,31 +120,59 @@ class Agent:
         for run_id in answer.stops:
             if run_id in self.shippers:
                 log.info("stopping run %s on request", run_id)
-                await asyncio.to_thread(self.engine.stop, run_id, "cancelled")
+                try:
+                    await asyncio.to_thread(self.engine.stop, run_id, "cancelled")
+                except OSError as error:  # asked again with the next poll
+                    log.error("run %s cannot be told to stop: %s", run_id, error)
         await asyncio.gather(*(self._begin(grant, asked_ms) for grant in answer.grants))
 
     async def _begin(self, grant: Grant, asked_ms: int) -> None:
-        """Start a granted run. A grant seen before (its answer was lost) changes nothing."""
-        if grant.run_id in self.shippers:
+        """Start a granted run. A grant seen before (its answer was lost) changes nothing; one
+        that is over here, or was given up, is handed back, else it would be offered for ever."""
+        known = self.shippers.get(grant.run_id)
+        if known is not None:
+            if known.stale and grant.run_id not in self.tasks:
+                await self._hand_back(grant)
             return
         try:
             await asyncio.to_thread(self.engine.start, grant, lease_times(asked_ms, grant.ttl_ms))
         except AlreadyStarted:
             log.warning("run %s was started here before", grant.run_id)
+            self._report_unable(grant, "the run was started here before, and is over")
             return
         except (OSError, ValueError) as error:
             log.error("run %s cannot be started: %s", grant.run_id, error)
-            await self._report_unable(grant, f"the site could not start the run: {error}")
+            self._report_unable(grant, f"the site could not start the run: {error}")
             return
         log.info("run %s of %s started, token %d", grant.run_id, grant.job_id, grant.token)
         self._ship(grant.run_id, grant.token)
 
-    async def _report_unable(self, grant: Grant, detail: str) -> None:
+    async def _hand_back(self, grant: Grant) -> None:
+        """A run that was given up: stopped, and reported once nothing of it lives."""
+        try:
+            await asyncio.to_thread(self.engine.stop, grant.run_id, "lease-expired")
+            if self.engine.look(grant.run_id).result is None:
+                return  # offered again with the next poll
+        except OSError as error:
+            log.error("run %s cannot be looked at: %s", grant.run_id, error)
+            return
+        self._report_unable(grant, "the site could not follow the run")
+
+    def _report_unable(self, grant: Grant, detail: str) -> None:
+        """In a task of its own: polls renew other runs' leases and must not wait for it."""
         ended = RunEnded(
             token=grant.token, outcome="lease-expired", exit_code=None, detail=detail, readings=()
         )
-        with contextlib.suppress(Refused, SessionEnded):
-            await self.link.report(grant.run_id, ended)
+
+        async def tell() -> None:
+            with contextlib.suppress(Refused, SessionEnded):
+                await self.link.report(grant.run_id, ended)
+
+        name = f"hand back {grant.run_id}"
+        if name not in self.tasks:
+            task = asyncio.create_task(tell(), name=name)
+            self.tasks[name] = task
+            task.add_done_callback(lambda _done: self.tasks.pop(name, None))
 
     def _ship(self, run_id: str, token: int) -> None:
         shipper = Shipper(self.engine, self.link, run_id, token)

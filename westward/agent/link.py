@@ -6,11 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import aiohttp
 from pydantic import TypeAdapter
 
+from westward.agent.engines.processes import boot_ms
 from westward.model.wire import (
     Ack,
     Hello,
@@ -93,8 +95,16 @@ class ServerLink:
         """Report on a run; repeats until the server answers. Raises Refused."""
         path = f"/v1/agent/runs/{run_id}/{_PATHS[type(message)]}"
         kind = type(message)
+        first_ms = boot_ms()
+
+        def aged() -> RunMessage:
+            """What is told in "ago" grows older with every repetition."""
+            if isinstance(message, RunStarted):
+                return replace(message, ago_ms=message.ago_ms + boot_ms() - first_ms)
+            return message
+
         return await self._until_answered(
-            lambda: self._post(path, kind, message, Ack, REQUEST_TIMEOUT_MS)
+            lambda: self._post(path, kind, aged(), Ack, REQUEST_TIMEOUT_MS)
         )
 
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:

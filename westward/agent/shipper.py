@@ -83,7 +83,8 @@ class Shipper:
         """Everything there is now; true when the run's end has been acknowledged."""
         view = await self._look()
         if view.started and not self.told_started:
-            self._check(await self._report(RunStarted(token=self.token)))
+            begun = RunStarted(token=self.token, ago_ms=view.started_ago_ms)
+            self._check(await self._report(begun))
             self.told_started = True
         await self._ship_logs()
         if view.result is None:

@@ -49,9 +49,10 @@ if TYPE_CHECKING:
 @click.option(
     "--discipline",
     type=click.Choice(DISCIPLINES),
-    default="easy",
+    default="conservative",
     show_default=True,
-    help="Which waiting jobs hold reservations: the first, or all. Only with --network.",
+    help="Which waiting jobs hold reservations: the first of a queue, or (as a server does) all. "
+    "Only with --network.",
 )
 @figure_options
 @click.option(

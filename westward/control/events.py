@@ -69,8 +69,11 @@ class LeaseRenewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
+    """``ago_ms``: how long before this was heard."""
+
     run_id: str
     token: int
+    ago_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

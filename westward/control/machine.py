@@ -259,7 +259,11 @@ def _run_started(record: JobRecord, run: RunRecord, event: RunStarted, now_ms: i
         )
     stays = record.state is JobState.CANCELLING
     to = move_job(record, event, JobState.CANCELLING if stays else JobState.RUNNING)
-    started = replace(run, state=move_run(record, run, event, RunState.RUNNING), started_ms=now_ms)
+    # Metering begins here: a report that was held up must not move it to another hour's price.
+    started_ms = max(run.granted_ms, now_ms - max(0, event.ago_ms))
+    started = replace(
+        run, state=move_run(record, run, event, RunState.RUNNING), started_ms=started_ms
+    )
     line = tell(now_ms, "started", f"Started at {run.site}", run_id=run.run_id, site=run.site)
     return Step(
         record=_changed(record, now_ms, state=to, runs=_with_run(record, started)), story=(line,)

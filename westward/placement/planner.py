@@ -117,6 +117,7 @@ def plan(
     chosen: dict[int, Best] = {}
     alternatives: dict[int, tuple[Alternative, ...]] = {}
     refusals: list[Refusal] = []
+    ahead: list[JobSpec] = []
     for row, job in enumerate(everyone):
         if job.job_id not in new_ids:
             continue
@@ -131,13 +132,16 @@ def plan(
                 chosen=int(best.pool) if best.refusal == OK else -1,
             )  # fmt: skip
         if best.refusal == OK:
+            ahead.append(job)
             chosen[row] = best
             alternatives[row] = seen if explain else ()
             if kernels.bind(row, best, now_ms, tables.rules, state):
                 started = tables.dispatch(int(best.pool), now_ms, started)
         else:
             relaxation = (
-                cheapest_relaxation(snapshot, job, policy, now_ms, seen, plan) if explain else None
+                cheapest_relaxation(snapshot, ahead, job, policy, now_ms, seen, plan)
+                if explain
+                else None
             )
             refusals.append(Refusal(job_id=job.job_id, alternatives=seen, relaxation=relaxation))
 

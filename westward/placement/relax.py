@@ -23,10 +23,13 @@ Planner = Callable[..., Plan]
 
 FAR_MS = 400 * MS_PER_DAY
 """A relaxed deadline still ends somewhere."""
+HURRY = 10**12
+"""Millionths per hour of waiting: more than any hour of power can save."""
 
 
 def cheapest_relaxation(
     snapshot: Snapshot,
+    ahead: Sequence[JobSpec],
     job: JobSpec,
     policy: Policy,
     now_ms: int,
@@ -34,6 +37,8 @@ def cheapest_relaxation(
     planner: Planner,
 ) -> Relaxation | None:
     """Try each single change that the reasons point to; None when no single change is enough.
+
+    ``ahead``: the new jobs already placed in this pass, which have taken their capacity.
 
     Of one kind of change (fewer nodes, say) the smallest that is enough counts; among kinds the
     cheapest by the policy's sum, then the order tried. ``planner`` is ``plan`` itself, handed in
@@ -47,12 +52,12 @@ def cheapest_relaxation(
             continue
         text = change
         if kind == "deadline":
-            found = _least_deadline(snapshot, variant, policy, now_ms, planner)
+            found = _least_deadline(snapshot, ahead, variant, policy, now_ms, planner)
             if found is None:
                 continue
             late, variant = found
             text = f"a deadline {format_duration(late)} later"
-        answer = planner(snapshot, [variant], policy, now_ms, explain=False)
+        answer = planner(snapshot, [*ahead, variant], policy, now_ms, explain=False)
         estimate = _estimate_of(job, answer)
         if estimate is None:
             continue
@@ -74,17 +79,36 @@ def _estimate_of(job: JobSpec, answer: Plan) -> Estimate | None:
 
 
 def _least_deadline(
-    snapshot: Snapshot, job: JobSpec, policy: Policy, now_ms: int, planner: Planner
+    snapshot: Snapshot,
+    ahead: Sequence[JobSpec],
+    job: JobSpec,
+    policy: Policy,
+    now_ms: int,
+    planner: Planner,
 ) -> tuple[int, JobSpec] | None:
-    """By how much the deadline must move for the soonest place, up to the next second or minute
-    as it will be told, and the job with that deadline; None when no deadline is enough."""
+    """By how much the deadline must move for the pool that could end first, up to the next second
+    or minute as it will be told, and the job with that deadline; None when no deadline is enough.
+    """
     assert job.deadline_ms is not None
-    probe = policy if policy.rule == "home-site" else replace(policy, rule="earliest-start")
-    free = replace(job, deadline_ms=now_ms + FAR_MS)
-    estimate = _estimate_of(job, planner(snapshot, [free], probe, now_ms, explain=False))
-    if estimate is None:
+    # In a hurry, so that each pool's start is the soonest it can be. The sum that is told comes
+    # from the job with its own value of waiting (``cheapest_relaxation``).
+    free = replace(job, deadline_ms=now_ms + FAR_MS, wait_value_micros_per_hour=HURRY)
+    # Each pool's soonest is among the alternatives, which a refused job must not ask for: it
+    # would come back here.
+    if _estimate_of(job, planner(snapshot, [*ahead, free], policy, now_ms, explain=False)) is None:
         return None
-    late = estimate.start_ms + estimate.duration_ms - job.deadline_ms
+    answer = planner(snapshot, [*ahead, free], policy, now_ms)
+    (placed,) = (one for one in answer.placements if one.job_id == job.job_id)
+    by_pool = [one.estimate for one in placed.alternatives if one.estimate is not None]
+    ends = []
+    for one in by_pool:
+        capped = job.options[one.option].max_hourly_cost_micros is not None
+        end = _deadline_for(one, capped, policy)
+        if end is not None:
+            ends.append(end)
+    if not ends:
+        return None
+    late = min(ends) - job.deadline_ms
     told = MS_PER_S
     if late >= MS_PER_DAY:
         told = MS_PER_HOUR
@@ -92,6 +116,19 @@ def _least_deadline(
         told = MS_PER_MINUTE
     late = -(-late // told) * told
     return late, replace(job, deadline_ms=job.deadline_ms + late)
+
+
+def _deadline_for(estimate: Estimate, capped: bool, policy: Policy) -> int | None:
+    """The soonest deadline that lets the pool start the job then; None: none does, a job that a cap
+    on its cost per hour holds back may not spend any slack under EASY. (Lowest-carbon, with a cap:
+    a deadline that is enough, not the soonest.)"""
+    slack = estimate.start_ms - estimate.earliest_ms if capped else 0
+    if slack > 0 and policy.discipline == "easy":
+        spent_percent = 100 - policy.deadline_reserve_percent
+        if spent_percent <= 0:
+            return None
+        slack = -(-slack * 100 // spent_percent)
+    return estimate.earliest_ms + slack + estimate.duration_ms
 
 
 def _hourly_cost(network: Network, estimate: Estimate, snapshot: Snapshot) -> float:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from westward.control import events
-from westward.control.machine import Ignored
+from westward.control.machine import Ignored, InvalidTransition
 from westward.control.records import JobRecord, RunRecord
+from westward.control.story import printable
+from westward.control.validate import BrokenInvariant
 from westward.model.wire import (
     LOG_FULL,
     LOG_GAP,
@@ -20,6 +21,7 @@ from westward.model.wire import (
     LogChunk,
     Poll,
     PollAnswer,
+    Reading,
     Readings,
     RenewedLease,
     RunEnded,
@@ -28,8 +30,10 @@ from westward.model.wire import (
 )
 from westward.server.api_jobs import CoreDep
 from westward.server.applier import Outcome
+from westward.server.aside import Broken
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
+from westward.server.limits import check_message
 from westward.store.lifecycle import report_run
 from westward.store.logs import append_log
 from westward.store.metering import record_readings
@@ -44,6 +48,7 @@ log = logging.getLogger("westward.server")
 @router.post("/hello")
 async def say_hello(message: Hello, core: CoreDep) -> Welcome:
     """Opens a session; an older agent of the same site is superseded."""
+    check_message(message)
     site = next((site for site in core.network.sites if site.name == message.site), None)
     if site is None:
         raise not_found("site", message.site)
@@ -52,7 +57,7 @@ async def say_hello(message: Hello, core: CoreDep) -> Welcome:
         if name not in own:
             raise not_found(f"pool of site {site.name}", name)
     session = await core.write(hello, core.store, message, core.clock.now_ms())
-    log.info("site %s: session %d (%s)", session.site, session.session, session.agent_id)
+    log.info("site %s: session %d (%r)", session.site, session.session, session.agent_id)
     core.sites.ring(session.site)
     core.plan_bell.ring()
     return Welcome(
@@ -63,12 +68,15 @@ async def say_hello(message: Hello, core: CoreDep) -> Welcome:
 
 
 @router.post("/poll")
-async def poll(message: Poll, core: CoreDep) -> PollAnswer:
+async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
     """Renews leases at once; then waits up to ``wait_ms`` for something to say."""
+    check_message(message)
     loop_ms = core.clock.now_ms
     end_ms = loop_ms() + min(message.wait_ms, core.settings.poll_wait_ms)
     with core.sites.listen(message.site) as bell:
         while True:
+            if await request.is_disconnected():  # nobody there to take a lease: offer nothing
+                return _poll_answer(core, _NOTHING, [])
             seen = bell.rings
             answer = await core.write(
                 poll_site,
@@ -81,12 +89,16 @@ async def poll(message: Poll, core: CoreDep) -> PollAnswer:
             )
             if isinstance(answer, SessionOver):
                 raise _session_over(answer)
+            broken = [
+                Broken(key=job_id, step="offer its run to the site", error=error)
+                for job_id, error in answer.broken
+            ]
             left_s = (end_ms - loop_ms()) / 1000
             something = answer.offers or answer.stops or answer.unknown
-            if something or left_s <= 0 or core.closing:
-                return _poll_answer(core, answer)
-            if not await bell.wait(seen, left_s):
-                return _poll_answer(core, answer)
+            if something or left_s <= 0 or core.closing or not await bell.wait(seen, left_s):
+                told = _poll_answer(core, answer, broken)
+                await core.set_aside(broken)
+                return told
 
 
 def _session_over(answer: SessionOver) -> ApiError:
@@ -97,10 +109,22 @@ def _session_over(answer: SessionOver) -> ApiError:
     return ApiError(409, "session-superseded", text)
 
 
-def _poll_answer(core: Core, answer: SitePoll) -> PollAnswer:
+_NOTHING = SitePoll(renewed=(), offers=(), stops=(), unknown=())
+
+
+def _poll_answer(core: Core, answer: SitePoll, broken: list[Broken]) -> PollAnswer:
+    """A run that cannot be put in words goes to ``broken``; the site hears the rest."""
     ttl_ms = core.settings.lease_ttl_ms
+    grants = []
+    for offer in answer.offers:
+        try:
+            grants.append(_grant(offer.record, offer.run, ttl_ms))
+        except Exception as error:
+            broken.append(
+                Broken(key=offer.record.job_id, step="offer its run to the site", error=error)
+            )
     return PollAnswer(
-        grants=tuple(_grant(offer.record, offer.run, ttl_ms) for offer in answer.offers),
+        grants=tuple(grants),
         stops=answer.stops,
         leases=tuple(
             RenewedLease(run_id=run.run_id, token=run.token, ttl_ms=ttl_ms)
@@ -133,27 +157,45 @@ def _grant(record: JobRecord, run: RunRecord, ttl_ms: int) -> Grant:
 
 @router.post("/runs/{run_id}/started")
 async def started(run_id: str, message: RunStarted, core: CoreDep) -> Ack:
-    event = events.RunStarted(run_id=run_id, token=message.token)
-    return _ack(core, await core.write(report_run, core.store, run_id, event, core.clock.now_ms()))
+    check_message(message)
+    event = events.RunStarted(run_id=run_id, token=message.token, ago_ms=message.ago_ms)
+    return await _report(core, run_id, event)
 
 
 @router.post("/runs/{run_id}/ended")
 async def ended(run_id: str, message: RunEnded, core: CoreDep) -> Ack:
+    check_message(message)
     event = events.RunEnded(
         run_id=run_id,
         token=message.token,
         outcome=message.outcome,
         exit_code=message.exit_code,
-        detail=message.detail,
+        detail=printable(message.detail),
     )
-    answer = await core.write(
-        report_run, core.store, run_id, event, core.clock.now_ms(), message.readings
-    )
+    return await _report(core, run_id, event, message.readings)
+
+
+async def _report(
+    core: Core,
+    run_id: str,
+    event: events.RunStarted | events.RunEnded,
+    readings: tuple[Reading, ...] = (),
+) -> Ack:
+    """A report that breaks an invariant is told with its job, and is an error to the sender."""
+    try:
+        answer = await core.write(
+            report_run, core.store, run_id, event, core.clock.now_ms(), readings
+        )
+    except (InvalidTransition, BrokenInvariant) as error:
+        step = f"take the report {type(event).__name__}"
+        await core.set_aside([Broken(key=error.record.job_id, step=step, error=error)])
+        raise
     return _ack(core, answer)
 
 
 @router.post("/runs/{run_id}/readings")
 async def readings(run_id: str, message: Readings, core: CoreDep) -> Ack:
+    check_message(message)
     ignored = await core.write(
         record_readings, core.store, run_id, message.token, message.readings, core.clock.now_ms()
     )
@@ -163,8 +205,9 @@ async def readings(run_id: str, message: Readings, core: CoreDep) -> Ack:
 @router.post("/runs/{run_id}/logs")
 async def logs(run_id: str, message: LogChunk, core: CoreDep) -> Ack:
     try:
+        check_message(message)
         data = base64.b64decode(message.data_b64, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ApiError(422, "malformed-request", f"data_b64: {error}") from error
     if len(data) > LOG_CHUNK_MOST_BYTES or message.offset < 0 or message.rank < 0:
         raise ApiError(422, "malformed-request", "chunk too large, or a negative number")

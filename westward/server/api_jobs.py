@@ -21,11 +21,19 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
+from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
 from westward.server.snapshot import idle
-from westward.server.views import decision_view, job_detail, job_view, plan_view, story_view
+from westward.server.views import (
+    aside_view,
+    decision_view,
+    job_detail,
+    job_view,
+    plan_view,
+    story_view,
+)
 from westward.server.wording import refusal_text
 from westward.store.decisions import last_decision
-from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs
+from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs, submitted_before
 from westward.store.lifecycle import apply_event
 from westward.store.logs import log_ranks, read_log
 from westward.store.metering import load_bills
@@ -56,14 +64,14 @@ class JobRequest(BaseModel, extra="forbid"):
     task: Annotated[str, Field(max_length=TASK_TEXT_MOST)]
     job_id: Annotated[str | None, Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")] = None
     """Chosen by the caller, so that the request can be repeated safely."""
-    file: str = "task.yaml"
+    file: Annotated[str, Field(max_length=TEXT_MOST_CHARS)] = "task.yaml"
     """The name that faults show."""
-    base_dir: str | None = None
-    home_site: str | None = None
-    account: str | None = None
+    base_dir: Annotated[str | None, Field(max_length=TEXT_MOST_CHARS)] = None
+    home_site: Annotated[str | None, Field(max_length=200)] = None
+    account: Annotated[str | None, Field(max_length=200)] = None
 
     def read(self, job_id: str, now_ms: int) -> JobSpec:
-        return read_task(
+        job = read_task(
             self.task,
             file=self.file,
             job_id=job_id,
@@ -72,6 +80,7 @@ class JobRequest(BaseModel, extra="forbid"):
             home_site=self.home_site,
             account=self.account,
         )
+        return check_job(job, self.file)
 
     def digest(self) -> str:
         parts = (self.task, self.base_dir, self.home_site, self.account)
@@ -82,6 +91,11 @@ class JobRequest(BaseModel, extra="forbid"):
 async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Json:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
     now_ms = core.clock.now_ms()
+    if body.job_id is not None:  # before it is read: its deadline may have passed meanwhile
+        before = await core.read(submitted_before, core.store, body.job_id, body.digest())
+        if before is not None:
+            response.status_code = 200
+            return {**job_view(before), "created": False}
     job = await core.read(body.read, body.job_id or f"job_{uuid4().hex[:12]}", now_ms)
     refused = await core.read(_impossible, core, job, now_ms)
     submission = Submission(job=job, body_digest=body.digest(), refused=refused)
@@ -170,6 +184,7 @@ async def why(job_id: str, core: CoreDep) -> Json:
         "job": job_view(record),
         "currency": core.network.currency,
         "decision": decided,
+        "set_aside": [aside_view(aside) for aside in core.jobs_aside.of(job_id)],
         "story": [story_view(line) for line in story],
     }
 
@@ -187,8 +202,8 @@ def _explain_refusal(core: Core, record: JobRecord) -> Json | None:
 async def logs(
     job_id: str,
     core: CoreDep,
-    offset: Annotated[int, Query(ge=0)] = 0,
-    rank: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=INTEGER_MOST)] = 0,
+    rank: Annotated[int, Query(ge=0, le=INTEGER_MOST)] = 0,
     run_id: str | None = None,
     wait_ms: Annotated[int, Query(ge=0, le=LOG_WAIT_MOST_MS)] = 0,
 ) -> Json:

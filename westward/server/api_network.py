@@ -11,7 +11,7 @@ from westward.control.records import TERMINAL_JOB_STATES, JobRecord
 from westward.model.network import Pool, PoolStatus, Site, Zone
 from westward.server.api_jobs import PAGE_MOST, CoreDep
 from westward.server.core import Core
-from westward.server.views import bill_view, report_row, snapshot_view
+from westward.server.views import aside_view, bill_view, report_row, snapshot_view
 from westward.store.decisions import last_decision
 from westward.store.jobs import count_jobs, list_jobs, load_active
 from westward.store.metering import load_bills, site_totals
@@ -19,6 +19,7 @@ from westward.store.results import SiteRecord, SiteTotal
 from westward.store.sites import list_sites
 
 router = APIRouter(prefix="/v1", tags=["network"])
+ASIDE_SHOWN_MOST = 100
 Json = dict[str, Any]
 
 
@@ -145,15 +146,18 @@ health = APIRouter(tags=["network"])
 @health.get("/healthz")
 @health.get("/v1/healthz", include_in_schema=False)
 async def healthz(request: Request, core: CoreDep) -> Json:
-    """``ok`` while every loop's last round went through."""
+    """``ok`` while every loop's last round went through and no job or run is set aside."""
     errors: dict[str, int] = request.app.state.loops.errors
+    aside = [*core.jobs_aside.all(), *core.runs_aside.all()]
     counts = await core.read(count_jobs, core.store)
     return {
-        "status": "ok" if not any(errors.values()) else "degraded",
+        "status": "ok" if not any(errors.values()) and not aside else "degraded",
         "version": __version__,
         "network": core.network.name,
         "now_ms": core.clock.now_ms(),
         "series_origin_ms": core.series_origin_ms,
         "failures_in_a_row": errors,
+        "set_aside": [aside_view(one) for one in aside[:ASIDE_SHOWN_MOST]],
+        "set_aside_count": len(aside),
         "jobs": {state.value: count for state, count in counts.items()},
     }

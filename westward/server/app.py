@@ -11,6 +11,7 @@ from westward import __version__
 from westward.server import api_agent, api_jobs, api_network
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
+from westward.server.limits import BodyLimit
 from westward.server.loops import Loops
 from westward.server.settings import Settings
 
@@ -31,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.core = core
     app.state.loops = loops
     add_handlers(app)
+    app.add_middleware(BodyLimit)
     for router in (api_jobs.router, api_network.router, api_network.health, api_agent.router):
         app.include_router(router)
     return app

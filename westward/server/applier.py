@@ -2,31 +2,37 @@
 
 A plan is a proposal against a snapshot: every change carries the job version it was made for, and
 leases are granted only if the pool still has room. What does not fit any more is dropped; the
-next plan sees why.
+next plan sees why. A job whose change raises is written by itself and told in ``Outcome.broken``;
+the others' changes stand.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from uuid import uuid4
 
 from westward.control.events import JobBound, JobUnbound
 from westward.control.instructions import Instruction
 from westward.control.machine import Ignored
 from westward.control.records import Binding, JobRecord, JobState, RunRecord
-from westward.ledger.price import PriceUnknown, Transfer, bill, intervals, price_list
+from westward.ledger.price import Bill, Transfer, bill, intervals, price_list
 from westward.model.network import Network
 from westward.model.plan import Placement, Plan, Policy
+from westward.server.aside import Broken, each_apart
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
 from westward.store.database import Store
 from westward.store.decisions import save_decisions
+from westward.store.jobs import load_job
 from westward.store.lifecycle import apply_events, expired_leases, grant_leases
-from westward.store.metering import load_readings, save_bill, unsettled_runs
+from westward.store.metering import load_readings
 from westward.store.results import Applied, Change, GrantRequest, PoolFull, RunToSettle, Stale
 
+Answers = Sequence[Applied | Ignored | Stale]
+END_LEASE = "end the lease"
 log = logging.getLogger("westward.server")
 
 
@@ -38,6 +44,8 @@ class Outcome:
     changed_jobs: list[str] = field(default_factory=list)
     plan_again: bool = False
     """Something in the plan was out of date."""
+    broken: list[Broken] = field(default_factory=list)
+    """Jobs whose change raised. Nothing of it was written; see ``server.aside``."""
 
     def take(self, answers: Iterable[Applied | Ignored | Stale | PoolFull]) -> None:
         for answer in answers:
@@ -48,43 +56,66 @@ class Outcome:
                 self.plan_again = True
                 log.info("not applied: %s", answer)
 
+    def failed(self, step: str, versions: dict[str, int]) -> Callable[[str, Exception], None]:
+        """Notes the jobs that raise at ``step``."""
+
+        def note(job_id: str, error: Exception) -> None:
+            self.broken.append(
+                Broken(key=job_id, step=step, error=error, version=versions.get(job_id))
+            )
+
+        return note
+
 
 def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms: int) -> Outcome:
     """Bind what was placed, unbind what lost its pool, grant leases to what starts now."""
     outcome = Outcome()
     placed = {job.job_id for job in before.to_place}
     network = before.snapshot.network
-    changes: list[Change] = []
+    versions = {record.job_id: record.version for record in before.records.values()}
+    changes: dict[str, list[Change]] = {}
     for refusal in plan.refusals:
         record = before.records[refusal.job_id]
         if record.state is JobState.BOUND:
-            changes.append(_change(record, JobUnbound(reason=refusal_text(refusal))))
-    versions = {record.job_id: record.version for record in before.records.values()}
+            changes[record.job_id] = [_change(record, JobUnbound(reason=refusal_text(refusal)))]
     for placement in plan.placements:
         if placement.job_id in placed:
-            changes.extend(_bind(before, placement, network.currency))
-    moved: dict[str, int] = {}
-    if changes:
-        answers = apply_events(store, _chained(changes, versions), now_ms)
-        outcome.take(answers)
-        moved = {
-            answer.record.job_id: answer.record.version
-            for answer in answers
-            if isinstance(answer, Applied)
-        }
-    save_decisions(store, plan, job_ids=sorted(placed))
-    grants = [
-        GrantRequest(
+            changes[placement.job_id] = _bind(before, placement, network.currency)
+
+    def write(job_ids: Sequence[str]) -> Answers:
+        wanted = list(chain.from_iterable(changes[job_id] for job_id in job_ids))
+        return apply_events(store, _chained(wanted, versions), now_ms)
+
+    answers = each_apart(write, list(changes), outcome.failed("bind", versions))
+    outcome.take(answers)
+    moved = {
+        answer.record.job_id: answer.record.version
+        for answer in answers
+        if isinstance(answer, Applied)
+    }
+    each_apart(
+        lambda job_ids: (save_decisions(store, plan, job_ids=job_ids),),
+        sorted(placed),
+        outcome.failed("save the decision", versions),
+    )
+    left_out = {broken.key for broken in outcome.broken}
+    grants = {
+        placement.job_id: GrantRequest(
             job_id=placement.job_id,
             expected_version=moved.get(placement.job_id, versions[placement.job_id]),
             run_id=f"run_{uuid4().hex[:16]}",
             capacity_milli=network.pool(placement.estimate.pool).capacity_milli,
         )
         for placement in sorted(plan.placements, key=lambda one: one.estimate.start_ms)
-        if placement.starts_now
-    ]
-    if grants:
-        outcome.take(grant_leases(store, grants, ttl_ms, now_ms))
+        if placement.starts_now and placement.job_id not in left_out
+    }
+    outcome.take(
+        each_apart(
+            lambda job_ids: grant_leases(store, [grants[i] for i in job_ids], ttl_ms, now_ms),
+            list(grants),
+            outcome.failed("grant the lease", {**versions, **moved}),
+        )
+    )
     return outcome
 
 
@@ -128,40 +159,52 @@ def _chained(changes: Sequence[Change], versions: dict[str, int]) -> list[Change
     return chained
 
 
-def expire_leases(store: Store, margin_ms: int, now_ms: int) -> Outcome:
-    """End every lease that was over ``margin_ms`` ago; their jobs are placed again."""
+def expire_leases(
+    store: Store,
+    margin_ms: int,
+    now_ms: int,
+    left_out: Callable[[str], bool] = lambda _job_id: False,
+) -> Outcome:
+    """End every lease that was over ``margin_ms`` ago; their jobs are placed again.
+
+    Jobs that are ``left_out`` keep theirs, and what it holds, until they are tried again.
+    """
     outcome = Outcome()
-    while changes := expired_leases(store, now_ms, margin_ms):
-        for change in changes:
+    while True:
+        broken = {one.key for one in outcome.broken}
+        changes = {
+            change.job_id: change
+            for change in expired_leases(store, now_ms, margin_ms)
+            if change.job_id not in broken and not left_out(change.job_id)
+        }
+        for change in changes.values():
             log.warning("lease expired: %s", change.event)
-        answers = apply_events(store, changes, now_ms)
+
+        def write(job_ids: Sequence[str], ends: dict[str, Change] = changes) -> Answers:
+            return apply_events(store, [ends[job_id] for job_id in job_ids], now_ms)
+
+        answers = each_apart(write, list(changes), outcome.failed(END_LEASE, {}))
         outcome.take(answers)
         if not any(isinstance(answer, Applied) for answer in answers):
             break
     return outcome
 
 
-def settle(
-    store: Store, network: Network, policy: Policy, series_origin_ms: int, now_ms: int
-) -> None:
-    """Write the bill of every run that is over and has none. Safe to repeat."""
-    for ended in unsettled_runs(store):
-        try:
-            prices = price_list(network, ended.run.pool, series_origin_ms, policy)
-        except (PriceUnknown, KeyError) as error:
-            log.error("run %s has no price: %s", ended.run.run_id, error)
-            continue
-        run = ended.run
-        began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
-        metered = intervals(began_ms, load_readings(store, run.run_id))
-        moved = _transfers(store, network, ended)
-        save_bill(store, ended.job_id, run.run_id, bill(prices, metered, moved), now_ms)
+def run_bill(
+    store: Store, network: Network, policy: Policy, series_origin_ms: int, ended: RunToSettle
+) -> Bill:
+    """The bill of a run that is over, from everything metered. Only reads: a long run has many
+    readings, and the writer must stay free for renewals. Raises PriceUnknown, KeyError (the
+    network has no such pool any more), ValueError (an impossible reading)."""
+    run = ended.run
+    prices = price_list(network, run.pool, series_origin_ms, policy)
+    began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
+    metered = intervals(began_ms, load_readings(store, run.run_id))
+    return bill(prices, metered, _transfers(store, network, ended))
 
 
 def _transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:
     """Input data moved to the run's site; none for a run that never started."""
-    from westward.store.jobs import load_job
-
     record = load_job(store, ended.job_id)
     if record is None or ended.run.started_ms is None:
         return ()

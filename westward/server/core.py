@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
+from westward.control.records import JobRecord
+from westward.control.story import tell
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
+from westward.model.units import format_duration
 from westward.network.loader import load_network
 from westward.placement import plan
 from westward.server.applier import Outcome
+from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, idle, live_pools, situation
 from westward.store.database import Store, open_store
-from westward.store.jobs import load_active
+from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
 from westward.store.sites import list_sites
 
 READERS = 4
+log = logging.getLogger("westward.server")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -61,6 +67,9 @@ class Core:
         self.settle_bell = Bell()
         self.sites = Bells()
         self.jobs = Bells()
+        self.jobs_aside = SetAside()
+        self.runs_aside = SetAside()
+        """Runs that could not be settled."""
         self.closing = False
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -89,6 +98,29 @@ class Core:
         if outcome.plan_again:
             self.plan_bell.ring()
 
+    async def set_aside(self, broken: Sequence[Broken]) -> None:
+        """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""
+        for one in broken:
+            aside = self.jobs_aside.add(one, self.clock.now_ms())
+            if aside is not None:
+                await self.write(self._tell_aside, one, aside)
+                self.jobs.ring(one.key)
+
+    def _tell_aside(self, broken: Broken, aside: Aside) -> None:
+        pause = format_duration(aside.again_ms - aside.at_ms)
+        text = (
+            f"Set aside: the server could not {broken.step} ({broken.problem}). The others go on; "
+            f"this job is tried again in {pause}, or when it changes"
+        )
+        if aside.times == 1:  # a story is not filled with the same sentence
+            tell_story(self.store, broken.key, tell(aside.at_ms, "set-aside", text))
+        story = "\n".join(f"  {line}" for line in load_story(self.store, broken.key))
+        error = broken.error if isinstance(broken.error, BaseException) else None
+        log.critical("job %s: %s\n%s", broken.key, text, story, exc_info=error)
+
+    def _left_out(self, record: JobRecord) -> bool:
+        return self.jobs_aside.holds(record.job_id, self.clock.now_ms(), record.version)
+
     def pool_statuses(self) -> dict[str, PoolStatus]:
         """Reads the store: call it through ``read``."""
         heard_since_ms = self.clock.now_ms() - self.settings.site_lost_ms
@@ -107,12 +139,20 @@ class Core:
     def situation(self) -> Situation:
         """The live network as of now. Reads the store: call it through ``read``."""
         active = load_active(self.store)
+        for unreadable in active.unreadable:
+            broken = Broken(key=unreadable.job_id, step="read it", error=unreadable.problem)
+            aside = self.jobs_aside.add(broken, self.clock.now_ms())
+            if aside is not None:
+                log.critical("job %s cannot be read: %s", aside.key, aside.problem)
+        versions: dict[str, int | None] = {one.job_id: one.version for one in active.records}
+        self.jobs_aside.keep({**versions, **{one.job_id: None for one in active.unreadable}})
         return situation(
             self.network,
             self.series_origin_ms,
             active,
             self.pool_statuses(),
             self.clock.now_ms(),
+            self._left_out,
         )
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         number = uuid4().hex[:8]
-        log.error("internal error %s at %s", number, request.url.path, exc_info=error)
+        log.error("internal error %s at %r", number, request.url.path, exc_info=error)
         return _answer(500, "internal", f"internal error {number}; the server's log has the rest")
 
 

@@ -1,25 +1,34 @@
 """The server's own work: plan, end leases, settle. Each loop: load → decide → apply → announce.
 
 A loop that meets an unexpected error logs it and goes on after a pause; an error that repeats is
-visible in /healthz.
+visible in /healthz. An error that comes with one job only sets that job aside (``server.aside``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from westward.ledger.price import PriceUnknown
 from westward.model.network import PoolStatus
+from westward.model.plan import Plan, Policy
 from westward.placement import plan
-from westward.server.applier import Outcome, apply_plan, expire_leases, settle
+from westward.server.applier import END_LEASE, Outcome, apply_plan, expire_leases, run_bill
+from westward.server.aside import STORE_TROUBLE, Broken, sound_part
 from westward.server.core import Core
 from westward.server.snapshot import Situation
 from westward.store.lifecycle import next_lease_end
+from westward.store.metering import save_bill, unsettled_runs
+from westward.store.results import RunToSettle
 
 ERROR_PAUSE_S = 1.0
 SOON_MS = 5
 """Slack added to timed wake-ups, so that the time is over when we look."""
+AT_ONCE_MOST = 3
+"""Plans made without a pause because the last one was out of date when it was applied."""
+AGAIN_PAUSE_S = 0.2
+SETTLE_EVERY_S = 60.0
 
 log = logging.getLogger("westward.server")
 
@@ -32,6 +41,7 @@ class Loops:
         self.errors: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._alive: dict[str, PoolStatus] = {}
+        self._stale_plans = 0
 
     def start(self) -> None:
         for name, step in (
@@ -64,15 +74,17 @@ class Loops:
             await core.plan_bell.wait(seen, core.settings.poll_wait_ms / 1000)
             return
         before = await core.read(core.situation)
-        if before.to_place or any(pool.queue for pool in before.snapshot.pools):
-            await self._plan(before)
-        await core.plan_bell.wait(seen, self._until_next_plan_s(before))
+        decided = None
+        if before.waiting:
+            decided = await self._plan(before)
+        now_ms = core.clock.now_ms()
+        due_ms = next_plan_ms(before, decided, now_ms + core.settings.plan_every_ms)
+        await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
 
-    async def _plan(self, before: Situation) -> None:
+    async def _plan(self, before: Situation) -> Plan:
         core = self.core
-        decided = await core.read(
-            plan, before.snapshot, before.to_place, core.settings.policy, before.now_ms
-        )
+        decided, broken = await core.read(plan_sound, before, core.settings.policy)
+        await core.set_aside(broken)
         outcome = await core.write(
             apply_plan,
             core.store,
@@ -81,17 +93,16 @@ class Loops:
             core.settings.lease_ttl_ms,
             core.clock.now_ms(),
         )
+        await core.set_aside(outcome.broken)
+        failed = {one.key for one in (*broken, *outcome.broken)}
+        for job_id in before.waiting:
+            if job_id not in failed:
+                core.jobs_aside.settle(job_id)
+        self._stale_plans = self._stale_plans + 1 if outcome.plan_again else 0
+        if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
+            await asyncio.sleep(AGAIN_PAUSE_S)
         core.announce(outcome)
-
-    def _until_next_plan_s(self, before: Situation) -> float:
-        """To the next put-off start or the next look, whichever is first."""
-        now_ms = self.core.clock.now_ms()
-        due = now_ms + self.core.settings.plan_every_ms
-        for pool in before.snapshot.pools:
-            for job in pool.queue:
-                if job.not_before_ms > before.now_ms:
-                    due = min(due, job.not_before_ms + SOON_MS)
-        return max(0.0, (due - now_ms) / 1000)
+        return decided
 
     async def _expire_step(self) -> None:
         """No lease is ended before a whole lease has passed since the server's own start: agents
@@ -101,8 +112,13 @@ class Loops:
         now_ms = core.clock.now_ms()
         if now_ms >= opens_ms:
             outcome: Outcome = await core.write(
-                expire_leases, core.store, settings.margin_ms, now_ms
+                expire_leases,
+                core.store,
+                settings.margin_ms,
+                now_ms,
+                lambda job_id: core.jobs_aside.holds(job_id, now_ms, step=END_LEASE),
             )
+            await core.set_aside(outcome.broken)
             core.announce(outcome)
             await self._notice_sites()
         ends_ms = await core.read(next_lease_end, core.store)
@@ -120,14 +136,77 @@ class Loops:
             self.core.plan_bell.ring()
 
     async def _settle_step(self) -> None:
+        """Bills are made by a reader; only saving one takes the writer's time."""
         core = self.core
         seen = core.settle_bell.rings
-        await core.write(
-            settle,
-            core.store,
-            core.network,
-            core.settings.policy,
-            core.series_origin_ms,
-            core.clock.now_ms(),
-        )
-        await core.settle_bell.wait(seen, 60.0)
+        after_token = 0
+        while ended := await core.read(unsettled_runs, core.store, after_token=after_token):
+            for one in ended:
+                if not core.runs_aside.holds(one.run.run_id, core.clock.now_ms()):
+                    await self._settle(one)
+            after_token = ended[-1].run.token
+        await core.settle_bell.wait(seen, SETTLE_EVERY_S)
+
+    async def _settle(self, ended: RunToSettle) -> None:
+        core, run = self.core, ended.run
+        try:
+            bill = await core.read(
+                run_bill,
+                core.store,
+                core.network,
+                core.settings.policy,
+                core.series_origin_ms,
+                ended,
+            )
+        except STORE_TROUBLE:
+            raise
+        except Exception as error:
+            now_ms = core.clock.now_ms()
+            if core.runs_aside.add(Broken(key=run.run_id, step="settle it", error=error), now_ms):
+                expected = isinstance(error, PriceUnknown | KeyError)
+                log.error("run %s has no price: %s", run.run_id, error, exc_info=not expected)
+            return
+        await core.write(save_bill, core.store, ended.job_id, run.run_id, bill, core.clock.now_ms())
+        core.runs_aside.settle(run.run_id)
+
+
+def next_plan_ms(before: Situation, decided: Plan | None, latest_ms: int) -> int:
+    """When a put-off job may start next, of those put off before and by this plan; at latest
+    ``latest_ms``. Whatever else frees a job to start rings the bell."""
+    put_off = [job.not_before_ms for pool in before.snapshot.pools for job in pool.queue]
+    if decided is not None:
+        put_off += [placement.not_before_ms for placement in decided.placements]
+    due = [at_ms + SOON_MS for at_ms in put_off if at_ms > before.now_ms]
+    return min([latest_ms, *due])
+
+
+def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:
+    """The plan of all waiting jobs; if that raises, of all but those it cannot do with."""
+    try:
+        return plan(before.snapshot, before.to_place, policy, before.now_ms), []
+    except Exception as error:
+        first = error
+    seen: list[Exception] = []
+
+    def works(job_ids: Sequence[str]) -> bool:
+        part = before.with_only(frozenset(job_ids))
+        try:
+            plan(part.snapshot, part.to_place, policy, part.now_ms)
+        except Exception as error:
+            seen.append(error)
+            return False
+        return True
+
+    if not works([]):  # no job's fault
+        raise first
+    waiting = before.waiting
+    sound = frozenset(sound_part(waiting, works))
+    part = before.with_only(sound)
+    decided = plan(part.snapshot, part.to_place, policy, part.now_ms)
+    last = seen[-1] if seen else first
+    broken = [
+        Broken(key=job_id, step="plan it", error=last, version=before.records[job_id].version)
+        for job_id in waiting
+        if job_id not in sound
+    ]
+    return decided, broken

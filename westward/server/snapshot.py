@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from westward.control.records import JobRecord, JobState
 from westward.model.job import JobSpec
@@ -25,6 +25,24 @@ class Situation:
     records: dict[str, JobRecord]
     """Every active job by id, as of the snapshot."""
     now_ms: int
+
+    def with_only(self, job_ids: frozenset[str]) -> Situation:
+        """The same, as if of the waiting jobs there were none but these. Running ones stay."""
+        pools = tuple(
+            replace(pool, queue=tuple(one for one in pool.queue if one.job.job_id in job_ids))
+            for pool in self.snapshot.pools
+        )
+        return replace(
+            self,
+            snapshot=replace(self.snapshot, pools=pools),
+            to_place=tuple(job for job in self.to_place if job.job_id in job_ids),
+        )
+
+    @property
+    def waiting(self) -> list[str]:
+        """Ids of all jobs to be placed or queued."""
+        queued = (one.job.job_id for pool in self.snapshot.pools for one in pool.queue)
+        return [*(job.job_id for job in self.to_place), *queued]
 
 
 def live_pools(
@@ -48,13 +66,21 @@ def situation(
     active: Active,
     statuses: dict[str, PoolStatus],
     now_ms: int,
+    left_out: Callable[[JobRecord], bool] = lambda _record: False,
 ) -> Situation:
+    """Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
+
+    A pool that the network folder no longer has counts as closed: its waiting jobs are placed
+    anew, its runs hold nothing that can be planned with.
+    """
     running: dict[str, list[Claim]] = {name: [] for name in statuses}
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
     to_place = []
     for record in active.records:
         run, place = record.live_run, record.bound
         if run is not None and place is not None:
+            if run.pool not in running:
+                continue
             since = run.started_ms if run.started_ms is not None else run.granted_ms
             running[run.pool].append(
                 Claim(
@@ -63,7 +89,11 @@ def situation(
                     expected_end_ms=max(since + place.duration_ms, now_ms + OVERDUE_MS),
                 )
             )
-        elif record.state is JobState.PENDING or place is None or statuses[place.pool] != "open":
+        elif left_out(record):
+            continue
+        elif (
+            record.state is JobState.PENDING or place is None or statuses.get(place.pool) != "open"
+        ):
             to_place.append(record.job)
         else:
             queues[place.pool].append(

@@ -11,6 +11,7 @@ from westward.control.story import StoryLine
 from westward.ledger.price import Bill
 from westward.model.job import JobSpec
 from westward.model.plan import Estimate, Placement, Plan, Policy, Refusal, Snapshot
+from westward.server.aside import Aside
 from westward.server.wording import refusal_text, why_there
 from westward.store.results import Decision
 
@@ -195,3 +196,15 @@ def snapshot_view(
 
 def story_view(line: StoryLine) -> Json:
     return {"at_ms": line.at_ms, "kind": line.kind, "text": line.text, "data": dict(line.data)}
+
+
+def aside_view(aside: Aside) -> Json:
+    """A job (or a run that has no bill) that is left out for now, and why."""
+    return {
+        "id": aside.key,
+        "at_ms": aside.at_ms,
+        "step": aside.step,
+        "problem": aside.problem,
+        "times": aside.times,
+        "again_ms": aside.again_ms,
+    }

@@ -124,12 +124,13 @@ def story_line(row: RowMapping) -> StoryLine:
 
 
 def _spec(store: Store, job_id: str, text: str) -> JobSpec:
-    from westward.store.database import SPEC_CACHE_JOBS
+    from westward.store.database import SPEC_CACHE_JOBS, SPEC_CACHE_TEXT_MOST
 
     spec = store.specs.get(job_id)
     if spec is None:
         spec = from_json(JobSpec, text)
-        if len(store.specs) >= SPEC_CACHE_JOBS:
-            store.specs.clear()
-        store.specs[job_id] = spec
+        if len(text) <= SPEC_CACHE_TEXT_MOST:
+            if len(store.specs) >= SPEC_CACHE_JOBS:
+                store.specs.clear()
+            store.specs[job_id] = spec
     return spec

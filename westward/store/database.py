@@ -16,6 +16,8 @@ from westward.store import sqlite
 
 SPEC_CACHE_JOBS = 20_000
 """Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
+SPEC_CACHE_TEXT_MOST = 32_768
+"""Longer requests are not kept: together at most some 600 MiB."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

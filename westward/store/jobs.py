@@ -12,7 +12,7 @@ from westward.control.records import ACTIVE_JOB_STATES, JobRecord, JobState
 from westward.control.story import StoryLine
 from westward.store import codec
 from westward.store.database import Store
-from westward.store.results import Active, Conflict, Submission, Submitted
+from westward.store.results import Active, Conflict, Submission, Submitted, Unreadable
 from westward.store.rows import (
     add_story,
     assemble,
@@ -93,6 +93,14 @@ def _digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def submitted_before(store: Store, job_id: str, body_digest: str) -> JobRecord | None:
+    """The job, if this very request was submitted before under this id."""
+    with store.read() as connection:
+        if _digests(connection, [job_id]).get(job_id) != body_digest:
+            return None
+        return load_records(store, connection, [job_id]).get(job_id)
+
+
 def load_job(store: Store, job_id: str) -> JobRecord | None:
     """The job as it stands, or None if there is none of that id."""
     with store.read() as connection:
@@ -108,7 +116,7 @@ def list_jobs(
     newest_first: bool = False,
 ) -> tuple[JobRecord, ...]:
     """A page of jobs in the order of submission (or its reverse), beginning after the job
-    ``after``. ``limit`` is cut to LIST_LIMIT_MAX; an unknown ``after`` gives an empty page."""
+    ``after``; rows that cannot be read are left out. ``limit`` is cut to LIST_LIMIT_MAX; an unknown ``after`` gives an empty page."""
     query = select(JOBS).limit(max(0, min(limit, LIST_LIMIT_MAX)))
     query = query.order_by(JOBS.c.seq.desc() if newest_first else JOBS.c.seq)
     if state is not None:
@@ -116,8 +124,9 @@ def list_jobs(
     if after is not None:
         start = select(JOBS.c.seq).where(JOBS.c.job_id == after).scalar_subquery()
         query = query.where(JOBS.c.seq < start if newest_first else JOBS.c.seq > start)
+    unreadable: list[Unreadable] = []
     with store.read() as connection:
-        return tuple(assemble(store, connection, query))
+        return tuple(assemble(store, connection, query, unreadable=unreadable))
 
 
 def jobs_waiting(store: Store) -> tuple[JobRecord, ...]:
@@ -135,7 +144,9 @@ def _in_states(store: Store, states: Sequence[JobState]) -> Active:
     query = select(JOBS).where(JOBS.c.state.in_(names)).order_by(JOBS.c.seq)
     with store.read() as connection:
         version = read_counter(connection, SNAPSHOT_VERSION)
-        return Active(version=version, records=tuple(assemble(store, connection, query)))
+        unreadable: list[Unreadable] = []
+        records = tuple(assemble(store, connection, query, unreadable=unreadable))
+    return Active(version=version, records=records, unreadable=tuple(unreadable))
 
 
 def count_jobs(store: Store) -> dict[JobState, int]:
@@ -152,3 +163,11 @@ def load_story(
     """What happened to the job, oldest first."""
     with store.read() as connection:
         return load_story_lines(connection, job_id, after_seq, limit)
+
+
+def tell_story(store: Store, job_id: str, line: StoryLine) -> None:
+    """Adds a line that goes with no change of the job; nothing if there is no such job."""
+    with store.write() as connection:
+        query = select(JOBS.c.job_id).where(JOBS.c.job_id == job_id)
+        if connection.execute(query).scalar_one_or_none() is not None:
+            add_story(connection, job_id, (line,))

@@ -8,6 +8,7 @@ from westward.control.machine import Ignored
 from westward.control.records import RunState
 from westward.store.database import Store
 from westward.store.results import LogEnd, LogGap
+from westward.store.rows import load_records
 from westward.store.schema import LOG_CHUNKS, RUNS
 
 LOG_BYTES_MAX = 64 * 1024 * 1024
@@ -27,7 +28,8 @@ def append_log(
     """
     del now_ms
     with store.write() as connection:
-        query = select(RUNS.c.token, RUNS.c.state).where(RUNS.c.run_id == run_id).with_for_update()
+        query = select(RUNS.c.token, RUNS.c.state, RUNS.c.job_id).where(RUNS.c.run_id == run_id)
+        query = query.with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
             return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
@@ -39,6 +41,8 @@ def append_log(
         if row.state == RunState.LOST.value:
             return Ignored(code="run-over", reason=f"run {run_id} was lost")
         end = _end(connection, run_id, rank)
+        if end == 0 and not 0 <= rank < _nodes(store, connection, row.job_id):
+            return Ignored(code="unknown-run", reason=f"run {run_id} has no rank {rank}")
         if offset > end:
             return LogGap(expected_offset=end)
         fresh = data[end - offset :][: LOG_BYTES_MAX - end]
@@ -82,6 +86,10 @@ def log_ranks(store: Store, run_id: str) -> tuple[tuple[int, int], ...]:
     )
     with store.read() as connection:
         return tuple((int(rank), int(size)) for rank, size in connection.execute(query))
+
+
+def _nodes(store: Store, connection: Connection, job_id: str) -> int:
+    return load_records(store, connection, [job_id])[job_id].job.nodes
 
 
 def _end(connection: Connection, run_id: str, rank: int) -> int:

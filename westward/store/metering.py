@@ -24,12 +24,15 @@ SETTLE_BATCH = 200
 """Runs taken from ``unsettled_runs`` at once."""
 
 
-def unsettled_runs(store: Store, limit: int = SETTLE_BATCH) -> tuple[RunToSettle, ...]:
-    """Runs that are over and have no bill, the first granted first. This list, not a message, is
+def unsettled_runs(
+    store: Store, limit: int = SETTLE_BATCH, after_token: int = 0
+) -> tuple[RunToSettle, ...]:
+    """Runs that are over and have no bill, the first granted first (``after_token``: those
+    granted after it, so that a run that cannot be settled does not hide the rest). This list, not a message, is
     what keeps ``SettleRun`` from being lost in a crash."""
     query = (
         select(RUNS)
-        .where(RUNS.c.settled_ms.is_(None), RUNS.c.live == 0)
+        .where(RUNS.c.settled_ms.is_(None), RUNS.c.live == 0, RUNS.c.token > after_token)
         .order_by(RUNS.c.token)
         .limit(limit)
     )

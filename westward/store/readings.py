@@ -32,7 +32,7 @@ def record_readings(
                 reason=f"run {run_id} holds token {row.token}, the report carries {token}",
             )
         if row.live != 1:
-            known = _known_sequences(connection, run_id)
+            known = _known_sequences(connection, run_id, readings)
             repeat = all(reading.sequence in known for reading in readings)
             return Ignored(code="repeat" if repeat else "run-over", reason=f"run {run_id} is over")
         add_readings(connection, run_id, readings, now_ms)
@@ -61,7 +61,7 @@ def add_readings(
     """Within a transaction that knows the run to be chargeable."""
     if not readings:
         return
-    known = _known_sequences(connection, run_id)
+    known = _known_sequences(connection, run_id, readings)
     fresh = {r.sequence: r for r in reversed(readings) if r.sequence not in known}
     if not fresh:
         return
@@ -82,6 +82,15 @@ def add_readings(
     )
 
 
-def _known_sequences(connection: Connection, run_id: str) -> frozenset[int]:
-    query = select(READINGS.c.sequence).where(READINGS.c.run_id == run_id)
+def _known_sequences(
+    connection: Connection, run_id: str, among: Sequence[Reading]
+) -> frozenset[int]:
+    """Those within the range of ``among``: a run of weeks has many more."""
+    if not among:
+        return frozenset()
+    sequences = [reading.sequence for reading in among]
+    query = select(READINGS.c.sequence).where(
+        READINGS.c.run_id == run_id,
+        READINGS.c.sequence.between(min(sequences), max(sequences)),
+    )
     return frozenset(connection.execute(query).scalars())

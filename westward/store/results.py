@@ -124,6 +124,8 @@ class SitePoll:
     offers: tuple[Offer, ...]
     stops: tuple[str, ...]
     unknown: tuple[str, ...]
+    broken: tuple[tuple[str, Exception], ...] = ()
+    """(job id, what was raised): these jobs' runs could not be offered; the others were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,15 @@ class Active:
 
     version: int
     records: tuple[JobRecord, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A row that is not what this version writes. It must not hide the other jobs."""
+
+    job_id: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
 from westward.control import validate
@@ -14,6 +14,7 @@ from westward.control.records import JobRecord, RunRecord
 from westward.control.story import StoryLine
 from westward.store import codec
 from westward.store.database import Store
+from westward.store.results import Unreadable
 from westward.store.schema import COUNTERS, JOBS, RUNS, SNAPSHOT_VERSION, STORY
 
 IDS_PER_STATEMENT = 500
@@ -31,29 +32,51 @@ def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 def load_records(
-    store: Store, connection: Connection, job_ids: Sequence[str], *, lock: bool = False
+    store: Store,
+    connection: Connection,
+    job_ids: Sequence[str],
+    *,
+    lock: bool = False,
+    unreadable: list[Unreadable] | None = None,
 ) -> dict[str, JobRecord]:
     """Those of ``job_ids`` that exist. ``lock`` holds the rows until the transaction ends (where
     the database locks rows; SQLite's writers hold the whole file)."""
     found: dict[str, JobRecord] = {}
     for chunk in chunks(dict.fromkeys(job_ids)):
         query = select(JOBS).where(JOBS.c.job_id.in_(chunk))
-        for record in assemble(store, connection, query, lock=lock):
+        for record in assemble(store, connection, query, lock=lock, unreadable=unreadable):
             found[record.job_id] = record
     return found
 
 
 def assemble(
-    store: Store, connection: Connection, jobs: Select[tuple[object, ...]], *, lock: bool = False
+    store: Store,
+    connection: Connection,
+    jobs: Select[tuple[object, ...]],
+    *,
+    lock: bool = False,
+    unreadable: list[Unreadable] | None = None,
 ) -> list[JobRecord]:
-    """The records of the job rows that ``jobs`` selects, in its order, with their runs."""
+    """The records of the job rows that ``jobs`` selects, in its order, with their runs.
+
+    A row that does not make a record is an error, or goes to ``unreadable`` if that is given.
+    """
     rows = connection.execute(jobs.with_for_update() if lock else jobs).mappings().all()
-    runs: dict[str, list[RunRecord]] = {}
+    runs: dict[str, list[RowMapping]] = {}
     for chunk in chunks(row["job_id"] for row in rows):
         query = select(RUNS).where(RUNS.c.job_id.in_(chunk)).order_by(RUNS.c.attempt)
         for row in connection.execute(query.with_for_update() if lock else query).mappings():
-            runs.setdefault(row["job_id"], []).append(codec.run_record(row))
-    return [codec.job_record(store, row, tuple(runs.get(row["job_id"], ()))) for row in rows]
+            runs.setdefault(row["job_id"], []).append(row)
+    records = []
+    for row in rows:
+        try:
+            own = tuple(codec.run_record(run) for run in runs.get(row["job_id"], ()))
+            records.append(codec.job_record(store, row, own))
+        except (ValueError, TypeError, KeyError) as error:
+            if unreadable is None:
+                raise
+            unreadable.append(Unreadable(job_id=row["job_id"], problem=str(error)))
+    return records
 
 
 def save_step(connection: Connection, before: JobRecord, step: Step) -> None:

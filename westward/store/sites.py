@@ -8,16 +8,29 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from westward.control.events import RunOffered
+from westward.control.machine import InvalidTransition
 from westward.control.records import JobState, RunState
+from westward.control.validate import BrokenInvariant
 from westward.model.wire import HeldRun, Hello
 from westward.store.database import Store
 from westward.store.lifecycle import extend_leases, step_record
-from westward.store.results import Applied, Offer, Session, SessionOver, SitePoll, SiteRecord
+from westward.store.results import (
+    Applied,
+    Offer,
+    Session,
+    SessionOver,
+    SitePoll,
+    SiteRecord,
+    Unreadable,
+)
 from westward.store.rows import load_records
 from westward.store.schema import JOBS, RUNS, SITES
 
 OFFERS_PER_POLL = 64
 """Runs offered in one answer; the rest follow with the next poll."""
+OFFER_LEASES_MOST = 3
+"""A run that its agent was offered and has not taken up within this many leases is offered, and
+its lease extended, no more: the agent cannot or will not start it. The lease then ends."""
 
 
 def hello(store: Store, message: Hello, now_ms: int) -> Session:
@@ -100,12 +113,29 @@ def poll_site(
         stops = sorted(
             run_id for run_id in listed if live[run_id]["job_state"] == JobState.CANCELLING.value
         )
-        offers = _offers(store, connection, session, live, listed, now_ms)
+        broken: list[tuple[str, Exception]] = []
+        tired_ms = now_ms - OFFER_LEASES_MOST * ttl_ms
+        wanted = [
+            row
+            for row in live.values()
+            if row["run_id"] not in listed
+            and row["state"] == RunState.LEASED.value
+            and row["job_state"] == JobState.LEASED.value
+            and (
+                row["offered_session"] is None
+                or (row["offered_session"] == session and row["granted_ms"] > tired_ms)
+            )
+        ][:OFFERS_PER_POLL]
+        offers = _offers(store, connection, session, wanted, now_ms, broken)
         expires_ms = now_ms + ttl_ms
         offered = [HeldRun(run_id=o.run.run_id, token=o.run.token) for o in offers]
         renewed = extend_leases(connection, (*mine, *offered), expires_ms)
     return SitePoll(
-        renewed=renewed, offers=tuple(offers), stops=tuple(stops), unknown=tuple(sorted(unknown))
+        renewed=renewed,
+        offers=tuple(offers),
+        stops=tuple(stops),
+        unknown=tuple(sorted(unknown)),
+        broken=tuple(broken),
     )
 
 
@@ -113,24 +143,27 @@ def _offers(
     store: Store,
     connection: Connection,
     session: int,
-    live: dict[str, RowMapping],
-    listed: set[str],
+    wanted: Sequence[RowMapping],
     now_ms: int,
+    broken: list[tuple[str, Exception]],
 ) -> list[Offer]:
-    wanted = [
-        row
-        for row in live.values()
-        if row["run_id"] not in listed
-        and row["state"] == RunState.LEASED.value
-        and row["job_state"] == JobState.LEASED.value
-        and row["offered_session"] in (None, session)
-    ][:OFFERS_PER_POLL]
-    records = load_records(store, connection, [row["job_id"] for row in wanted], lock=True)
+    """A job that breaks an invariant goes to ``broken``: it must not cost the site its poll, and
+    with it the leases of everything that runs there. (Both errors are raised before any write.)"""
+    unreadable: list[Unreadable] = []
+    ids = [row["job_id"] for row in wanted]
+    records = load_records(store, connection, ids, lock=True, unreadable=unreadable)
+    broken.extend((one.job_id, ValueError(one.problem)) for one in unreadable)
     offers: list[Offer] = []
     for row in wanted:
-        record = records[row["job_id"]]
+        record = records.get(row["job_id"])
+        if record is None:
+            continue
         event = RunOffered(run_id=row["run_id"], token=row["token"], session=session)
-        answer = step_record(connection, record, event, now_ms)
+        try:
+            answer = step_record(connection, record, event, now_ms)
+        except (InvalidTransition, BrokenInvariant) as error:
+            broken.append((record.job_id, error))
+            continue
         if isinstance(answer, Applied):
             record = answer.record
         elif answer.code != "repeat":
@@ -150,6 +183,7 @@ def _live_runs(connection: Connection, site: str) -> dict[str, RowMapping]:
             RUNS.c.token,
             RUNS.c.state,
             RUNS.c.offered_session,
+            RUNS.c.granted_ms,
             JOBS.c.state.label("job_state"),
         )
         .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)

@@ -57,6 +57,7 @@ class RunView:
     started: bool
     result: RunResult | None
     engine_state: str
+    started_ago_ms: int = 0
 
 
 class AlreadyStarted(Exception):

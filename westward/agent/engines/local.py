@@ -98,7 +98,7 @@ class LocalEngine:
             self._write_order(folder, grant)
             self.extend(grant.run_id, lease)
             self._supervisors[grant.run_id] = _launch(folder)
-        except OSError:
+        except (OSError, ValueError):  # nothing runs: a text that cannot be written, no process
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
@@ -174,7 +174,9 @@ class LocalEngine:
     def look(self, run_id: str) -> RunView:
         folder = self.folder(run_id)
         alive = self._supervisor_lives(run_id, folder)  # before exit.json: the file comes last
-        started = (folder / "started.json").exists()
+        begun = processes.read_json(str(folder / "started.json"))
+        started = begun is not None
+        ago_ms = max(0, processes.boot_ms() - int(begun["at"])) if begun is not None else 0
         ended = processes.read_json(str(folder / "exit.json"))
         if ended is not None:
             result = RunResult(
@@ -183,14 +185,24 @@ class LocalEngine:
                 detail=str(ended["detail"]),
             )
             return RunView(
-                status=RunStatus.ENDED, started=started, result=result, engine_state="exited"
+                status=RunStatus.ENDED,
+                started=started,
+                result=result,
+                engine_state="exited",
+                started_ago_ms=ago_ms,
             )
         if not alive:
             return RunView(
                 status=RunStatus.UNKNOWN, started=started, result=None, engine_state="vanished"
             )
         status = RunStatus.RUNNING if started else RunStatus.STARTING
-        return RunView(status=status, started=started, result=None, engine_state="supervised")
+        return RunView(
+            status=status,
+            started=started,
+            result=None,
+            engine_state="supervised",
+            started_ago_ms=ago_ms,
+        )
 
     def _supervisor_lives(self, run_id: str, folder: Path) -> bool:
         mine = self._supervisors.get(run_id)

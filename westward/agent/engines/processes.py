@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+FALLOC_FL_KEEP_SIZE = 1
+FALLOC_FL_PUNCH_HOLE = 2
+KILL_REPEAT_S = 0.02
 NICE_STEP = 5
 """Jobs run at a lower priority than agent and supervisor, so that leases are always renewed."""
 OOM_SCORE = 500
@@ -217,3 +221,55 @@ def marked_processes(marker: str) -> list[ProcessSeen]:
             if wanted in file.read().split(b"\0"):
                 found.append(seen)
     return found
+
+
+def kill_below(root: int) -> None:
+    """Kill everything below ``root``, this process, until nothing is left. With
+    ``become_subreaper`` nothing escapes: what loses its parent comes to us."""
+    while True:
+        _reap_all()
+        left = descendants(root)
+        if not left:
+            return
+        signal_each(left, signal.SIGKILL)
+        time.sleep(KILL_REPEAT_S)
+
+
+def _reap_all() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def append_whole(path: str, text: str) -> None:
+    """Append all of ``text`` or, with an OSError, nothing of it."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(file).st_size
+        data = text.encode()
+        try:
+            whole = os.write(file, data) == len(data)
+        except OSError:
+            os.ftruncate(file, size)
+            raise
+        if not whole:
+            os.ftruncate(file, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    finally:
+        os.close(file)
+
+
+def hollow(path: str, head: int, tail: int) -> None:
+    """Give back the disk blocks of ``path`` between its first ``head`` and last ``tail`` bytes,
+    once that is worth it; they then read as zeros, and the file's length stays. Where the file
+    system cannot do that, nothing happens."""
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            seen = os.fstat(file)
+            length = seen.st_size - tail - head
+            if length > 0 and seen.st_blocks * 512 > head + 2 * tail:
+                flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+                _libc.fallocate(file, flags, ctypes.c_int64(head), ctypes.c_int64(length))
+        finally:
+            os.close(file)

@@ -21,7 +21,6 @@ import os
 import resource
 import select
 import signal
-import time
 
 from westward.agent.engines import processes
 from westward.agent.engines.processes import boot_ms, write_atomic
@@ -33,7 +32,12 @@ if TYPE_CHECKING:
 LOOK_MS = 500
 """Longest nap: memory is looked at, and a missed signal made up for, this often."""
 KILL_REPEAT_MS = 20
+GUARD_NAP_MOST_MS = 60_000
 MEMORY_SLACK = 1.05
+LOG_HEAD_BYTES = 64 * 2**20
+LOG_TAIL_BYTES = 8 * 2**20
+"""Kept on disk of each rank's output: what is shipped, and the newest. Between, the file is
+hollowed out at every reading, so that a job that prints without end does not fill the disk."""
 
 
 class Supervisor:
@@ -202,14 +206,8 @@ class Supervisor:
 
     def _kill_leftovers(self) -> None:
         """Nothing of the run outlives it: what the ranks left in the background is killed."""
-        while True:
-            self._reap()
-            left = processes.descendants(os.getpid())
-            if not left:
-                self._reap()
-                return
-            processes.signal_each(left, signal.SIGKILL)
-            time.sleep(KILL_REPEAT_MS / 1000)
+        self._reap()
+        processes.kill_below(os.getpid())
 
     # -- measuring
 
@@ -246,8 +244,12 @@ class Supervisor:
             "cpu_ms": max(0, cpu_ms - self.read_cpu_ms),
             "max_rss_kib": self.peak_kib,
         }
-        with open(self.path("readings.jsonl"), "a", encoding="utf-8") as file:
-            file.write(json.dumps(reading) + "\n")
+        try:
+            processes.append_whole(self.path("readings.jsonl"), json.dumps(reading) + "\n")
+        except OSError:  # disk full: the next reading covers this time as well
+            return
+        for rank in range(self.order["nodes"]):
+            processes.hollow(self.path(f"rank{rank}.log"), LOG_HEAD_BYTES, LOG_TAIL_BYTES)
         self.sequence += 1
         self.read_at = now
         self.read_cpu_ms = max(cpu_ms, self.read_cpu_ms)
@@ -293,17 +295,51 @@ def main(folder: str) -> int:
         )
     except FileExistsError:
         return 1
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    processes.become_subreaper()
+    worker = os.fork()
+    if worker:
+        return guard(worker, folder)
     os.write(mine, json.dumps({"pid": os.getpid(), "boot_id": processes.boot_id()}).encode())
     os.close(mine)
+    processes.become_subreaper()
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    processes.become_subreaper()
     order = processes.read_json(os.path.join(folder, "order.json"))
     if order is None:
         return 1
     Supervisor(folder, order, wake_read).run()
     return 0
+
+
+def guard(worker: int, folder: str) -> int:
+    """The supervisor's parent does nothing but outlive it: a supervisor that is killed, or stopped
+    beyond its deadline, leaves nothing of the run behind. It holds the same lock, so that the run
+    counts as vanished only once that is so.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    while True:
+        pid, status = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            break
+        left_ms = lease_over(folder) - boot_ms()
+        if left_ms <= 0:
+            os.kill(worker, signal.SIGKILL)
+        nap_ms = max(KILL_REPEAT_MS, min(left_ms, GUARD_NAP_MOST_MS))
+        signal.sigtimedwait({signal.SIGCHLD}, nap_ms / 1000)
+    processes.kill_below(os.getpid())
+    return os.waitstatus_to_exitcode(status)
+
+
+def lease_over(folder: str) -> int:
+    """boot_ms() at which the supervisor must have ended everything: halfway between its KILL and
+    the end of the lease, which ends as long after KILL as that comes after TERM."""
+    lease = processes.read_json(os.path.join(folder, "deadline.json"))
+    if lease is None:
+        return 0
+    term_at, kill_at = int(lease["term_at"]), int(lease["kill_at"])
+    return kill_at + max(0, kill_at - term_at) // 2

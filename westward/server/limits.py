@@ -1,0 +1,139 @@
+"""What a request may weigh. Everything that comes from outside has a named limit."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields, is_dataclass
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from westward.model.faults import Fault, InputFaults
+from westward.model.job import JobSpec
+from westward.model.wire import Reading
+from westward.server.errors import ApiError
+
+BODY_MOST_BYTES = 8 * 2**20
+"""Of one request. A task text of TASK_TEXT_MOST characters fits, however it is escaped."""
+BODY_WITHIN_S = 30.0
+"""From the first to the last byte of a request's body."""
+TEXT_MOST_CHARS = 4_096
+"""Of each text in an agent's message, log bytes aside."""
+INTEGER_MOST = 2**53
+"""What every JSON reader and the database can hold."""
+SPAN_MOST_MS = 200 * 365 * 86_400_000
+"""No job lasts, waits or is due beyond this; the planner counts in 64 bits."""
+
+
+class BodyLimit:
+    """ASGI middleware: refuses bodies that are too large (413) or too slow (408) before anything
+    else sees them, and holds at most BODY_MOST_BYTES of each."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            messages = await asyncio.wait_for(_whole(receive), BODY_WITHIN_S)
+        except TimeoutError:
+            await _refuse(scope, receive, send, 408, "too-slow", "the request took too long")
+            return
+        if messages is None:
+            text = f"a request may have {BODY_MOST_BYTES} bytes"
+            await _refuse(scope, receive, send, 413, "too-large", text)
+            return
+        waiting = iter(messages)
+
+        async def again() -> Message:
+            return next(waiting, None) or await receive()
+
+        await self.app(scope, again, send)
+
+
+async def _whole(receive: Receive) -> list[Message] | None:
+    """The whole body's messages; None if it is larger than allowed."""
+    messages: list[Message] = []
+    size = 0
+    while True:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if size > BODY_MOST_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return messages
+
+
+async def _refuse(
+    scope: Scope, receive: Receive, send: Send, status: int, code: str, text: str
+) -> None:
+    body = {"code": code, "message": text, "faults": []}
+    answer = JSONResponse(body, status_code=status, headers={"connection": "close"})
+    await answer(scope, receive, send)
+
+
+def check_message(message: object) -> None:
+    """An agent's message with numbers and texts as they can be. Raises ApiError (422)."""
+    for field in fields(message) if is_dataclass(message) else ():
+        value = getattr(message, field.name)
+        name = f"{type(message).__name__}.{field.name}"
+        if isinstance(value, tuple):
+            for one in value:
+                check_message(one)
+        elif isinstance(value, str):
+            if field.name != "data_b64" and len(value) > TEXT_MOST_CHARS:
+                raise _malformed(f"{name} has more than {TEXT_MOST_CHARS} characters")
+        elif isinstance(value, int):
+            least = 0 if isinstance(message, Reading) else -INTEGER_MOST
+            if not least <= value <= INTEGER_MOST:
+                raise _malformed(f"{name} is out of range")
+
+
+def _malformed(text: str) -> ApiError:
+    return ApiError(422, "malformed-request", text)
+
+
+def check_job(job: JobSpec, file: str) -> JobSpec:
+    """``job``, if it can be planned and kept. Raises InputFaults with everything that cannot."""
+    faults = []
+    spans: dict[str, int | None] = {
+        "westward.duration": job.duration_ms,
+        "westward.start_after": _since(job.start_after_ms, job.submit_ms),
+        "westward.deadline": _since(job.deadline_ms, job.submit_ms),
+    }
+    for term, span in spans.items():
+        if span is not None and abs(span) > SPAN_MOST_MS:
+            faults.append(
+                Fault(
+                    file=file,
+                    row=None,
+                    field=f"resources.labels.{term}",
+                    problem="that is more than two hundred years",
+                    remedy="Write for example 6h or 2d.",
+                )
+            )
+    texts = {"run": job.work.run, "setup": job.work.setup, "workdir": job.work.workdir or ""}
+    texts.update({f"envs.{name}": value for name, value in job.work.envs})
+    texts.update({f"file_mounts.{one.target!r}": one.target for one in job.work.file_mounts})
+    texts.update({f"file_mounts.{one.target!r} ": one.source for one in job.work.file_mounts})
+    for name, text in texts.items():
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            faults.append(
+                Fault(
+                    file=file,
+                    row=None,
+                    field=name.strip(),
+                    problem="it holds a character that no file or process can take",
+                    remedy="Leave out \\0 and \\ud800 to \\udfff.",
+                )
+            )
+    if faults:
+        raise InputFaults(faults)
+    return job
+
+
+def _since(at_ms: int | None, from_ms: int) -> int | None:
+    return None if at_ms is None else at_ms - from_ms
