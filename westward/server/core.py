@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -16,6 +15,7 @@ from westward.control.records import JobRecord
 from westward.control.story import tell
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
+from westward.model.plan import Policy, idle_snapshot
 from westward.model.units import format_duration
 from westward.network.loader import load_network
 from westward.placement import plan
@@ -23,7 +23,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.settings import Settings
-from westward.server.snapshot import Situation, idle, live_pools, situation
+from westward.server.snapshot import Situation, live_pools, situation
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
@@ -166,23 +166,22 @@ def open_core(settings: Settings) -> Core:
     """Load the network, open the store, and warm the planner up. Raises InputFaults."""
     network = load_network(settings.network)
     settings.data.mkdir(parents=True, exist_ok=True)
-    core = Core(settings, network, open_store(settings.database_url))
-    _warm_up(core)
-    return core
+    store = open_store(settings.database_url)
+    # Before the series begin: compiling must not use up the cheap hours of a network that starts.
+    _warm_up(network, settings.policy)
+    return Core(settings, network, store)
 
 
-def _warm_up(core: Core) -> None:
+def _warm_up(network: Network, policy: Policy) -> None:
     """Plan something once, so that the first job does not wait for the kernels to be compiled."""
-    now_ms = core.clock.now_ms()
-    job = JobSpec(
-        job_id="job_warm-up", name="", submit_ms=now_ms, options=(ResourceOption(cpus_milli=1),)
-    )
-    plan(idle(core.network, core.series_origin_ms), (job,), core.settings.policy, now_ms)
+    option = ResourceOption(cpus_milli=1)
+    job = JobSpec(job_id="job_warm-up", name="", submit_ms=0, options=(option,))
+    plan(idle_snapshot(network, 0), (job,), policy, 0)
 
 
 def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:
     """Step 0 of every series; "start" is the first start ever on this data folder."""
-    if network.series_origin == "start":
-        return int(set_meta_once(store, "series_origin_ms", str(now_ms)))
-    origin = datetime.fromisoformat(network.series_origin)
-    return round(origin.timestamp() * 1000)
+    origin_ms = network.origin_ms(now_ms)
+    if network.series_origin != "start":
+        return origin_ms
+    return int(set_meta_once(store, "series_origin_ms", str(origin_ms)))
