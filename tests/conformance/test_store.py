@@ -201,6 +201,8 @@ def test_pages_of_jobs(store: Store) -> None:
     assert ids(limit=2, newest_first=True) == ["job_6", "job_5"]
     assert ids(limit=2, newest_first=True, after="job_5") == ["job_4", "job_3"]
     assert ids(state=JobState.BOUND) == ["job_2", "job_5"]
+    over_or_bound = (JobState.BOUND, JobState.FAILED)
+    assert ids(states=over_or_bound, limit=1, newest_first=True) == ["job_5"]
     assert ids(after="job_nobody") == []
     counts = jobs.count_jobs(store)
     assert (counts[JobState.PENDING], counts[JobState.BOUND], counts[JobState.FAILED]) == (5, 2, 0)

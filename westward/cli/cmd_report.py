@@ -18,7 +18,7 @@ from westward.cli.server_option import server_option
     metavar="N",
     default=1000,
     show_default=True,
-    help="At most N jobs.",
+    help="The newest N jobs.",
 )
 @server_option
 @json_option

@@ -41,7 +41,7 @@ def _placement(one: Placement, names: dict[str, str]) -> dict[str, Any]:
         "job_id": one.job_id,
         "name": names.get(one.job_id, one.job_id),
         "starts_now": one.starts_now,
-        "not_before_ms": int(one.not_before_ms),
+        "not_before_ms": one.not_before_ms,
         "why": one.why.value,
         "saved_by_waiting_micros": one.saved_by_waiting,
         "duration_assumed": one.duration_assumed,
@@ -82,16 +82,15 @@ def _alternative(other: Alternative) -> dict[str, Any]:
 
 
 def _estimate(one: Estimate) -> dict[str, Any]:
-    """The planner in the interpreter leaves numpy's integers here and there: json knows none."""
     terms = one.terms
     return {
         "pool": one.pool,
         "site": one.site,
-        "need_milli_devices": int(one.need_milli),
-        "earliest_ms": int(one.earliest_ms),
-        "start_ms": int(one.start_ms),
+        "need_milli_devices": one.need_milli,
+        "earliest_ms": one.earliest_ms,
+        "start_ms": one.start_ms,
         "start": format_instant(one.start_ms),
-        "duration_ms": int(one.duration_ms),
+        "duration_ms": one.duration_ms,
         "energy_kwh": one.energy_kwh,
         "carbon_g": one.carbon_g,
         "sum_micros": {

@@ -116,12 +116,15 @@ async def snapshot(core: CoreDep) -> Json:
 async def report(
     core: CoreDep, limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = PAGE_MOST
 ) -> Json:
-    """Finished jobs, in the order of submission: where, why there, how long, how much."""
+    """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
     return await core.read(_report, core, limit)
 
 
 def _report(core: Core, limit: int) -> Json:
     currency = core.network.currency
+    finished = list_jobs(
+        core.store, states=sorted(TERMINAL_JOB_STATES), limit=limit, newest_first=True
+    )
     rows = [
         report_row(
             record,
@@ -129,8 +132,7 @@ def _report(core: Core, limit: int) -> Json:
             last_decision(core.store, record.job_id),
             currency,
         )
-        for record in list_jobs(core.store, limit=limit)
-        if record.state in TERMINAL_JOB_STATES
+        for record in reversed(finished)
     ]
     return {
         "network": core.network.name,

@@ -111,16 +111,20 @@ def list_jobs(
     store: Store,
     *,
     state: JobState | None = None,
+    states: Sequence[JobState] | None = None,
     limit: int = 100,
     after: str | None = None,
     newest_first: bool = False,
 ) -> tuple[JobRecord, ...]:
     """A page of jobs in the order of submission (or its reverse), beginning after the job
-    ``after``; rows that cannot be read are left out. ``limit`` is cut to LIST_LIMIT_MAX; an unknown ``after`` gives an empty page."""
+    ``after``; rows that cannot be read are left out. ``limit`` is cut to LIST_LIMIT_MAX; an unknown
+    ``after`` gives an empty page."""
     query = select(JOBS).limit(max(0, min(limit, LIST_LIMIT_MAX)))
     query = query.order_by(JOBS.c.seq.desc() if newest_first else JOBS.c.seq)
     if state is not None:
         query = query.where(JOBS.c.state == state.value)
+    if states is not None:
+        query = query.where(JOBS.c.state.in_([one.value for one in states]))
     if after is not None:
         start = select(JOBS.c.seq).where(JOBS.c.job_id == after).scalar_subquery()
         query = query.where(JOBS.c.seq < start if newest_first else JOBS.c.seq > start)
