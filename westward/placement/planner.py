@@ -90,6 +90,25 @@ def plan(
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
     Raises ValueError for a job id given twice or a snapshot that names an unknown pool.
     """
+    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None)
+
+
+def rehearse(
+    snapshot: Snapshot, jobs: Sequence[JobSpec], policy: Policy, now_ms: int, job_id: str
+) -> Plan:
+    """The same decisions, with the alternatives of one job only and no relaxations."""
+    return _plan(snapshot, jobs, policy, now_ms, explain=False, only=job_id)
+
+
+def _plan(
+    snapshot: Snapshot,
+    jobs: Sequence[JobSpec],
+    policy: Policy,
+    now_ms: int,
+    *,
+    explain: bool,
+    only: str | None,
+) -> Plan:
     queued: dict[str, tuple[int, QueuedJob]] = {}
     columns = network_columns(snapshot.network, policy.carbon_method)
     pool_rows = {name: row for row, name in enumerate(columns.pool_names)}
@@ -123,7 +142,8 @@ def plan(
             continue
         best = tables.choose(row, now_ms)
         seen: tuple[Alternative, ...] = ()
-        if explain or best.refusal != OK:
+        told = explain or job.job_id == only
+        if told or best.refusal != OK:
             count = len(columns.pool_names)
             candidates = [tables.estimate(row, p, now_ms) for p in range(count)]
             seen = explainer.alternatives(
@@ -134,12 +154,12 @@ def plan(
         if best.refusal == OK:
             ahead.append(job)
             chosen[row] = best
-            alternatives[row] = seen if explain else ()
+            alternatives[row] = seen if told else ()
             if kernels.bind(row, best, now_ms, tables.rules, state):
                 started = tables.dispatch(int(best.pool), now_ms, started)
         else:
             relaxation = (
-                cheapest_relaxation(snapshot, ahead, job, policy, now_ms, seen, plan)
+                cheapest_relaxation(snapshot, ahead, job, policy, now_ms, seen, rehearse)
                 if explain
                 else None
             )

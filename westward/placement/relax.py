@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network
-from westward.model.plan import Alternative, Estimate, Plan, Policy, Relaxation, Snapshot
+from westward.model.plan import Alternative, Estimate, Placement, Plan, Policy, Relaxation, Snapshot
 from westward.model.reasons import Code
 from westward.model.units import (
     MICROS,
@@ -41,7 +41,7 @@ def cheapest_relaxation(
     ``ahead``: the new jobs already placed in this pass, which have taken their capacity.
 
     Of one kind of change (fewer nodes, say) the smallest that is enough counts; among kinds the
-    cheapest by the policy's sum, then the order tried. ``planner`` is ``plan`` itself, handed in
+    cheapest by the policy's sum, then the order tried. ``planner`` is ``rehearse``, handed in
     so that this module does not import it.
     """
     codes = {reason.code for alternative in seen for reason in alternative.reasons}
@@ -57,24 +57,27 @@ def cheapest_relaxation(
                 continue
             late, variant = found
             text = f"a deadline {format_duration(late)} later"
-        answer = planner(snapshot, [*ahead, variant], policy, now_ms, explain=False)
-        estimate = _estimate_of(job, answer)
-        if estimate is None:
+        answer = planner(snapshot, [*ahead, variant], policy, now_ms, job.job_id)
+        placed = _placement_of(job, answer)
+        if placed is None:
             continue
+        estimate = placed.estimate
         enough.append(kind)
         if kind == "hourly":
-            # Rounded up, so that the figure told is enough.
-            cents = math.ceil(_hourly_cost(snapshot.network, estimate, snapshot) / MICROS * 100)
+            # Rounded up, so that the figure told is enough; of the start it was chosen for, which
+            # may be another than it gets when it is backfilled at once.
+            (chosen,) = (a.estimate for a in placed.alternatives[:1] if a.estimate is not None)
+            cents = math.ceil(_hourly_cost(snapshot.network, chosen, snapshot) / MICROS * 100)
             text = f"max_hourly_cost of at least {cents / 100:.2f} {snapshot.network.currency}/h"
         if best is None or estimate.terms.total < best.estimate.terms.total:
             best = Relaxation(change=text, estimate=estimate)
     return best
 
 
-def _estimate_of(job: JobSpec, answer: Plan) -> Estimate | None:
+def _placement_of(job: JobSpec, answer: Plan) -> Placement | None:
     for one in answer.placements:
         if one.job_id == job.job_id:
-            return one.estimate
+            return one
     return None
 
 
@@ -93,12 +96,10 @@ def _least_deadline(
     # In a hurry, so that each pool's start is the soonest it can be. The sum that is told comes
     # from the job with its own value of waiting (``cheapest_relaxation``).
     free = replace(job, deadline_ms=now_ms + FAR_MS, wait_value_micros_per_hour=HURRY)
-    # Each pool's soonest is among the alternatives, which a refused job must not ask for: it
-    # would come back here.
-    if _estimate_of(job, planner(snapshot, [*ahead, free], policy, now_ms, explain=False)) is None:
+    answer = planner(snapshot, [*ahead, free], policy, now_ms, job.job_id)
+    placed = _placement_of(job, answer)
+    if placed is None:
         return None
-    answer = planner(snapshot, [*ahead, free], policy, now_ms)
-    (placed,) = (one for one in answer.placements if one.job_id == job.job_id)
     by_pool = [one.estimate for one in placed.alternatives if one.estimate is not None]
     ends = []
     for one in by_pool:
