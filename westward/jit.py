@@ -18,9 +18,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 KERNEL_FILES = (
     "jit.py",
     "placement/claims.py",
+    "placement/dispatch.py",
     "placement/kernels.py",
     "placement/profile.py",
     "placement/state.py",
+    "placement/waiting.py",
     "simulate/loop.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""

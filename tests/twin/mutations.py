@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 K = "kernels.py"
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "tie-later-start": (K, "this.start_ms < best.start_ms", "this.start_ms > best.start_ms"),
-    "tie-by-noise": (K, "candidate < best_value - TIE * abs(best_value)", "candidate < best_value"),
+    "tie-by-noise": (K, "candidate < best_value - TIE * abs(best_value) - noise", "candidate < best_value"),
     "first-not-cheapest": (K, "or value < lowest - slack", "or value < -1e300"),
     "forget-deadline": (K, "last = min(last, earliest + slack)", "last = last"),
     "deadline-by-start": (K, "slack = jobs.deadline_ms[j] - duration - earliest", "slack = jobs.deadline_ms[j] - earliest"),

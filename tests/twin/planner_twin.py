@@ -214,7 +214,7 @@ class Twin:
         if start is not None:
             if any(other is not None and other >= start + duration for _, other, _ in before):
                 self.met["conservative: fits in before another's reservation"] += 1
-            if len(book.queue) > self.policy.backfill_depth:
+            if len(ahead) > self.policy.backfill_depth:
                 self.met["conservative: more wait than have reservations"] += 1
                 start = max(start, self.release(book, ahead, need))
         return start

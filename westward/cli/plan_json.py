@@ -59,6 +59,7 @@ def _refusal(one: Refusal, names: dict[str, str]) -> dict[str, Any]:
         "would_help": None
         if relaxation is None
         else {"change": relaxation.change, "estimate": _estimate(relaxation.estimate)},
+        "would_help_sought": one.relaxation_sought,
     }
 
 

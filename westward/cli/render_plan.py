@@ -68,7 +68,7 @@ def render_brief(plan: Plan, network: Network, jobs: Sequence[JobSpec]) -> str:
             f"{_pools(len(refusal.alternatives))} refused; it would fit with: "
             f"{refusal.relaxation.change}"
             if refusal.relaxation
-            else f"{_pools(len(refusal.alternatives))} refused; no single change would place it"
+            else f"{_pools(len(refusal.alternatives))} refused; {_no_relaxation(refusal)}"
         )
         name = spec.name if spec else refusal.job_id
         rows.append((refusal.job_id, (name, "none", "-", "-", "-", "-", "-", what)))
@@ -164,7 +164,7 @@ def _refused(refusal: Refusal, plan: Plan, network: Network) -> list[str]:
     lines += _reasons(refusal.alternatives)
     relaxation = refusal.relaxation
     if relaxation is None:
-        lines.append("  would help  no single change to the request would place it")
+        lines.append(f"  would help  {_no_relaxation(refusal)}")
         return lines
     there = relaxation.estimate
     lines.append(
@@ -172,6 +172,12 @@ def _refused(refusal: Refusal, plan: Plan, network: Network) -> list[str]:
         f"{_when(there.start_ms, plan.now_ms)}, {format_money(there.terms.total, network.currency)} in all"
     )
     return lines
+
+
+def _no_relaxation(refusal: Refusal) -> str:
+    if refusal.relaxation_sought:
+        return "no single change to the request would place it"
+    return "not tried, too many jobs of this plan were refused; plan this one alone to know"
 
 
 def _sum_table(rows: Sequence[tuple[str, Estimate]], now_ms: int) -> list[str]:

@@ -188,6 +188,8 @@ class Refusal:
     job_id: str
     alternatives: tuple[Alternative, ...]
     relaxation: Relaxation | None
+    relaxation_sought: bool = True
+    """False where too many jobs of one plan were refused to try changes for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from westward.placement.state import (
     Rules,
     State,
 )
+from westward.placement.waiting import capacity_start
 
 
 class Explainer:
@@ -251,7 +252,7 @@ class Explainer:
             boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
             start = boundary
             if rules.conservative == 1:
-                start = kernels.capacity_start(
+                start = capacity_start(
                     job_row, best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
                     self.columns.pools, rules, state,
                 )  # fmt: skip

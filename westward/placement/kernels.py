@@ -1,7 +1,8 @@
-"""The decision, written once: the sum over pools and starts, and who starts now.
+"""Where and when: the sum over pools and starts, and the least of it.
 
-``bind`` chooses a pool and a start for one job; ``dispatch`` says which bound jobs of one pool
-start now. ``planner.plan`` and the simulator call these two and nothing else decides anything.
+``choose`` finds a pool and a start for one job, ``bind`` fixes them; ``dispatch.dispatch`` says which
+bound jobs of one pool start now. ``planner.plan`` and the simulator call these and nothing else
+decides anything.
 Times are absolute ms, money millionths as float64 (it ranks, it is never posted).
 """
 
@@ -10,10 +11,8 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
-from westward.placement.claims import add_claim, first_end_ms, release_ms
-from westward.placement.profile import NEVER_MS, earliest_fit, reserve
+from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
-    BLOCK,
     CARBON_UNKNOWN,
     CONSTRAINT,
     DEADLINE,
@@ -42,11 +41,14 @@ from westward.placement.state import (
     State,
     Zones,
 )
+from westward.placement.waiting import capacity_start, enqueue
 
 MS_PER_HOUR = 3_600_000.0
 TIE = 1e-9
 """Sums closer than this, relatively, are equal: a later start or another pool must really gain,
 not by the last digit of a prefix sum."""
+NOISE = 4e-16
+"""What the difference of two prefix sums may err by, relative to the largest of them."""
 
 
 @jit
@@ -141,122 +143,6 @@ def fit_option(options: Options, jobs: Jobs, j: int, pools: Pools, p: int) -> tu
 
 
 @jit
-def release_estimate(j: int, p: int, need: int, now: int, pools: Pools, state: State) -> int:
-    """EASY: when the devices of everyone waiting ahead of row j and its own will be released.
-
-    Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid. There
-    a job past its expected end counts as negative work, in whole seconds: the price of keeping one
-    sum per pool instead of reading every claim.
-    """
-    ahead_milli = state.queued_milli[p]
-    ahead_work = state.queued_work[p]
-    if state.tail[p] > j:
-        ahead_milli = 0
-        ahead_work = 0
-        other = state.head[p]
-        while other >= 0 and other < j:
-            ahead_milli += state.job_need[other]
-            ahead_work += state.job_need[other] * state.job_duration_ms[other]
-            other = state.next[other]
-    missing = ahead_milli + need - state.free_milli[p]
-    if missing <= 0:
-        return now
-    end, _ = release_ms(p, missing, state)
-    if end < NEVER_MS:
-        return max(end, now)
-    busy = pools.capacity_milli[p] - state.free_milli[p]
-    remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
-    capacity = pools.capacity_milli[p]
-    return now + (remaining_work + ahead_work + capacity - 1) // capacity
-
-
-@jit
-def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> None:
-    """Conservative: running claims, then a reservation for each waiting job, in queue order.
-
-    Only rows below ``before``: what a job of that row may not delay.
-    """
-    base = state.profile_from[p]
-    times = state.profile_times[base : state.profile_from[p + 1]]
-    free = state.profile_free[base : state.profile_from[p + 1]]
-    times[0] = now
-    free[0] = state.free_milli[p]
-    count = 1
-    base_slot = state.dir_from[p]
-    for slot in range(base_slot, base_slot + state.dir_count[p]):
-        block = state.dir_block[slot]
-        for i in range(block * BLOCK, block * BLOCK + state.block_len[block]):
-            # A job past its estimate may end any moment, but not before the next one.
-            end = max(state.run_end_ms[i], now + 1)
-            if times[count - 1] == end:
-                free[count - 1] += state.run_need[i]
-            else:
-                times[count] = end
-                free[count] = free[count - 1] + state.run_need[i]
-                count += 1
-    j = state.head[p]
-    reserved = 0
-    while j >= 0 and j < before:
-        if reserved >= rules.depth:
-            state.job_reserved_ms[j] = NEVER_MS
-        else:
-            duration = state.job_duration_ms[j]
-            need = state.job_need[j]
-            not_before = max(now, state.job_not_before_ms[j])
-            start = earliest_fit(times, free, count, need, duration, not_before)
-            state.job_reserved_ms[j] = start
-            if start < NEVER_MS:
-                count = reserve(times, free, count, start, start + duration, need)
-            reserved += 1
-        j = state.next[j]
-    state.profile_count[p] = count
-
-
-@jit
-def ensure_profile(p: int, now: int, rules: Rules, state: State) -> None:
-    """Rebuild when something changed, or when a running job has passed its expected end."""
-    if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
-        build_profile(p, now, NEVER_MS, rules, state)
-
-
-@jit
-def capacity_start(
-    j: int,
-    p: int,
-    need: int,
-    duration: int,
-    ready: int,
-    now: int,
-    pools: Pools,
-    rules: Rules,
-    state: State,
-) -> int:
-    """The earliest start of row j from ``ready`` on that capacity and those ahead of it allow."""
-    if rules.conservative == 0:
-        return max(ready, release_estimate(j, p, need, now, pools, state))
-    jumps = state.tail[p] > j
-    if jumps:
-        build_profile(p, now, j, rules, state)
-    else:
-        ensure_profile(p, now, rules, state)
-    base = state.profile_from[p]
-    top = state.profile_from[p + 1]
-    start = earliest_fit(
-        state.profile_times[base:top],
-        state.profile_free[base:top],
-        state.profile_count[p],
-        need,
-        duration,
-        ready,
-    )
-    if jumps:
-        state.profile_count[p] = 0
-    if state.queued_count[p] > rules.depth:
-        start = max(start, release_estimate(j, p, need, now, pools, state))
-    return start
-
-
-@jit
 def estimate(
     j: int,
     p: int,
@@ -323,6 +209,10 @@ def estimate(
     if math.isnan(wait_value):
         wait_value = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
 
+    steps = zones.carbon_steps[zone]
+    noise = NOISE * kw * abs(intensity[steps])
+    if rules.rule != RULE_CARBON:
+        noise = NOISE * kw * abs(tariff[zones.tariff_steps[zone]]) + noise * rules.carbon_price
     found = False
     best_value = math.inf
     best_start = 0
@@ -356,7 +246,7 @@ def estimate(
                 candidate = grams
             else:
                 candidate = device + power + carbon + transfer + wait
-            if not found or candidate < best_value - TIE * abs(best_value):
+            if not found or candidate < best_value - TIE * abs(best_value) - noise:
                 found = True
                 best_value = candidate
                 best_start = start
@@ -454,53 +344,6 @@ def choose(
 
 
 @jit
-def enqueue(j: int, p: int, state: State) -> None:
-    """Put row j into pool p's queue at its place in row order (usually the end)."""
-    after = state.tail[p]
-    if after > j and j - state.head[p] < after - j:
-        # Jobs that were put off are old: their place is near the head.
-        following = state.head[p]
-        while following < j:
-            following = state.next[following]
-        after = state.prev[following]
-    while after >= 0 and after > j:
-        after = state.prev[after]
-    if after < 0:
-        following = state.head[p]
-        state.head[p] = j
-    else:
-        following = state.next[after]
-        state.next[after] = j
-    state.prev[j] = after
-    state.next[j] = following
-    if following < 0:
-        state.tail[p] = j
-    else:
-        state.prev[following] = j
-    state.queued_count[p] += 1
-    state.queued_milli[p] += state.job_need[j]
-    state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
-    state.profile_count[p] = 0
-
-
-@jit
-def _unlink(j: int, p: int, state: State) -> None:
-    before = state.prev[j]
-    after = state.next[j]
-    if before < 0:
-        state.head[p] = after
-    else:
-        state.next[before] = after
-    if after < 0:
-        state.tail[p] = before
-    else:
-        state.prev[after] = before
-    state.queued_count[p] -= 1
-    state.queued_milli[p] -= state.job_need[j]
-    state.queued_work[p] -= state.job_need[j] * state.job_duration_ms[j]
-
-
-@jit
 def bind(j: int, best: Best, now: int, rules: Rules, state: State) -> bool:
     """Bind row j to the chosen pool and option. True when it joins the queue at once.
 
@@ -519,73 +362,3 @@ def bind(j: int, best: Best, now: int, rules: Rules, state: State) -> bool:
         enqueue(j, p, state)
         return True
     return False
-
-
-@jit
-def _start(j: int, p: int, now: int, started: int, state: State) -> int:
-    _unlink(j, p, state)
-    add_claim(j, p, state.job_need[j], now + state.job_duration_ms[j], state)
-    state.started[started] = j
-    return started + 1
-
-
-@jit
-def dispatch_easy(p: int, now: int, started: int, rules: Rules, state: State) -> int:
-    """EASY backfilling (Lifka 1995): the blocked head holds a reservation, others may pass it.
-
-    Others pass when they are expected to end by the head's start, or fit beside it then.
-    """
-    j = state.head[p]
-    while j >= 0 and state.job_need[j] <= state.free_milli[p]:
-        after = state.next[j]
-        started = _start(j, p, now, started, state)
-        j = after
-    if j < 0 or state.next[j] < 0 or state.free_milli[p] <= 0:
-        return started
-    head_need = state.job_need[j]
-    shadow, released = release_ms(p, head_need - state.free_milli[p], state)
-    extra = state.free_milli[p] + released - head_need
-    looked = 0
-    j = state.next[j]
-    while j >= 0 and looked < rules.depth and state.free_milli[p] > 0:
-        after = state.next[j]
-        need = state.job_need[j]
-        starts = False
-        if need <= state.free_milli[p]:
-            if now + state.job_duration_ms[j] <= shadow:
-                starts = True
-            elif need <= extra:
-                extra -= need
-                starts = True
-        if starts:
-            started = _start(j, p, now, started, state)
-        else:
-            # Only those left behind count: a second pass then finds nothing more to start.
-            looked += 1
-        j = after
-    return started
-
-
-@jit
-def dispatch_conservative(p: int, now: int, started: int, rules: Rules, state: State) -> int:
-    """Start every waiting job whose reservation is now; reservations are remade on each change."""
-    ensure_profile(p, now, rules, state)
-    j = state.head[p]
-    looked = 0
-    while j >= 0 and looked < rules.depth:
-        after = state.next[j]
-        if state.job_reserved_ms[j] <= now and state.job_need[j] <= state.free_milli[p]:
-            started = _start(j, p, now, started, state)
-        looked += 1
-        j = after
-    return started
-
-
-@jit
-def dispatch(p: int, now: int, started: int, pools: Pools, rules: Rules, state: State) -> int:
-    """Start what may start at pool p now. Appends rows to ``state.started``; returns its length."""
-    if pools.open[p] == 0 or state.head[p] < 0:
-        return started
-    if rules.conservative == 1:
-        return dispatch_conservative(p, now, started, rules, state)
-    return dispatch_easy(p, now, started, rules, state)

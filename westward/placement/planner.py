@@ -3,7 +3,7 @@
 1 columns of the network and of all jobs · 2 running claims and bound jobs into the state ·
 3 dispatch every pool for those bound before · 4 bind each new job in order and dispatch its pool, so
 that the next sees what is taken · 5 say what was decided and why.
-Steps 3 and 4 are ``kernels.choose/bind`` and ``kernels.dispatch``, the simulator's own.
+Steps 3 and 4 are ``kernels.choose/bind`` and ``dispatch.dispatch``, the simulator's own.
 """
 
 from __future__ import annotations
@@ -33,11 +33,16 @@ from westward.placement.columns import (
     new_state,
     rule_columns,
 )
+from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
 from westward.placement.filters import static_reasons
 from westward.placement.profile import NEVER_MS
 from westward.placement.relax import cheapest_relaxation
 from westward.placement.state import OK, U8, Best, Inputs, Jobs, Options, Rules, State
+from westward.placement.waiting import enqueue, ensure_profile
+
+RELAXATIONS_MAX = 8
+"""Refused jobs of one plan for which changes are tried: each try plans the pass again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,7 @@ class Tables:
         )  # fmt: skip
 
     def dispatch(self, pool: int, now_ms: int, started: int) -> int:
-        return int(
-            kernels.dispatch(pool, now_ms, started, self.columns.pools, self.rules, self.state)
-        )
+        return int(dispatch(pool, now_ms, started, self.columns.pools, self.rules, self.state))
 
     def estimate(self, row: int, pool: int, now_ms: int, rules: Rules | None = None) -> Best:
         c = self.columns
@@ -158,12 +161,20 @@ def _plan(
             if kernels.bind(row, best, now_ms, tables.rules, state):
                 started = tables.dispatch(int(best.pool), now_ms, started)
         else:
+            seeks = explain and len(refusals) < RELAXATIONS_MAX
             relaxation = (
                 cheapest_relaxation(snapshot, ahead, job, policy, now_ms, seen, rehearse)
-                if explain
+                if seeks
                 else None
             )
-            refusals.append(Refusal(job_id=job.job_id, alternatives=seen, relaxation=relaxation))
+            refusals.append(
+                Refusal(
+                    job_id=job.job_id,
+                    alternatives=seen,
+                    relaxation=relaxation,
+                    relaxation_sought=seeks,
+                )
+            )
 
     starts = {int(row) for row in state.started[:started]}
     placements = [
@@ -231,7 +242,7 @@ def _restore(row: int, pool: int, entry: QueuedJob, now_ms: int, tables: Tables)
     state.job_duration_ms[row] = entry.duration_ms
     state.job_not_before_ms[row] = entry.not_before_ms
     if tables.rules.conservative == 1 or entry.not_before_ms <= now_ms:
-        kernels.enqueue(row, pool, state)
+        enqueue(row, pool, state)
 
 
 def _placement(
@@ -320,7 +331,7 @@ def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
     state, rules = tables.state, tables.rules
     not_before = int(state.job_not_before_ms[row])
     if rules.conservative == 1:
-        kernels.ensure_profile(pool, now_ms, rules, state)
+        ensure_profile(pool, now_ms, rules, state)
         reserved = int(state.job_reserved_ms[row])
         if reserved < NEVER_MS:
             return max(reserved, now_ms)
@@ -335,7 +346,7 @@ def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
     if missing > 0:
         released, _ = release_ms(pool, int(missing), state)
         if released >= NEVER_MS:
-            # More than a pool-full waits ahead: a fluid of work, as in kernels.release_estimate.
+            # More than a pool-full waits ahead: a fluid of work, as in waiting.release_estimate.
             capacity = int(tables.columns.pools.capacity_milli[pool])
             busy = capacity - int(state.free_milli[pool])
             work = max(0, int(state.run_work[pool]) - now_ms // 1000 * busy) * 1000

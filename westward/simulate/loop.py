@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from westward.jit import jit
 from westward.placement.claims import drop_claim
-from westward.placement.kernels import bind, choose, dispatch, enqueue, run_cost
+from westward.placement.dispatch import dispatch
+from westward.placement.kernels import bind, choose, run_cost
 from westward.placement.state import (
     F64,
     I64,
@@ -26,6 +27,7 @@ from westward.placement.state import (
     State,
     Zones,
 )
+from westward.placement.waiting import enqueue
 
 END = 0
 RELEASE = 1

@@ -1,0 +1,175 @@
+"""Kernels over each pool's waiting jobs: the queue, and when a job could start behind it."""
+
+from __future__ import annotations
+
+from westward.jit import jit
+from westward.placement.claims import first_end_ms, release_ms
+from westward.placement.profile import NEVER_MS, earliest_fit, reserve
+from westward.placement.state import BLOCK, Pools, Rules, State
+
+
+@jit
+def release_estimate(j: int, p: int, need: int, now: int, pools: Pools, state: State) -> int:
+    """EASY: when the devices of everyone waiting ahead of row j and its own will be released.
+
+    Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid. There
+    a job past its expected end counts as negative work, in whole seconds: the price of keeping one
+    sum per pool instead of reading every claim.
+    """
+    ahead_milli = state.queued_milli[p]
+    ahead_work = state.queued_work[p]
+    if state.tail[p] > j:
+        ahead_milli = 0
+        ahead_work = 0
+        other = state.head[p]
+        while other >= 0 and other < j:
+            ahead_milli += state.job_need[other]
+            ahead_work += state.job_need[other] * state.job_duration_ms[other]
+            other = state.next[other]
+    missing = ahead_milli + need - state.free_milli[p]
+    if missing <= 0:
+        return now
+    end, _ = release_ms(p, missing, state)
+    if end < NEVER_MS:
+        return max(end, now)
+    busy = pools.capacity_milli[p] - state.free_milli[p]
+    remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
+    capacity = pools.capacity_milli[p]
+    return now + (remaining_work + ahead_work + capacity - 1) // capacity
+
+
+@jit
+def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> int:
+    """Conservative: running claims, then a reservation for each waiting job, in queue order.
+
+    Only rows below ``before``: what a job of that row may not delay. Returns how many those are.
+    """
+    base = state.profile_from[p]
+    times = state.profile_times[base : state.profile_from[p + 1]]
+    free = state.profile_free[base : state.profile_from[p + 1]]
+    times[0] = now
+    free[0] = state.free_milli[p]
+    count = 1
+    base_slot = state.dir_from[p]
+    for slot in range(base_slot, base_slot + state.dir_count[p]):
+        block = state.dir_block[slot]
+        for i in range(block * BLOCK, block * BLOCK + state.block_len[block]):
+            # A job past its estimate may end any moment, but not before the next one.
+            end = max(state.run_end_ms[i], now + 1)
+            if times[count - 1] == end:
+                free[count - 1] += state.run_need[i]
+            else:
+                times[count] = end
+                free[count] = free[count - 1] + state.run_need[i]
+                count += 1
+    j = state.head[p]
+    reserved = 0
+    walked = 0
+    while j >= 0 and j < before:
+        walked += 1
+        if reserved >= rules.depth:
+            state.job_reserved_ms[j] = NEVER_MS
+        else:
+            duration = state.job_duration_ms[j]
+            need = state.job_need[j]
+            not_before = max(now, state.job_not_before_ms[j])
+            start = earliest_fit(times, free, count, need, duration, not_before)
+            state.job_reserved_ms[j] = start
+            if start < NEVER_MS:
+                count = reserve(times, free, count, start, start + duration, need)
+            reserved += 1
+        j = state.next[j]
+    state.profile_count[p] = count
+    return walked
+
+
+@jit
+def ensure_profile(p: int, now: int, rules: Rules, state: State) -> None:
+    """Rebuild when something changed, or when a running job has passed its expected end."""
+    if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
+        build_profile(p, now, NEVER_MS, rules, state)
+
+
+@jit
+def capacity_start(
+    j: int,
+    p: int,
+    need: int,
+    duration: int,
+    ready: int,
+    now: int,
+    pools: Pools,
+    rules: Rules,
+    state: State,
+) -> int:
+    """The earliest start of row j from ``ready`` on that capacity and those ahead of it allow."""
+    if rules.conservative == 0:
+        return max(ready, release_estimate(j, p, need, now, pools, state))
+    jumps = state.tail[p] > j
+    ahead = state.queued_count[p]
+    if jumps:
+        ahead = build_profile(p, now, j, rules, state)
+    else:
+        ensure_profile(p, now, rules, state)
+    base = state.profile_from[p]
+    top = state.profile_from[p + 1]
+    start = earliest_fit(
+        state.profile_times[base:top],
+        state.profile_free[base:top],
+        state.profile_count[p],
+        need,
+        duration,
+        ready,
+    )
+    if jumps:
+        state.profile_count[p] = 0
+    if ahead > rules.depth:
+        start = max(start, release_estimate(j, p, need, now, pools, state))
+    return start
+
+
+@jit
+def enqueue(j: int, p: int, state: State) -> None:
+    """Put row j into pool p's queue at its place in row order (usually the end)."""
+    after = state.tail[p]
+    if after > j and j - state.head[p] < after - j:
+        # Jobs that were put off are old: their place is near the head.
+        following = state.head[p]
+        while following < j:
+            following = state.next[following]
+        after = state.prev[following]
+    while after >= 0 and after > j:
+        after = state.prev[after]
+    if after < 0:
+        following = state.head[p]
+        state.head[p] = j
+    else:
+        following = state.next[after]
+        state.next[after] = j
+    state.prev[j] = after
+    state.next[j] = following
+    if following < 0:
+        state.tail[p] = j
+    else:
+        state.prev[following] = j
+    state.queued_count[p] += 1
+    state.queued_milli[p] += state.job_need[j]
+    state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
+    state.profile_count[p] = 0
+
+
+@jit
+def unlink(j: int, p: int, state: State) -> None:
+    before = state.prev[j]
+    after = state.next[j]
+    if before < 0:
+        state.head[p] = after
+    else:
+        state.next[before] = after
+    if after < 0:
+        state.tail[p] = before
+    else:
+        state.prev[after] = before
+    state.queued_count[p] -= 1
+    state.queued_milli[p] -= state.job_need[j]
+    state.queued_work[p] -= state.job_need[j] * state.job_duration_ms[j]
