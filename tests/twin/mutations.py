@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-K = "kernels.py"
+K, W, D = "kernels.py", "waiting.py", "dispatch.py"
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "tie-later-start": (K, "this.start_ms < best.start_ms", "this.start_ms > best.start_ms"),
     "tie-by-noise": (K, "candidate < best_value - TIE * abs(best_value) - noise", "candidate < best_value"),
@@ -36,12 +36,12 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "need-not-dominant": (K, "if memory > 0:", "if memory < 0:"),
     "gang-of-one": (K, "return o, node_need * jobs.nodes[j]", "return o, node_need"),
     "gang-too-large-fits": (K, "// node_need) < jobs.nodes[j]", "// node_need) < 1"),
-    "easy-forget-extra": (K, "elif need <= extra:", "elif need <= state.free_milli[p]:"),
-    "easy-extra-not-spent": (K, "extra -= need", "extra -= 0"),
-    "easy-shadow-strict": (K, "state.job_duration_ms[j] <= shadow", "state.job_duration_ms[j] < shadow"),
-    "easy-no-backfill": (K, "while j >= 0 and looked < rules.depth and", "while False and"),
-    "queue-backwards": (K, "while after >= 0 and after > j:", "while after >= 0:"),
-    "overrun-free-now": (K, "end = max(state.run_end_ms[i], now + 1)", "end = max(state.run_end_ms[i], now)"),
+    "easy-forget-extra": (D, "elif need <= extra:", "elif need <= state.free_milli[p]:"),
+    "easy-extra-not-spent": (D, "extra -= need", "extra -= 0"),
+    "easy-shadow-strict": (D, "state.job_duration_ms[j] <= shadow", "state.job_duration_ms[j] < shadow"),
+    "easy-no-backfill": (D, "while j >= 0 and looked < rules.depth and", "while False and"),
+    "queue-backwards": (W, "while after >= 0 and after > j:", "while after >= 0:"),
+    "overrun-free-now": (W, "end = max(state.run_end_ms[i], now + 1)", "end = max(state.run_end_ms[i], now)"),
     "put-off-forgotten": (K, "if best.start_ms == best.earliest_ms else best.start_ms", "if True else 0"),
     "fit-too-short": ("profile.py", "times[at] < end:\n            if free", "times[at] < start + 1:\n            if free"),
     "reserve-too-long": ("profile.py", "while segment < length and times[segment] < end_ms", "while segment < length and times[segment] <= end_ms"),
@@ -53,10 +53,10 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "put-off-restored-at-once": ("planner.py", "or entry.not_before_ms <= now_ms", "or True"),
     "wait-per-job-not-device": (K, "rules.wait_value * devices", "rules.wait_value"),
     "deadline-job-pays-for-waiting": (K, "0.0 if jobs.deadline_ms[j] >= 0 else rules", "rules"),
-    "everybody-counts-as-ahead": (K, "if state.tail[p] > j:\n        ahead_milli = 0", "if False:\n        ahead_milli = 0"),
-    "jumps-see-all-reservations": (K, "jumps = state.tail[p] > j", "jumps = False"),
-    "easy-depth-off-by-one": (K, "while j >= 0 and looked < rules.depth and", "while j >= 0 and looked <= rules.depth and"),
-    "easy-depth-counts-starters": (K, "starts = False\n        if need", "starts = False\n        looked += 1\n        if need"),
+    "everybody-counts-as-ahead": (W, "if state.tail[p] > j:\n        ahead_milli = 0", "if False:\n        ahead_milli = 0"),
+    "jumps-see-all-reservations": (W, "jumps = state.tail[p] > j", "jumps = False"),
+    "easy-depth-off-by-one": (D, "while j >= 0 and looked < rules.depth and", "while j >= 0 and looked <= rules.depth and"),
+    "easy-depth-counts-starters": (D, "starts = False\n        if need", "starts = False\n        looked += 1\n        if need"),
     "slow-pool-as-fast": (K, "int(asked_ms / pools.speed[p])", "asked_ms"),
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip
