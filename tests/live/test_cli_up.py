@@ -42,19 +42,19 @@ def environment(data: Path) -> dict[str, str]:
 class Up:
     """``westward up`` as a child, until its usage has been printed."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str, until: str = "Ctrl-C stops the network.") -> None:
         self.data = data
         self.out, self.err = data / "up.out", data / "up.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--network", str(LAPTOP)],
+                [*COMMAND, "up", "--network", str(LAPTOP), *options],
                 env=environment(data),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
             )
         end = time.monotonic() + UP_WITHIN_S
-        while "Ctrl-C stops the network." not in self.said:
+        while until not in self.said:
             if self.process.poll() is not None or time.monotonic() > end:
                 self.stop()
                 raise AssertionError(self.said + self.err.read_text(encoding="utf-8"))
@@ -210,8 +210,12 @@ def test_ctrl_c_stops_everything_and_a_dead_server_is_told(tmp_path: Path) -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent")
 def test_a_killed_up_leaves_no_process_behind(tmp_path: Path) -> None:
-    network = Up(tmp_path)
-    pid = json.loads((tmp_path / "server.json").read_text(encoding="utf-8"))["pid"]
+    network = Up(tmp_path, "--json", until="}\n")
+    ready = json.loads(network.said)
+    server = json.loads((tmp_path / "server.json").read_text(encoding="utf-8"))
+    assert ready["url"] == server["url"]
+    assert ready["sites"] == ["basin", "harbor", "plateau"]
+    pid = server["pid"]
     network.process.kill()
     network.process.wait()
     end = time.monotonic() + 60

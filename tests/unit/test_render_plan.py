@@ -10,7 +10,7 @@ import pytest
 
 from westward.cli.plain_table import enough_digits, fixed, plain_table
 from westward.cli.render_plan import render_brief, render_plan
-from westward.model.job import InputData, JobSpec, LatencyRule, ResourceOption, TagRule
+from westward.model.job import Checkpoint, InputData, JobSpec, LatencyRule, ResourceOption, TagRule
 from westward.model.network import Network
 from westward.model.plan import Claim, Plan, Policy, PoolState, QueuedJob, Rule, Snapshot
 from westward.network.loader import load_network
@@ -225,3 +225,10 @@ def test_under_easy_a_job_that_is_put_off_keeps_half_of_its_slack(network: Netwo
     spendthrift = decide(network, flexible, deadline_reserve_percent=0).placements[0].estimate
     assert easy.start_ms - NOW_MS <= 35_000
     assert spendthrift.start_ms - NOW_MS == 50_000
+
+
+def test_terms_that_nothing_acts_on_yet_are_said(network: Network) -> None:
+    kept = job("kept", checkpoint=Checkpoint(path="last.npz", every_ms=1000), account="lab")
+    text = render_plan(decide(network, kept), network, [kept])
+    assert "westward.checkpoint is kept; a second run does not get the first's files yet" in text
+    assert "westward.account lab is kept; nobody is charged yet" in text

@@ -38,7 +38,12 @@ def report(limit: int, server: str | None, as_json: bool) -> None:
         print("no job has finished yet")
         return
     print_report(answer["jobs"], answer["currency"])
-    print(f"energy is {answer['energy_is']}; carbon is location-based")
+    print(footer(answer))
+
+
+def footer(answer: dict[str, Any]) -> str:
+    """What the numbers of a report are: estimates say so, and carbon says by which method."""
+    return f"energy is {answer['energy_is']}; carbon is location-based"
 
 
 def print_report(jobs: Sequence[dict[str, Any]], currency: str) -> None:

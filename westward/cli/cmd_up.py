@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sys
 import time
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from westward.cli.fail import Failure
+from westward.cli.output import json_option
 from westward.cli.server_option import DEFAULT_DATA, default_data
 
 LOOK_EVERY_S = 0.2
@@ -43,38 +47,49 @@ LOOK_EVERY_S = 0.2
     is_flag=True,
     help="Run the three jobs in ./examples on a fresh network, show the result, and stop.",
 )
-def up(folder: Path, data: Path | None, port: int, demo: bool) -> int:
+@json_option
+def up(folder: Path, data: Path | None, port: int, demo: bool, as_json: bool) -> int:
     """Start a network on this machine: one server and one agent per site, until Ctrl-C.
 
     Each is a process of its own; the agents dial out to the server over real sockets. Jobs and
     their history stay in the data folder and are there again at the next start. A process that
     dies is told and ends the rest (exit code 1); nothing is restarted behind your back.
+
+    With --json one line is printed when all sites are connected: url, sites, data.
     """
+    if demo and as_json:
+        raise Failure("westward up: --demo prints for people; leave --json out.")
     signal.signal(signal.SIGTERM, _interrupt)
     if demo:
         from westward.cli.demo import demonstrate
 
         return demonstrate(folder, data or DEFAULT_DATA / "demo", port)
-    return _serve(folder, data or default_data(), port)
+    return _serve(folder, data or default_data(), port, as_json)
 
 
-def _serve(folder: Path, data: Path, port: int) -> int:
+def _serve(folder: Path, data: Path, port: int, as_json: bool) -> int:
     from westward.cli.local_network import local_network
     from westward.network.loader import load_network
 
     network = load_network(folder)
-    print(f"starting {network.name}: {network.label} ...", flush=True)
+    if not as_json:
+        print(f"starting {network.name}: {network.label} ...", flush=True)
     names = [site.name for site in network.sites]
     try:
         with local_network(folder, data, names, port=port) as running:
-            print(_usage(running.url, names, data), flush=True)
+            if as_json:
+                ready = {"url": running.url, "sites": names, "data": str(data.resolve())}
+                print(json.dumps(ready), flush=True)
+            else:
+                print(_usage(running.url, names, data), flush=True)
             while True:
                 running.check()
                 time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         print(
             f"stopped. Jobs that were running end with their lease and are tried again when\n"
-            f"'westward up' runs on {data} again."
+            f"'westward up' runs on {data} again.",
+            file=sys.stderr if as_json else sys.stdout,
         )
         return 0
 

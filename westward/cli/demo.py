@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from westward.cli.client import Client, job_path
-from westward.cli.cmd_report import print_report
+from westward.cli.cmd_report import footer, print_report
 from westward.cli.fail import EXIT_JOB, EXIT_OK, Failure
 from westward.cli.follow import TERMINAL, job_line
 from westward.cli.live_plan import decision_as_plan
@@ -213,10 +213,14 @@ def _status(client: Client, watched: list[Watched]) -> list[str]:
 
 def _finish(client: Client, network: Network, watched: list[Watched], screen: Screen) -> int:
     """The table, what the jobs printed last, what waiting saved, and the verdict."""
-    rows = _settled(client)
+    report = _settled(client)
+    rows = report["jobs"]
     screen.say("all jobs are over")
     print()
     print_report(rows, network.currency)
+    print(footer(report))
+    if any(fact.assumption for fact in network.facts):
+        print(f"prices, power and carbon factors are the assumptions of the network {network.name}")
     print()
     for one in watched:
         print(f"{one.name} printed last: {_last_line(client, one.job_id)}")
@@ -257,13 +261,13 @@ def _what_waiting_saved(one: Watched, row: dict[str, Any], currency: str) -> str
     )
 
 
-def _settled(client: Client) -> list[dict[str, Any]]:
+def _settled(client: Client) -> dict[str, Any]:
     """The report, once every bill is in."""
     end = time.monotonic() + SETTLED_WITHIN_S
     while True:
-        rows: list[dict[str, Any]] = client.get("/v1/report")["jobs"]
-        if all(row["settled"] for row in rows) or time.monotonic() > end:
-            return rows
+        report: dict[str, Any] = client.get("/v1/report")
+        if all(row["settled"] for row in report["jobs"]) or time.monotonic() > end:
+            return report
         time.sleep(LOOK_EVERY_S)
 
 

@@ -113,7 +113,7 @@ def _answer(
     lines += [
         f"  assumed   {text}" for text in assumptions(answer, job, plan.policy, network.currency)
     ]
-    lines += [f"  note      {text}" for text in _unknown_kinds(job, network)]
+    lines += [f"  note      {text}" for text in (*_unknown_kinds(job, network), *_kept_only(job))]
     if isinstance(answer, Placement):
         return lines + _placed(answer, plan, network, job)
     return lines + _refused(answer, plan, network)
@@ -133,6 +133,16 @@ def _unknown_kinds(job: JobSpec | None, network: Network) -> list[str]:
         near = get_close_matches(name.casefold(), sorted(folded), n=2, cutoff=0.5)
         hint = " or ".join(folded[one] for one in near) or ", ".join(sorted(here))
         found.append(f"no accelerator of this network is called {name}; is {hint} meant?")
+    return found
+
+
+def _kept_only(job: JobSpec | None) -> list[str]:
+    """Terms that are read and kept, but that nothing acts on yet: said, not passed over."""
+    found = []
+    if job is not None and job.checkpoint is not None:
+        found.append("westward.checkpoint is kept; a second run does not get the first's files yet")
+    if job is not None and job.account is not None:
+        found.append(f"westward.account {job.account} is kept; nobody is charged yet")
     return found
 
 

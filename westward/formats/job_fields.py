@@ -116,11 +116,11 @@ RESOURCE_REFUSED: dict[str, Refused] = {
     ),
     "use_spot": Refused(
         "sites offer no preemptible capacity yet",
-        "Remove it; the label westward.checkpoint says that a job can be resumed.",
+        "Remove it.",
     ),
     "job_recovery": Refused(
         "a job whose site is lost is started again by Westward's own rule",
-        "Remove it; the label westward.checkpoint says where to resume from.",
+        "Remove it.",
     ),
     "autostop": Refused(
         "there is no cluster to stop: capacity is given back when the job ends", "Remove it."
@@ -184,7 +184,7 @@ TERM_FIELDS: dict[str, str] = {
     "westward.residency": "tags the site must have: province=Gansu|Ningxia,country=CN",
     "westward.latency": "shanghai<=20ms one-way, or round-trip; the mode must be said",
     "westward.account": "who pays",
-    "westward.checkpoint": "where and how often it saves: ckpt/last.npz every 10m",
+    "westward.checkpoint": "where and how often it saves: ckpt/last.npz every 10m (kept; not used yet)",
     "westward.inputs": "data that must be at hand, by site: qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "cost of an hour's waiting in the network's currency: 3.5/h",
     "westward.home": "the owner's own site; used by the rule home-site",
