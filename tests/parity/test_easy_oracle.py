@@ -8,19 +8,18 @@ independent exact EASY reached 99.54 % and 99.31 % identical waits on these two.
 from __future__ import annotations
 
 import gzip
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import shared_trace
 
 from westward.formats.traces import read_workload
 from westward.model.plan import Policy
 from westward.simulate.engine import simulate
 
 ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("WESTWARD_SHARED", ROOT.parent / "shared"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from one_pool import one_pool  # noqa: E402
@@ -33,7 +32,7 @@ from one_pool import one_pool  # noqa: E402
 def test_waits_agree_with_the_published_schedule(
     log: str, processors: int, identical: float
 ) -> None:
-    path = SHARED / "traces" / "swf" / f"{log}.swf.gz"
+    path = shared_trace(f"swf/{log}.swf.gz")
     with gzip.open(path, "rt") as lines:
         rows = [line.split() for line in lines if line.strip() and not line.startswith(";")]
     published = {int(row[0]): int(row[2]) for row in rows}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from shared_data import shared_trace
 
 from westward.formats.generate import GeneratorOptions, generate
 from westward.formats.traces import read_workload
@@ -22,7 +22,6 @@ from westward.simulate.reference import job_id, simulate_with_plan
 from westward.simulate.scale import scale_network as scaled
 
 ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("WESTWARD_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def test_more_seeds(network: Network, seed: int) -> None:
     [("openb/openb_pod_list_default.csv", "openb"), ("swf/KTH-SP2.easy.swf.gz", "swf")],
 )
 def test_recorded_workloads(network: Network, path: str, format_name: str) -> None:
-    workload = head(read_workload(SHARED / "traces" / path, format_name), 250)
+    workload = head(read_workload(shared_trace(path), format_name), 250)
     assert_same(scaled(network, 144), workload, Policy())
 
 

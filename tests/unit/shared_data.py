@@ -1,4 +1,4 @@
-"""Recorded workloads that tests read in place; they are never copied into the project."""
+"""Recorded workloads and facts that tests read in place; they are never copied into the project."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def shared_trace(name: str) -> Path:
     """``name`` below traces/ of the shared folder, or an error that says where it was sought."""
+    return _shared("recorded workload", "traces", name)
+
+
+def shared_facts(name: str) -> Path:
+    """``name`` below facts/ of the shared folder, or an error that says where it was sought."""
+    return _shared("fact file", "facts", name)
+
+
+def _shared(what: str, folder: str, name: str) -> Path:
     root = Path(os.environ.get("WESTWARD_SHARED", PROJECT / ".." / "shared"))
-    path = (root / "traces" / name).resolve()
+    path = (root / folder / name).resolve()
     if not path.is_file():
         raise FileNotFoundError(
-            f"recorded workload {name} not found at {path}: set WESTWARD_SHARED to the folder "
-            "that holds traces/ (default: ../shared beside the project)"
+            f"{what} {name} not found at {path}: set WESTWARD_SHARED to the folder "
+            f"that holds {folder}/ (default: ../shared beside the project)"
         )
     return path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from network_cases import SMALL_NETWORK, Case, apply_edit, fingerprint, load_cases
+from shared_data import shared_facts
 
 from westward.model.faults import InputFaults
 from westward.model.network import Network
@@ -370,23 +371,18 @@ def test_east_west_hourly_carbon_keeps_the_cited_average() -> None:
     assert min(gansu.values) < 0.75 * 477.2
 
 
-def shared_facts() -> Path:
-    return Path(os.environ.get("WESTWARD_SHARED", ROOT.parent / "shared")) / "facts"
-
-
-@pytest.mark.skipif(not shared_facts().is_dir(), reason="the fact files are not on this machine")
 def test_east_west_agrees_with_the_fact_files() -> None:
     network = load_network(NETWORKS / "east-west")
-    with (shared_facts() / "latency_derived.csv").open(encoding="utf-8") as file:
+    with shared_facts("latency_derived.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             link = network.link(row["from"], row["to"])
             if link is not None:
                 assert link.one_way_ms == float(row["one_way_ms_at_1.5x"])
-    with (shared_facts() / "hubs.csv").open(encoding="utf-8") as file:
+    with shared_facts("hubs.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             site = network.site(row["id"])
             assert (site.lat_deg, site.lon_deg) == (float(row["lat"]), float(row["lon"]))
-    with (shared_facts() / "grid_factors.csv").open(encoding="utf-8") as file:
+    with shared_facts("grid_factors.csv").open(encoding="utf-8") as file:
         factors = {row["name_en"]: row["kgco2_per_kwh_2022"] for row in csv.DictReader(file)}
     for zone in network.zones:
         series = zone.carbon_location_g_per_kwh

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared_data import shared_trace
+from shared_data import shared_facts, shared_trace
 
 from westward.formats.traces import TraceOptions, describe, read_workload
 from westward.formats.traces import source as trace_source
@@ -73,7 +73,8 @@ def test_swf_columns(tmp_path: Path) -> None:
         DroppedRows(reason="no processors (0 or not recorded)", rows=1, first_row=12),
     )
     notes = "\n".join(workload.notes)
-    assert "time 0 was 1970-01-02T00:00:00Z" in notes
+    assert "the log's time 0 was 1970-01-02T00:00:00Z" in notes
+    assert "hour of day unknown: the log states no time zone" in notes
     assert "1 jobs ran longer than requested" in notes
     assert "1 failed jobs kept" in notes
     assert "the recorded machine had 64 processors" in notes
@@ -94,6 +95,123 @@ def test_dates_since_1970_become_times_since_the_first_midnight(tmp_path: Path) 
     workload = read_workload(write(tmp_path, "t.swf", log), "swf")
     assert workload.submit_ms.tolist() == [84_147_000, 90_151_000]
     assert any("time 0 is now 2012-12-31 00:00 UTC" in note for note in workload.notes)
+
+
+JOB_AT = "1 {at} -1 10 1 -1 -1 1 20 -1 1 1 1 -1 -1 -1 -1 -1\n"
+HOUR_MS = 3_600_000
+
+
+def clocked(tmp_path: Path, header: str, at: float = 60) -> tuple[int, str]:
+    """The submit time of a log's one job, handed in ``at`` seconds after time 0, and the notes."""
+    log = "".join(f"; {line}\n" for line in header.splitlines()) + JOB_AT.format(at=at)
+    workload = read_workload(write(tmp_path, "t.swf", log), "swf")
+    check_shape(workload)
+    return int(workload.submit_ms[0]), "\n".join(workload.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "time_0_ms", "note"),
+    [
+        # 1998-04-25T01:11:04Z: the day before in California, on daylight saving time.
+        (
+            "UnixStartTime: 893466664\nTimeZoneString: US/Pacific",
+            18 * HOUR_MS + 664_000,
+            "time 0 = 18:11 local (US/Pacific); hours of day are kept, dates and weekdays are not",
+        ),
+        # A name goes before seconds, which are wrong in some headers (LLNL Atlas).
+        (
+            "UnixStartTime: 1163199901\nTimeZone: 3600\nTimeZoneString: US/Pacific",
+            15 * HOUR_MS + 301_000,
+            "time 0 = 15:05 local (US/Pacific)",
+        ),
+        # Seconds are east of UTC: 01:11:04Z + 8 h, - 8 h, + 5:30.
+        ("UnixStartTime: 893466664\nTimeZone: 28800", 9 * HOUR_MS + 664_000, "09:11 local"),
+        (
+            "UnixStartTime: 893466664\nTimeZone: -28800",
+            17 * HOUR_MS + 664_000,
+            "time 0 = 17:11 local (UTC-08:00)",
+        ),
+        (
+            "UnixStartTime: 893466664\nTimeZone: 19800",
+            6 * HOUR_MS + 2_464_000,
+            "time 0 = 06:41 local (UTC+05:30)",
+        ),
+        ("UnixStartTime: 86400\nTimeZoneString: UTC", 0, "time 0 = 00:00 local (UTC)"),
+    ],
+)
+def test_the_hour_of_day_of_a_log_is_kept(
+    tmp_path: Path, header: str, time_0_ms: int, note: str
+) -> None:
+    submit_ms, notes = clocked(tmp_path, header)
+    assert submit_ms == time_0_ms + 60_000
+    assert note in notes
+    assert "hour of day unknown" not in notes
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "MaxProcs: 4",
+        "TimeZoneString: Asia/Shanghai",
+        "UnixStartTime: 0\nTimeZoneString: Asia/Shanghai",
+        "UnixStartTime: -5\nTimeZone: 3600",
+        "UnixStartTime: ²\nTimeZone: 3600",
+        f"UnixStartTime: {10**14}\nTimeZone: 3600",
+        f"UnixStartTime: {10**40}\nTimeZone: 3600",
+        "UnixStartTime: yesterday\nTimeZone: 3600",
+    ],
+)
+def test_without_a_start_time_the_hour_of_day_is_unknown(tmp_path: Path, header: str) -> None:
+    submit_ms, notes = clocked(tmp_path, header)
+    assert submit_ms == 60_000
+    assert "hour of day unknown: the log states no start time" in notes
+
+
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "America", "../../etc/passwd", "/etc/passwd", "x" * 5_000, "时区"]
+)
+def test_an_unknown_time_zone_is_noted_and_the_seconds_taken(tmp_path: Path, name: str) -> None:
+    start = f"UnixStartTime: 893466664\nTimeZoneString: {name}"
+    submit_ms, notes = clocked(tmp_path, start)
+    assert submit_ms == 60_000
+    assert "hour of day unknown: the log states no time zone" in notes
+    assert f"TimeZoneString {name[:40]!r} is no known time zone" in notes
+    submit_ms, notes = clocked(tmp_path, f"{start}\nTimeZone: 0")
+    assert submit_ms == HOUR_MS + 664_000 + 60_000
+    assert "time 0 = 01:11 local (UTC+00:00)" in notes
+    assert "is no known time zone" in notes
+
+
+@pytest.mark.parametrize("seconds", ["PST", "8e3", "999999", str(10**30)])
+def test_a_time_zone_that_is_no_number_of_seconds_is_noted(tmp_path: Path, seconds: str) -> None:
+    submit_ms, notes = clocked(tmp_path, f"UnixStartTime: 893466664\nTimeZone: {seconds}")
+    assert submit_ms == 60_000
+    assert f"TimeZone {seconds!r} is no number of seconds" in notes
+
+
+def test_dates_since_1970_keep_their_local_hour(tmp_path: Path) -> None:
+    # 2012-12-31T23:22:27Z is 00:22:27 of the new year in Prague.
+    header = "UnixStartTime: 893466664\nTimeZoneString: Europe/Prague"
+    submit_ms, notes = clocked(tmp_path, header, at=1356996147)
+    assert submit_ms == 22 * 60_000 + 27_000
+    assert "time 0 is now 2013-01-01 00:00 local (Europe/Prague)" in notes
+    far, notes = clocked(tmp_path, header, at=9.9e10)
+    assert 0 <= far < 24 * HOUR_MS
+
+
+def test_a_real_log_keeps_its_hours_and_its_distances() -> None:
+    workload = read_workload(shared_trace("swf/SDSC-SP2-1998-4.2-cln.swf.gz"), "swf")
+    assert any(note.startswith("time 0 = 18:11 local (US/Pacific)") for note in workload.notes)
+    # Its first job: 566129 s after time 0, which was 18:11:04.
+    assert int(workload.source_row[0]) == 11
+    assert int(workload.submit_ms[0]) == (566_129 + 18 * 3_600 + 11 * 60 + 4) * 1_000
+    hours = np.bincount(workload.submit_ms // HOUR_MS % 24, minlength=24)
+    assert hours[9:17].sum() > 3 * hours[0:6].sum()  # people work by day
+    unclocked = read_workload(shared_trace("swf/SDSC-SP2.easy.swf.gz"), "swf")
+    assert any(
+        note.startswith("hour of day unknown: the log states no start time")
+        for note in unclocked.notes
+    )
 
 
 def test_the_partition_column_of_a_simulated_schedule_is_no_home(tmp_path: Path) -> None:
@@ -131,6 +249,7 @@ def test_openb_columns(tmp_path: Path) -> None:
     assert workload.dropped[0].rows == 1
     notes = "\n".join(workload.notes)
     assert "1 tasks were never scheduled" in notes
+    assert "hour of day unknown" in notes
     assert "1 tasks name GPU models (gpu_spec); not used" in notes
     assert "censored: 1 tasks end at the recording's last second" in notes
 
@@ -142,6 +261,7 @@ def test_gaia_units(tmp_path: Path) -> None:
     assert workload.submit_ms.tolist() == [0, 5_400_000]
     assert workload.duration_ms.tolist() == [3_600_000, 900_000]
     assert workload.nodes.tolist() == [1, 4]
+    assert "hour of day unknown" in "\n".join(workload.notes)
     assert {dropped.reason for dropped in workload.dropped} == {"no run time", "no cpus"}
     seconds = write(tmp_path, "s.csv", "arrival_time,length,cpus\n0,60.0,1\n90000,30,2\n")
     assert read_workload(seconds, "gaia").duration_ms.tolist() == [60_000, 30_000]
@@ -244,3 +364,5 @@ def test_a_missing_shared_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("WESTWARD_SHARED", "/nowhere")
     with pytest.raises(FileNotFoundError, match="set WESTWARD_SHARED"):
         shared_trace("swf/KTH-SP2.easy.swf.gz")
+    with pytest.raises(FileNotFoundError, match="set WESTWARD_SHARED"):
+        shared_facts("hubs.csv")

@@ -13,6 +13,9 @@ from westward.model.workload import Workload
 EPOCH_TIMES_FROM_MS = 3_650 * MS_PER_DAY
 """A first submit later than ten years after zero is a date counted from 1970, not a log's zero."""
 
+NO_CLOCK = "hour of day unknown: the file states no start time; its time 0 is midnight"
+"""The note of formats that have no place for a start time."""
+
 Column = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 
@@ -28,14 +31,17 @@ def dense(labels: F64, keep: Mask) -> I64:
     return np.where(labels >= 0, found, -1).astype(np.int64)
 
 
-def rebase(submit_ms: I64, keep: Mask) -> tuple[I64, tuple[str, ...]]:
-    """Dates since 1970 become times since the first job's midnight (UTC); others stay."""
+def rebase(submit_ms: I64, keep: Mask, clock: str = "UTC") -> tuple[I64, tuple[str, ...]]:
+    """Dates since 1970 become times since the first job's midnight; others stay.
+
+    ``clock`` names what the dates are counted in; the note says it.
+    """
     first = int(submit_ms[keep].min())
     if first < EPOCH_TIMES_FROM_MS:
         return submit_ms, ()
     zero = first // MS_PER_DAY * MS_PER_DAY
     date = np.datetime64(zero, "ms").astype("datetime64[D]")
-    return submit_ms - zero, (f"times were dates since 1970; time 0 is now {date} 00:00 UTC",)
+    return submit_ms - zero, (f"times were dates since 1970; time 0 is now {date} 00:00 {clock}",)
 
 
 def devices_note(unit: str, options: TraceOptions) -> str:

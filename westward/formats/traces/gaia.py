@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from westward.formats.traces.build import build, devices_note, to_ms
+from westward.formats.traces.build import NO_CLOCK, build, devices_note, to_ms
 from westward.formats.traces.options import TraceOptions
 from westward.formats.traces.source import F64, MAX_COUNT, Cells, Drops, Source, read_csv
 from westward.model.units import MILLI
@@ -44,7 +44,7 @@ def read_gaia(source: Source, options: TraceOptions) -> Workload:
         "gaia",
         rows_read=len(table),
         drops=drops,
-        notes=(f"times read as {unit} ({how})", devices_note("cpu", options)),
+        notes=(f"times read as {unit} ({how})", devices_note("cpu", options), NO_CLOCK),
         submit_ms=to_ms(arrival * scale),
         duration_ms=to_ms(length * scale),
         estimate_ms=zero - 1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from westward.formats.traces.build import build, to_ms
+from westward.formats.traces.build import NO_CLOCK, build, to_ms
 from westward.formats.traces.options import TraceOptions
 from westward.formats.traces.source import Cells, Drops, Source, read_csv
 from westward.model.units import MILLI
@@ -97,4 +97,5 @@ def _notes(
         *(f"{int(where[keep].sum())} {text}" for where, text in counted if where[keep].any()),
         f"censored: {last} tasks end at the recording's last second and may have run on",
         "quality of service and pod phase are not used; nothing states an estimate",
+        NO_CLOCK,
     )

@@ -1,7 +1,7 @@
 """Standard Workload Format v2 (Parallel Workloads Archive): 18 numbers a row, ``;`` comments.
 
 Times are in seconds, -1 is "not known". Columns after the 18th (some logs append node lists)
-are not used. Row order in a file may be that of starting or ending; jobs are put in the order of
+are not used. Times are moved so that the log's hours of day are kept (``clock``). Row order in a file may be that of starting or ending; jobs are put in the order of
 submitting, then of job number.
 """
 
@@ -12,7 +12,8 @@ import re
 import numpy as np
 import polars as pl
 
-from westward.formats.traces.build import build, dense, devices_note, rebase, to_ms
+from westward.formats.traces.build import build, dense, devices_note, to_ms
+from westward.formats.traces.clock import keep_hour_of_day
 from westward.formats.traces.options import TraceOptions
 from westward.formats.traces.source import (
     F64,
@@ -24,7 +25,7 @@ from westward.formats.traces.source import (
     split_columns,
     text_lines,
 )
-from westward.model.units import MILLI, format_instant
+from westward.model.units import MILLI
 from westward.model.workload import Workload
 
 FIELDS = (
@@ -90,7 +91,7 @@ def read_swf(source: Source, options: TraceOptions) -> Workload:
         raise source.refuse(
             None, "run_time", "no row has a run time and processors", "Give a log of jobs that ran."
         )
-    submit_ms, notes = rebase(to_ms(columns["submit_time"]), drops.keep)
+    submit_ms, notes = keep_hour_of_day(to_ms(columns["submit_time"]), drops.keep, header)
     notes = (
         *_notes(header, columns, drops, stood_in, options),
         *notes,
@@ -166,8 +167,6 @@ def _notes(
         notes.append(f"the recorded machine had {header['MaxProcs']} processors")
     else:
         notes.append("the log does not state its machine's size (no MaxProcs)")
-    if header.get("UnixStartTime", "").isdigit() and header["UnixStartTime"] != "0":
-        notes.append(f"time 0 was {format_instant(int(header['UnixStartTime']) * 1000)}")
     if header.get("Computer", "").startswith("Pyss Simulator"):
         notes.append("written by a simulator: the partition column is no partition and not used")
     notes.append("memory, queue, group, executable and dependencies are not used")
