@@ -323,6 +323,7 @@ def test_scaling_keeps_the_mix(devices: int) -> None:
     largest = max(pool.devices_per_node for pool in network.pools)
     assert abs(devices_of(scaled) - devices) < largest
     assert all(pool.nodes >= 1 for pool in scaled.pools)
+    assert scaled.digest == f"{network.digest}+devices={devices}"
     if devices == 12:
         assert scaled.pools == network.pools
 

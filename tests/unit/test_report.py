@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sample_rehearsal import rehearse, small_network, small_workload
 
 from westward.model.faults import InputFaults
 from westward.model.plan import RULES
-from westward.simulate import outputs
+from westward.model.units import format_instant
+from westward.simulate import outputs, plots
 from westward.simulate.outputs import write_outputs
 from westward.simulate.results import Provenance, SimulationResult
 
@@ -107,6 +110,46 @@ def test_it_tells_every_win_of_a_rival_over_all_jobs(page: _Page, folder: Path) 
     assert best
     for words in best.values():
         assert words in text
+
+
+def test_it_says_what_the_sums_cover_and_who_is_set_apart(
+    results: list[SimulationResult], tmp_path: Path
+) -> None:
+    last = results[-1]
+    out = np.arange(len(last)) % 3 == 0
+    picky = replace(
+        last,
+        pool=np.where(out, -1, last.pool).astype(np.int32),
+        start_ms=np.where(out, -1, last.start_ms),
+        end_ms=np.where(out, -1, last.end_ms),
+    )
+    scaled = replace(results[0].network, digest="d" * 64 + "+devices=96")
+    made = [replace(result, network=scaled) for result in (results[0], results[1], picky)]
+    write_outputs(made, tmp_path / "out", provenance=HERE)
+    parsed = _Page()
+    parsed.feed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    text = " ".join("".join(parsed.text).split())
+    both = int((made[0].placed & made[1].placed).sum())
+    pair = int((made[0].placed & picky.placed).sum())
+    refused = len(picky) - int(picky.placed.sum())
+    labels = [result.label for result in made]
+    for words in (
+        f"over the {both} of {len(picky)} jobs that {labels[0]}, {labels[1]} all placed",
+        f"100.0% of the cost of all that {labels[0]} placed",
+        f"{labels[2]} is set apart: it refused {refused} jobs",
+        f"Over the {pair} jobs that {labels[2]} placed too, {labels[0]} comes to",
+        f"{labels[2]} †",
+        "Homes are drawn uniformly",
+        f"workload time 0 = {format_instant(made[0].workload_zero_ms)}",
+        "d" * 64 + "+devices=96",
+    ):
+        assert words in text, words
+
+
+def test_zones_of_one_tariff_share_a_line() -> None:
+    day, flat = np.arange(24.0), np.full(24, 3.0)
+    groups = plots._equal_curves([("a", day), ("b", flat), ("c", day + 1e-13)])
+    assert [names for names, _ in groups] == [["b"], ["a", "c"]]
 
 
 def test_every_figure_on_disk_is_in_the_report(folder: Path, page: _Page) -> None:

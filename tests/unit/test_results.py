@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sample_rehearsal import ORIGIN_MS, ZERO_MS, rehearse, small_network, small_workload
 
 from westward.model.network import Series
-from westward.model.plan import Policy
+from westward.model.plan import Policy, Rule
 from westward.model.units import MS_PER_HOUR
 from westward.model.workload import Workload
 from westward.simulate import tables
@@ -246,6 +246,86 @@ def test_the_same_result_against_itself_wins_nowhere(result: SimulationResult) -
     assert found["rival_wins"] == []
     assert found["identical"] == [["westward", "cheapest-static"]]
     assert all(row["best"] == [] for row in found["metrics"])
+
+
+def _priced(rule: Rule, cost: list[int], refused: list[int]) -> SimulationResult:
+    """A result with these device costs, all other terms nothing, and these rows refused."""
+    made = _from_intervals([(0, at * MS_PER_HOUR, 0, MS_PER_HOUR, 1000) for at in range(len(cost))])
+    out = np.isin(np.arange(len(cost)), refused)
+    return replace(
+        made,
+        policy=Policy(rule=rule),
+        device_micros=np.where(out, 0.0, np.array(cost) * 1e6),
+        pool=np.where(out, -1, made.pool).astype(np.int32),
+        start_ms=np.where(out, -1, made.start_ms),
+        end_ms=np.where(out, -1, made.end_ms),
+    )
+
+
+def _one_refuses_most() -> tuple[list[SimulationResult], list[str]]:
+    """Westward is 50 % cheaper on the few jobs that home-site takes, and dearer on the others."""
+    ours = [5] * 20 + [104] * 80
+    rival = [10] * 20 + [100] * 80
+    local = [4] * 20 + [0] * 80
+    rules: list[Rule] = ["westward", "earliest-start", "home-site"]
+    costs = ((ours, []), (rival, []), (local, list(range(20, 100))))
+    made = [_priced(r, cost, refused) for r, (cost, refused) in zip(rules, costs, strict=True)]
+    return made, [result.label for result in made]
+
+
+def test_a_rule_that_refuses_many_does_not_decide_which_jobs_count() -> None:
+    results, labels = _one_refuses_most()
+    found = comparison(results, labels)
+    cost = next(row for row in found["metrics"] if row["key"] == "total_cost")
+    # Over the 20 jobs all three placed westward would be 50 % cheaper; over all it is 3.2 % dearer.
+    assert found["jobs_placed_by_all"] == 20
+    assert cost["jobs"] == found["common"]["jobs"] == 100
+    assert cost["values"] == {
+        "westward": 8420e6,
+        "earliest-start": 8200e6,
+        "home-site": 80e6,
+    }
+    assert cost["best"] == ["earliest-start"]
+    assert found["common"]["cost_share"] == 1.0
+    assert found["set_apart"] == [
+        {
+            "label": "home-site",
+            "placed": 20,
+            "refused": 80,
+            "partner": "westward",
+            "jobs_both_placed": 20,
+        }
+    ]
+    wins = {w["rival"]: w for w in found["rival_wins"] if w["metric"].startswith("Cost, all five")}
+    assert (wins["earliest-start"]["our_value"], wins["home-site"]["our_value"]) == (8420e6, 100e6)
+    assert "all jobs, over the 20 jobs both placed: home-site" in wins["home-site"]["words"]
+    assert "both placed" not in wins["earliest-start"]["words"]
+    refusals = next(row for row in found["metrics"] if row["key"] == "unplaced")
+    assert refusals["values"]["home-site"] == 80
+    assert refusals["best"] == ["westward", "earliest-start"]
+
+
+def test_a_rule_just_within_the_limit_stays_in_the_common_set() -> None:
+    ours = _priced("westward", [1] * 100, [])
+    near, far = _priced("home-site", [1] * 100, [0]), _priced("home-site", [1] * 100, [0, 1])
+    assert comparison([ours, near], ["a", "b"])["set_apart"] == []
+    assert comparison([ours, near], ["a", "b"])["common"]["jobs"] == 99
+    assert comparison([ours, near], ["a", "b"])["common"]["cost_share"] == pytest.approx(0.99)
+    assert [row["label"] for row in comparison([ours, far], ["a", "b"])["set_apart"]] == ["b"]
+
+
+def test_westward_itself_is_set_apart_when_it_refuses_many() -> None:
+    ours = _priced("westward", [3] * 100, list(range(40)))
+    others = [_priced("home-site", [2] * 100, []), _priced("earliest-start", [9] * 100, [])]
+    found = comparison([ours, *others], ["westward", "home-site", "earliest-start"])
+    assert found["common"]["policies"] == ["home-site", "earliest-start"]
+    assert [row["label"] for row in found["set_apart"]] == ["westward"]
+    wins = [
+        (w["rival"], w["rival_value"], w["our_value"], w["jobs"])
+        for w in found["rival_wins"]
+        if w["where"] == "all jobs" and w["metric"] == "Cost, all five terms"
+    ]
+    assert wins == [("home-site", 120e6, 180e6, 60)]
 
 
 _WRITE = """

@@ -296,7 +296,7 @@ def _tell(results: Sequence[SimulationResult], out: Path, as_json: bool) -> None
     ]
     print_table(("PER POLICY", *labels), rows, right=tuple(range(1, len(labels) + 1)))
     if len(results) > 1:
-        print(f"over the {table['jobs_placed_by_all']:,} jobs that every policy placed")
+        print("\n".join(table["coverage_words"]))
     for win in table["rival_wins"][:5]:
         print(f"a rival wins: {win['words']}")
     if len(table["rival_wins"]) > 5:

@@ -1,7 +1,8 @@
 """Policies side by side, and where a rival beats Westward's own rule, said in words.
 
-Policies may refuse different jobs, so sums are taken over the jobs that every policy placed;
-refusals and missed deadlines are metrics of their own, over all jobs.
+Policies may refuse different jobs, so sums are taken over the jobs that all of them placed. A
+rule that refuses many would shrink that set to what it happened to take, so it is set apart and
+compared with one policy at a time. Refusals and missed deadlines are counted over all jobs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from westward.simulate.tables import asked_devices, moved_bytes, total_micros
 
 WIN_SHARE = 0.001
 """A rival wins when it is lower by more than this share: less is noise of the last digits."""
+APART_PERCENT = 99
+"""Rules that place less than this per cent of what the rule placing most places are set apart."""
 CLASS_JOBS_MIN = 20
 """Smaller classes of jobs are left out: a handful of jobs says nothing."""
 
@@ -126,40 +129,179 @@ def job_classes(result: SimulationResult) -> tuple[JobClasses, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CommonSet:
+    """The jobs that sums are taken over: ``jobs`` (n,) were placed by all results in ``members``.
+
+    ``members`` and ``apart`` are positions in the results given, each in their order.
+    """
+
+    members: tuple[int, ...]
+    apart: tuple[int, ...]
+    jobs: Bools
+
+
+def common_set(results: Sequence[SimulationResult]) -> CommonSet:
+    """Divides the rules by how many jobs they placed; the one placing most is always a member."""
+    placed = [int(result.placed.sum()) for result in results]
+    limit = max(placed) * APART_PERCENT
+    members = tuple(at for at, count in enumerate(placed) if count * 100 >= limit)
+    return CommonSet(
+        members=members,
+        apart=tuple(at for at in range(len(results)) if at not in members),
+        jobs=np.asarray(np.logical_and.reduce([results[at].placed for at in members])),
+    )
+
+
 def comparison(results: Sequence[SimulationResult], labels: Sequence[str]) -> dict[str, Any]:
-    """All metrics of all policies over the jobs they share, and the list of rivals' wins."""
-    shared = np.logical_and.reduce([result.placed for result in results])
-    columns = {m.key: _columns(m, results) for m in METRICS}
-    masks = {m.key: _mask(m, columns[m.key], shared) for m in METRICS}
+    """All metrics of all policies over the common set, and the list of rivals' wins.
+
+    The figures of a rule set apart are over the jobs that it and the row's ``apart`` partner both
+    placed (the baseline, if that is in the common set), and never the ``best``.
+    """
+    common = common_set(results)
+    columns = {m.key: dict(zip(labels, _columns(m, results), strict=True)) for m in METRICS}
+    placed = {label: r.placed for label, r in zip(labels, results, strict=True)}
+    members = [labels[at] for at in common.members]
+    ours = next((labels[at] for at, r in enumerate(results) if r.policy.rule == "westward"), None)
+    partner = ours if ours in members else members[0]
+    division = job_classes(results[0])
+
+    def tables(names: Sequence[str], jobs: Bools) -> _Tables:
+        taken = {
+            m.key: {n: columns[m.key][n] for n in (labels if m.everywhere else names)}
+            for m in METRICS
+        }
+        return _tables(taken, jobs, division)
+
+    whole = tables(members, common.jobs)
+    pairs = {
+        name: tables((partner, name), placed[partner] & placed[name])
+        for name in (labels[at] for at in common.apart)
+    }
+    for at, row in enumerate(whole.overall):
+        row["apart"] = {}
+        if METRICS[at].everywhere:
+            continue
+        for name, pair in pairs.items():
+            other = pair.overall[at]
+            row["apart"][name] = {
+                "jobs": other["jobs"],
+                "partner": partner,
+                "partner_value": other["values"][partner],
+            }
+            row["values"][name] = other["values"][name]
+        row["values"] = {label: row["values"][label] for label in labels}
+    answer: dict[str, Any] = {
+        "jobs_placed_by_all": int(np.logical_and.reduce(list(placed.values())).sum()),
+        "common": _coverage(results, labels, common, columns["total_cost"]),
+        "set_apart": [
+            {
+                "label": name,
+                "placed": int(placed[name].sum()),
+                "refused": int((~placed[name]).sum()),
+                "partner": partner,
+                "jobs_both_placed": int((placed[name] & placed[partner]).sum()),
+            }
+            for name in pairs
+        ],
+        "apart_below_share": APART_PERCENT / 100,
+        "baseline": ours,
+        "win_share": WIN_SHARE,
+        "class_jobs_min": CLASS_JOBS_MIN,
+        "metrics": whole.overall,
+        "classes": whole.classes,
+        "identical": _identical(results, labels),
+        "rival_wins": [],
+    }
+    answer["coverage_words"] = coverage_words(answer)
+    if ours is not None and len(results) > 1:
+        currency = results[0].network.currency
+        wins = _wins(whole, ours, currency)
+        for rival in labels:
+            if rival != ours and (rival in pairs or ours in pairs):
+                pair = tables((ours, rival), placed[ours] & placed[rival])
+                wins += _wins(pair, ours, currency, both=True)
+        answer["rival_wins"] = wins
+    return answer
+
+
+def _coverage(
+    results: Sequence[SimulationResult],
+    labels: Sequence[str],
+    common: CommonSet,
+    cost: dict[str, F64],
+) -> dict[str, Any]:
+    """How much of the workload the common set is: in jobs, and in a policy's own cost."""
+    first = common.members[0]
+    column = cost[labels[first]]
+    whole = float(column[results[first].placed].sum())
+    jobs = int(common.jobs.sum())
+    return {
+        "policies": [labels[at] for at in common.members],
+        "jobs": jobs,
+        "jobs_submitted": len(common.jobs),
+        "jobs_share": jobs / len(common.jobs) if len(common.jobs) else 1.0,
+        "cost_of": labels[first],
+        "cost_share": float(column[common.jobs].sum()) / whole if whole else 1.0,
+    }
+
+
+def coverage_words(compared: dict[str, Any]) -> list[str]:
+    """What the sums cover and which rules are set apart, in sentences; one policy needs none."""
+    common, apart = compared["common"], compared["set_apart"]
+    if len(common["policies"]) + len(apart) < 2:
+        return []
+    who = (
+        f"that {', '.join(common['policies'])} all placed" if apart else "that every policy placed"
+    )
+    if len(common["policies"]) == 1:
+        who = f"that {common['policies'][0]} placed"
+    words = [
+        f"The sums are over the {common['jobs']:,} of {common['jobs_submitted']:,} jobs {who}; they "
+        f"are {_part(common['cost_share'])} of the cost of all that {common['cost_of']} placed."
+    ]
+    for row in apart:
+        refused = row["refused"] / (row["refused"] + row["placed"])
+        words.append(
+            f"{row['label']} is set apart: it refused {row['refused']:,} jobs ({_part(refused)}) and "
+            f"is compared over the {row['jobs_both_placed']:,} jobs that it and {row['partner']} "
+            "both placed."
+        )
+    return words
+
+
+def _part(share: float) -> str:
+    """A share in per cent; only the whole is called 100 %."""
+    return f"{share:.1%}" if share == 1 or share < 0.9995 else "over 99.9%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    overall: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
+
+
+def _tables(
+    columns: dict[str, dict[str, F64]], jobs: Bools, divisions: Sequence[JobClasses]
+) -> _Tables:
+    """Every metric of the policies whose columns are given, over ``jobs`` and over its classes."""
+    masks = {m.key: _mask(m, list(columns[m.key].values()), jobs) for m in METRICS}
     overall = []
     for metric in METRICS:
-        values = [_reduce(metric.reduce, c[masks[metric.key]]) for c in columns[metric.key]]
+        mask = masks[metric.key]
+        values = {n: _reduce(metric.reduce, c[mask]) for n, c in columns[metric.key].items()}
         overall.append(
             {
                 "key": metric.key,
                 "label": metric.label,
                 "unit": metric.unit,
-                "jobs": int(masks[metric.key].sum()),
-                "values": dict(zip(labels, values, strict=True)),
-                "best": _best(values, labels),
+                "jobs": int(mask.sum()),
+                "values": values,
+                "best": _best(values),
             }
         )
-    ours = next((at for at, r in enumerate(results) if r.policy.rule == "westward"), None)
-    classes = _by_class(results, labels, columns, masks)
-    answer: dict[str, Any] = {
-        "jobs_placed_by_all": int(shared.sum()),
-        "baseline": labels[ours] if ours is not None else None,
-        "win_share": WIN_SHARE,
-        "class_jobs_min": CLASS_JOBS_MIN,
-        "metrics": overall,
-        "classes": classes,
-        "identical": _identical(results, labels),
-        "rival_wins": [],
-    }
-    if ours is not None and len(results) > 1:
-        currency = results[0].network.currency
-        answer["rival_wins"] = _wins(overall, classes, labels[ours], currency)
-    return answer
+    return _Tables(overall, _by_class(columns, masks, divisions))
 
 
 def _identical(results: Sequence[SimulationResult], labels: Sequence[str]) -> list[list[str]]:
@@ -192,30 +334,25 @@ def _reduce(how: _Reduce, values: F64) -> float | None:
     return float(np.percentile(values, 95 if how == "p95" else 99))
 
 
-def _best(values: Sequence[float | None], labels: Sequence[str]) -> list[str]:
+def _best(values: dict[str, float | None]) -> list[str]:
     """The lowest, with all that tie within the win share; none where all are equal."""
-    known = [value for value in values if value is not None]
+    known = {label: value for label, value in values.items() if value is not None}
     if len(known) < 2:
         return []
-    limit = min(known) * (1 + WIN_SHARE)
-    best = [
-        label
-        for label, value in zip(labels, values, strict=True)
-        if value is not None and value <= limit
-    ]
+    limit = min(known.values()) * (1 + WIN_SHARE)
+    best = [label for label, value in known.items() if value <= limit]
     return best if len(best) < len(known) else []
 
 
 def _by_class(
-    results: Sequence[SimulationResult],
-    labels: Sequence[str],
-    columns: dict[str, list[F64]],
+    columns: dict[str, dict[str, F64]],
     masks: dict[str, Bools],
+    divisions: Sequence[JobClasses],
 ) -> list[dict[str, Any]]:
     """Per class of jobs and metric: the mean per job (misses: the count) of each policy."""
     by_key = {metric.key: metric for metric in METRICS}
     rows: list[dict[str, Any]] = []
-    for division in job_classes(results[0]):
+    for division in divisions:
         size = len(division.labels)
         submitted = np.bincount(division.member, minlength=size)
         cells: list[dict[str, Any]] = [{} for _ in division.labels]
@@ -223,15 +360,15 @@ def _by_class(
             metric, mask = by_key[key], masks[key]
             member = division.member[mask]
             jobs = np.bincount(member, minlength=size)
-            sums = [np.bincount(member, c[mask], minlength=size) for c in columns[key]]
+            sums = {
+                n: np.bincount(member, c[mask], minlength=size) for n, c in columns[key].items()
+            }
             for at in range(size):
                 scale = 1 if metric.unit == "jobs" else max(1, int(jobs[at]))
-                values = [float(column[at]) / scale for column in sums]
-                cells[at][key] = {
-                    "jobs": int(jobs[at]),
-                    "values": dict(zip(labels, values, strict=True)),
-                    "best": _best(values, labels),
+                values: dict[str, float | None] = {
+                    name: float(column[at]) / scale for name, column in sums.items()
                 }
+                cells[at][key] = {"jobs": int(jobs[at]), "values": values, "best": _best(values)}
         for at, label in enumerate(division.labels):
             if submitted[at] >= CLASS_JOBS_MIN:
                 rows.append(
@@ -245,57 +382,69 @@ def _by_class(
     return rows
 
 
-def _wins(
-    overall: list[dict[str, Any]], classes: list[dict[str, Any]], ours: str, currency: str
-) -> list[dict[str, Any]]:
-    """Every place where a rival is lower than ``ours`` by more than the win share."""
-    wins = [
-        win
-        for row in overall
-        for win in _beaten(row, row["label"], row["unit"], "all jobs", row["jobs"], ours, currency)
-    ]
+def _wins(tables: _Tables, ours: str, currency: str, *, both: bool = False) -> list[dict[str, Any]]:
+    """Every place where a rival is lower than ``ours`` by more than the win share.
+
+    ``both``: the table is of two policies over the jobs both placed; each line says so, and
+    metrics over all jobs are left to the table of all policies.
+    """
     by_key = {metric.key: metric for metric in METRICS}
-    kinds = list(dict.fromkeys(row["kind"] for row in classes))
+    wins: list[dict[str, Any]] = []
+    for row in tables.overall:
+        if not (both and by_key[row["key"]].everywhere):
+            wins += _beaten(row, row["label"], row["unit"], "all jobs", ours, currency, both)
+    kinds = list(dict.fromkeys(row["kind"] for row in tables.classes))
     # A division in which all jobs fall into one class says nothing that "all jobs" did not.
-    telling = {kind for kind in kinds if sum(row["kind"] == kind for row in classes) > 1}
-    for row in classes:
+    telling = {k for k in kinds if sum(row["kind"] == k for row in tables.classes) > 1}
+    for row in tables.classes:
         if row["kind"] not in telling:
             continue
         where = f"{row['kind']}: {row['label']}"
         for key in CLASS_METRICS:
             metric, cell = by_key[key], row["metrics"][key]
-            if cell["jobs"] < CLASS_JOBS_MIN:
+            if cell["jobs"] < CLASS_JOBS_MIN or (both and metric.everywhere):
                 continue
             label = (
                 metric.label if metric.unit in ("jobs", "duration") else f"{metric.label}, per job"
             )
-            wins += _beaten(cell, label, metric.unit, where, cell["jobs"], ours, currency)
+            wins += _beaten(cell, label, metric.unit, where, ours, currency, both)
     return wins
 
 
 def _beaten(
-    cell: dict[str, Any], label: str, unit: Unit, where: str, jobs: int, ours: str, currency: str
+    cell: dict[str, Any],
+    label: str,
+    unit: Unit,
+    where: str,
+    ours: str,
+    currency: str,
+    both: bool,
 ) -> list[dict[str, Any]]:
-    mine = cell["values"][ours]
-    if mine is None:
+    mine, apart = cell["values"].get(ours), cell.get("apart", {})
+    if mine is None or ours in apart:
         return []
     better = [
         (value, rival)
         for rival, value in cell["values"].items()
-        if rival != ours and value is not None and value < mine * (1 - WIN_SHARE)
+        if rival != ours
+        and rival not in apart
+        and value is not None
+        and value < mine * (1 - WIN_SHARE)
     ]
     better.sort()
+    over = f", over the {cell['jobs']:,} jobs both placed" if both else ""
     return [
         {
             "where": where,
             "metric": label,
-            "jobs": jobs,
+            "jobs": cell["jobs"],
+            "both_placed": both,
             "rival": rival,
             "rival_value": value,
             "our_value": mine,
             "saving_share": (mine - value) / mine,
             "words": (
-                f"{where}: {rival} has the lower {_lower(label)}, "
+                f"{where}{over}: {rival} has the lower {_lower(label)}, "
                 f"{format_value(value, unit, currency)} against "
                 f"{format_value(mine, unit, currency)} ({(mine - value) / mine:.1%} less)"
             ),

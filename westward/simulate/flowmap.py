@@ -19,6 +19,11 @@ from westward.simulate.results import SimulationResult
 
 FLOWS_DRAWN_MAX = 40
 """Arcs on one map, the widest; the caption says how many were left out."""
+HOMES_TEXT = (
+    "Homes are drawn uniformly among the sites, by the seed: a workload's places and users are not "
+    "the network's."
+)
+"""Said wherever homes show, lest a drawn home be read as a recorded one."""
 WIDTH_POINTS_MAX = 11.0
 DISC_POINTS_MAX = 30.0
 DISC_POINTS_MIN = 4.0
@@ -217,6 +222,8 @@ def _caption(
         text += f" The {len(drawn)} widest of {len(away)} flows are drawn."
     if all(row["home"] == NO_HOME for row in rows):
         text += " The workload states no homes, so there are no arrows."
+    else:
+        text += f" {HOMES_TEXT}"
     unplaced = [s.name for s in result.network.sites if s.lat_deg is None or s.lon_deg is None]
     if unplaced:
         text += f" Not drawn, for want of coordinates: {', '.join(unplaced)}."

@@ -6,6 +6,7 @@ green); heat maps use cividis, which grows evenly in lightness.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from westward.model.units import MICROS, MS_PER_DAY, MS_PER_HOUR, format_duration
+from westward.simulate.compare import CommonSet, common_set
 from westward.simulate.flowmap import draw_flows, has_map
 from westward.simulate.metrics import TERMS, device_hours, wait_ms
 from westward.simulate.results import F64, SimulationResult
 
 POLICY_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+ZONE_COLOURS = ("#332288", "#44AA99", "#CC6677", "#DDCC77", "#117733", "#882255", "#88CCEE")
+"""Tol's muted colours: not the policies', which stand below them in the same figure."""
 TERM_COLOURS = {
     "device": "#4477AA",
     "power": "#EECC66",
@@ -35,6 +39,10 @@ TERM_COLOURS = {
 TIME_CELLS_MAX = 360
 """Columns of a heat map over time; more hours are averaged together."""
 CDF_POINTS_MAX = 2_000
+ZONE_DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.5, 1.5)))
+TARIFF_LINES_MAX = 21
+"""Lines that seven colours in three line styles can tell apart (7 and 3 share no factor)."""
+LEGEND_CHARACTERS = 34
 DPI = 120
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -87,19 +95,23 @@ def draw_all(
         drawn.append(Plot(kind=kind, title=title, caption=caption, policy=policy, path=path))
 
     with mpl.rc_context(STYLE):
-        shared = np.logical_and.reduce([result.placed for result in results])
+        common = common_set(results)
+        members = [results[at] for at in common.members]
+        names = [labels[at] for at in common.members]
+        which = _which(labels, common)
+        colours = policy_colours(labels)
         save(
-            _cost_stack(results, labels, shared),
+            _cost_stack(members, names, common.jobs),
             "cost",
             "Cost by term",
-            "Sum over the jobs that every policy placed. Carbon and wait are priced by the "
+            f"Sum over the jobs that {which}. Carbon and wait are priced by the "
             "policy's own figures; nobody is sent a bill for them.",
         )
         save(
-            _wait_curves(results, labels, shared),
+            _wait_curves(members, names, common.jobs, colours),
             "wait",
             "How long jobs wait",
-            "Share of jobs that had started after a given wait (jobs that every policy placed). "
+            f"Share of jobs that had started after a given wait (jobs that {which}). "
             "Higher and further left is shorter.",
         )
         save(
@@ -132,6 +144,15 @@ def draw_all(
                 figure, note = draw_flows(result, whole_device_hours=widest)
                 save(figure, "flows", f"Flows between regions: {label}", note, label)
     return drawn
+
+
+def _which(labels: Sequence[str], common: CommonSet) -> str:
+    """The jobs of the common set in words, with the rules that are not drawn."""
+    if not common.apart:
+        return "every policy placed"
+    return "every policy drawn placed; set apart for refusing many and not drawn: " + ", ".join(
+        labels[at] for at in common.apart
+    )
 
 
 def policy_colours(labels: Sequence[str]) -> dict[str, str]:
@@ -189,11 +210,13 @@ def _cost_stack(
 
 
 def _wait_curves(
-    results: Sequence[SimulationResult], labels: Sequence[str], shared: npt.NDArray[np.bool_]
+    results: Sequence[SimulationResult],
+    labels: Sequence[str],
+    shared: npt.NDArray[np.bool_],
+    colours: dict[str, str],
 ) -> Figure:
     figure = Figure(figsize=(9, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    colours = policy_colours(labels)
     share = np.linspace(0, 1, min(CDF_POINTS_MAX, max(2, int(shared.sum()))))
     longest = 60.0
     for at, (result, label) in enumerate(zip(results, labels, strict=True)):
@@ -276,8 +299,8 @@ def _tariff_and_starts(results: Sequence[SimulationResult], labels: Sequence[str
 
 
 def _tariff_lines(axes: Axes, result: SimulationResult, period: int, bins: int) -> None:
-    """Each zone's mean tariff by part of the day, the cheapest and dearest named."""
-    lines: list[tuple[float, str, F64]] = []
+    """Each zone's mean tariff by part of the day; zones of one tariff share a line."""
+    lines: list[tuple[str, F64]] = []
     for zone in result.network.zones:
         if zone.tariff_per_kwh is None:
             continue
@@ -289,23 +312,44 @@ def _tariff_lines(axes: Axes, result: SimulationResult, period: int, bins: int) 
         part = at % period * bins // period
         by_part = np.bincount(part, values, minlength=bins)
         mean = by_part / np.maximum(np.bincount(part, minlength=bins), 1)
-        lines.append((float(mean.mean()), zone.label or zone.name, mean))
-    lines.sort(key=lambda line: (line[0], line[1]))
-    shades = mpl.colormaps["cividis"](np.linspace(0.05, 0.9, max(1, len(lines))))
-    for shade, (_, name, values) in zip(shades, lines, strict=True):
+        lines.append((zone.label or zone.name, mean))
+    groups = _equal_curves(lines)
+    drawn = groups[:TARIFF_LINES_MAX]
+    for place, (names, values) in enumerate(drawn):
         axes.stairs(
-            values, np.arange(bins + 1), baseline=None, color=shade, linewidth=1.6, label=name
+            values,
+            np.arange(bins + 1),
+            baseline=None,
+            color=ZONE_COLOURS[place % len(ZONE_COLOURS)],
+            linestyle=ZONE_DASHES[place % len(ZONE_DASHES)],
+            # Later lines lie on top and are thinner, so that shared stretches show both.
+            linewidth=4.0 - 2.6 * place / max(1, len(drawn) - 1),
+            label=textwrap.fill(", ".join(names), LEGEND_CHARACTERS),
         )
     axes.set_ylabel(f"tariff\n({result.network.currency} per kWh)")
-    axes.set_ylim(bottom=min(0.0, *(float(v.min()) for _, _, v in lines)) if lines else 0.0)
+    axes.set_ylim(bottom=min(0.0, *(float(v.min()) for _, v in groups)) if groups else 0.0)
+    axes.set_axisbelow(True)
     axes.grid(color="#dde", linewidth=0.7)
-    if lines:
+    if drawn:
+        more = sum(len(names) for names, _ in groups[TARIFF_LINES_MAX:])
         axes.legend(
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             fontsize=8 if len(lines) <= 10 else 6.5,
             labelspacing=0.25,
+            title=f"{more} more zones, dearer, not drawn" if more else None,
+            title_fontsize=7,
         )
+
+
+def _equal_curves(lines: Sequence[tuple[str, F64]]) -> list[tuple[list[str], F64]]:
+    """Zones with one curve together, so that no line hides another; the cheapest first."""
+    groups: dict[bytes, tuple[list[str], F64]] = {}
+    for name, values in lines:
+        # Rounded, because means over a year and over a day of one tariff differ in the last bits.
+        key = np.round(values, 9).tobytes()
+        groups.setdefault(key, ([], values))[0].append(name)
+    return sorted(groups.values(), key=lambda group: (float(group[1].mean()), group[0]))
 
 
 def _site_labels(result: SimulationResult) -> list[str]:

@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from westward.model.network import Network
 from westward.model.units import MICROS, format_duration, format_instant
-from westward.simulate.compare import format_value
+from westward.simulate.compare import WIN_SHARE, format_value
+from westward.simulate.flowmap import HOMES_TEXT
 from westward.simulate.plots import Plot, policy_colours
 
 WINS_SHOWN_MAX = 60
@@ -54,6 +55,7 @@ def render_report(summary: dict[str, Any], plots: Sequence[Plot], *, network: Ne
         wins=_grouped_wins(summary["comparison"]["rival_wins"]),
         wins_shown_max=WINS_SHOWN_MAX,
         terms=TERM_TEXT,
+        homes_text=HOMES_TEXT,
         figures=[_figure(plot) for plot in plots],
         assumptions=[fact for fact in network.facts if fact.assumption],
         micros=MICROS,
@@ -82,46 +84,70 @@ def _figure(plot: Plot) -> dict[str, str | None]:
 
 
 def _headline(summary: dict[str, Any]) -> list[str]:
-    """Two or three sentences: our rule against the best rival, and on how many metrics it loses."""
+    """Our rule against the best rival, what that covers, and on how many metrics it loses."""
     compared = summary["comparison"]
-    ours = compared["baseline"]
-    rivals = [policy["label"] for policy in summary["policies"] if policy["label"] != ours]
-    if ours is None or not rivals:
-        return []
+    ours, apart = compared["baseline"], {row["label"] for row in compared["set_apart"]}
+    if ours is None or len(summary["policies"]) < 2:
+        return list(compared["coverage_words"])
     currency = summary["inputs"]["network"]["currency"]
     cost = next(row for row in compared["metrics"] if row["key"] == "total_cost")
-    mine = cost["values"][ours]
-    best = min(rivals, key=lambda label: (cost["values"][label], label))
-    least = cost["values"][best]
-    change = (least - mine) / least if least else 0.0
-    if abs(change) < compared["win_share"]:
-        verdict = "the same as"
-    else:
-        verdict = f"{abs(change):.1%} {'below' if change > 0 else 'above'}"
-    words = [
-        f"On the sum of all five cost terms {ours} comes to "
-        f"{format_value(mine, 'money', currency)}, {verdict} the best of the other policies "
-        f"({best}, {format_value(least, 'money', currency)})."
-    ]
-    lost = [
-        row["label"].lower()
-        for row in compared["metrics"]
-        if row["best"] and ours not in row["best"]
-    ]
-    if lost:
-        words.append(f"Another policy is better on {len(lost)} of the metrics: {'; '.join(lost)}.")
-    else:
-        words.append("No other policy is better on any of the metrics in the table.")
+    rivals = [label for label in compared["common"]["policies"] if label != ours]
+    words = []
+    if ours in apart:
+        words.append(
+            f"{ours} refused too many jobs for its sums to be compared with those of the others."
+        )
+    elif rivals:
+        best = min(rivals, key=lambda label: (cost["values"][label], label))
+        mine, least = cost["values"][ours], cost["values"][best]
+        words.append(
+            f"On the sum of all five cost terms {ours} comes to "
+            f"{format_value(mine, 'money', currency)}, {_against(mine, least)} the best of the "
+            f"other policies ({best}, {format_value(least, 'money', currency)})."
+        )
+    words += compared["coverage_words"]
+    for label, pair in cost["apart"].items():
+        # The partner's value on the left: a rule set apart is the one that is measured against.
+        mine, other = pair["partner_value"], cost["values"][label]
+        words.append(
+            f"Over the {pair['jobs']:,} jobs that {label} placed too, {pair['partner']} comes to "
+            f"{format_value(mine, 'money', currency)}, {_against(mine, other)} {label} "
+            f"({format_value(other, 'money', currency)})."
+        )
+    if ours not in apart and rivals:
+        words.append(_lost(compared, ours))
     for group in compared["identical"]:
         words.append(f"{', '.join(group)} placed every job alike on this workload.")
     return words
 
 
+def _against(mine: float, other: float) -> str:
+    """``3.1% below`` and the like; within the win share they are the same."""
+    change = (other - mine) / other if other else 0.0
+    if abs(change) < WIN_SHARE:
+        return "the same as"
+    return f"{_share(abs(change))} {'below' if change > 0 else 'above'}"
+
+
+def _lost(compared: dict[str, Any], ours: str) -> str:
+    lost = [
+        row["label"].lower()
+        for row in compared["metrics"]
+        if row["best"] and ours not in row["best"]
+    ]
+    if not lost:
+        return "No other policy is better on any of the metrics in the table."
+    return f"Another policy is better on {len(lost)} of the metrics: {'; '.join(lost)}."
+
+
 def _grouped_wins(wins: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a place and metric: the best rival in full, the others by name."""
-    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    """One line a place and metric: the best rival in full, the others by name.
+
+    A rule set apart has lines of its own, because they are over other jobs.
+    """
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
     for win in wins:
-        key = (win["where"], win["metric"])
+        key = (win["where"], win["metric"], win["rival"] if win["both_placed"] else "")
         if key in lines:
             lines[key]["others"].append(win["rival"])
         else:

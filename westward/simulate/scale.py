@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 from westward.model.network import Network
@@ -18,7 +17,8 @@ def scale_network(network: Network, devices: int) -> Network:
 
     Nodes stay whole: the pools with the largest rest get one more each while it fits, so the
     result may miss the number by less than a node. A pool that has nodes keeps at least one.
-    The digest tells the scaled network from the folder's. Raises ValueError where it is impossible.
+    The digest is the folder's with ``+devices=N`` behind it, so that a reader can still check the
+    folder. Raises ValueError where it is impossible.
     """
     have = devices_of(network)
     least = sum(pool.devices_per_node for pool in network.pools if pool.nodes)
@@ -50,7 +50,8 @@ def scale_network(network: Network, devices: int) -> Network:
         replace(pool, nodes=count) for pool, count in zip(network.pools, nodes, strict=True)
     )
     scaled = replace(network, pools=pools)
-    digest = hashlib.sha256(f"{network.digest} devices={devices}".encode()).hexdigest()
     return replace(
-        scaled, digest=digest, label=f"{network.label}, scaled to {devices_of(scaled):,} devices"
+        scaled,
+        digest=f"{network.digest}+devices={devices}",
+        label=f"{network.label}, scaled to {devices_of(scaled):,} devices",
     )
