@@ -296,7 +296,11 @@ def test_a_rule_that_refuses_many_does_not_decide_which_jobs_count() -> None:
             "jobs_both_placed": 20,
         }
     ]
-    wins = {w["rival"]: w for w in found["rival_wins"] if w["metric"].startswith("Cost, all five")}
+    wins = {
+        w["rival"]: w
+        for w in found["rival_wins"]
+        if w["metric"].startswith("Cost, all five") and w["where"] == "all jobs"
+    }
     assert (wins["earliest-start"]["our_value"], wins["home-site"]["our_value"]) == (8420e6, 100e6)
     assert "all jobs, over the 20 jobs both placed: home-site" in wins["home-site"]["words"]
     assert "both placed" not in wins["earliest-start"]["words"]
