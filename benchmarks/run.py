@@ -41,9 +41,9 @@ def measure_generated(jobs: int, rule: str) -> dict[str, Any]:
     devices = sum(pool.nodes * pool.devices_per_node for pool in network.pools)
     homes = GeneratorOptions(homes=len(network.sites))
     tiny = generate(BASE_JOBS, 1, capacity_devices=devices, load=0.8, options=homes)
-    simulate(network, tiny, Policy(rule=rule), seed=1)  # type: ignore[arg-type]
+    simulate(network, tiny, Policy(rule=rule), seed=1)
     workload = generate(jobs, 1, capacity_devices=devices, load=0.8, options=homes)
-    result = simulate(network, workload, Policy(rule=rule), seed=1)  # type: ignore[arg-type]
+    result = simulate(network, workload, Policy(rule=rule), seed=1)
     return {
         "jobs": jobs,
         "placed": int((result.pool >= 0).sum()),

@@ -23,7 +23,8 @@ digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
 
 # Compiled kernels are kept beside their sources; compiled anew when those change.
 warm() {
-    kernels=$(digest $(grep -rl --include='*.py' '^@jit' westward | sort))
+    # The types kernels take and the compiler's switch count too: see KERNEL_FILES in westward/jit.py.
+    kernels=$(digest westward/jit.py westward/placement/state.py $(grep -rl --include='*.py' '^@jit' westward | sort))
     if [ "$(cat .venv/westward-warm 2>/dev/null)" != "$kernels" ]; then
         say "compiling the kernels (once, under a minute)"
         .venv/bin/python -m westward.simulate.warm networks/laptop >/dev/null

@@ -89,8 +89,8 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
     kw = []
     for pool in pools:
         pue = network.sites[sites[pool.site]].pue
-        known = pool.power_w_per_device is not None and pue is not None
-        kw.append(pool.power_w_per_device / 1000.0 * pue if known else math.nan)  # type: ignore[operator]
+        watts = pool.power_w_per_device
+        kw.append(math.nan if watts is None or pue is None else watts / 1000.0 * pue)
     price = [
         math.nan
         if p.price_micros_per_device_hour is None

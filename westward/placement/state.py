@@ -165,7 +165,7 @@ class State(NamedTuple):
     profile_count: I64
     """(P,) 0 = must be rebuilt."""
     started: I64
-    """(J,) rows started by the last dispatch, first ``dispatch`` result of them."""
+    """(J,) rows that were started; the count ``dispatch`` returned says how many of them count."""
 
 
 class Best(NamedTuple):
