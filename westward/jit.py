@@ -16,13 +16,29 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 KERNEL_FILES = (
+    "placement/orders.py",
+    "placement/packing.py",
+    "placement/packing_limits.py",
+    "placement/packing_rules.py",
+    "placement/packing_shadow.py",
+    "placement/packing_state.py",
+    "placement/starts.py",
+    "simulate/bound_kernels.py",
+    "simulate/onepool_kernels.py",
+    "simulate/reserved.py",
+    "formats/traces/swf_kernel.py",
     "jit.py",
     "placement/claims.py",
+    "placement/classes.py",
     "placement/dispatch.py",
     "placement/kernels.py",
+    "placement/pricing.py",
     "placement/profile.py",
     "placement/state.py",
     "placement/waiting.py",
+    "simulate/charging.py",
+    "simulate/heap.py",
+    "simulate/live.py",
     "simulate/loop.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""

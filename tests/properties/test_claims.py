@@ -10,6 +10,7 @@ import pytest
 from westward.placement.claims import add_claim, drop_claim, first_end_ms, release_ms
 from westward.placement.columns import new_state
 from westward.placement.profile import NEVER_MS
+from westward.placement.slots import new_slots
 from westward.placement.state import Pools, State
 
 ROOM = 400
@@ -23,7 +24,7 @@ def empty() -> State:
         kind=ones, site=ones, zone=ones, engine=ones, open=np.ones(2, dtype=np.uint8),
         price=np.ones(2), kw=np.ones(2), speed=np.ones(2),
     )  # fmt: skip
-    return new_state(pools, ROOM, 1, 64)
+    return new_state(pools, new_slots(ROOM), 64, conservative=False)
 
 
 def check(state: State, claims: list[tuple[int, int, int]]) -> None:
@@ -39,7 +40,7 @@ def check(state: State, claims: list[tuple[int, int, int]]) -> None:
             if by_then >= missing:
                 expected = (end, by_then)
                 break
-        assert tuple(release_ms(0, missing, state)) == expected
+        assert tuple(release_ms(0, missing, NEVER_MS, state)) == expected
 
 
 @pytest.mark.parametrize("order", ["random", "front", "back", "thin"])

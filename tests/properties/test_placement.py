@@ -113,7 +113,7 @@ def test_conservative_reservations_never_overlap_beyond_capacity(one: Played) ->
             for placed in one.plan.placements
             if placed.estimate.pool == state.pool
         ]
-        ends = [(max(c.expected_end_ms, case.now + 1), c.need_milli) for c in state.running]
+        ends = [(max(c.end_ms(case.now), case.now + 1), c.need_milli) for c in state.running]
         for at in sorted({start for start, _, _ in booked}):
             held = sum(need for start, span, need in booked if start <= at < start + span)
             held += sum(need for end, need in ends if end > at)
@@ -208,7 +208,7 @@ def test_easy_backfilling_never_delays_the_head(one: Played) -> None:
         started = [placed for placed in here if placed.starts_now]
         ahead = rank(one.specs[head.job_id])
         passed = [placed for placed in started if rank(one.specs[placed.job_id]) > ahead]
-        ends = [(claim.expected_end_ms, claim.need_milli) for claim in state.running]
+        ends = [(claim.end_ms(case.now), claim.need_milli) for claim in state.running]
         regular = [span(placed, case.now) for placed in started if placed not in passed]
         late = [span(placed, case.now) for placed in passed]
         need, capacity = head.estimate.need_milli, pool.capacity_milli

@@ -11,6 +11,7 @@ from tests.twin.planner_twin import Candidate
 from tests.twin.played import COUNT, FIRST, SEEDS, Played, played
 
 LEAST = {
+    "overdue with a known start": 100,
     # EASY
     "easy: ends before": 20,
     "easy: ends as the head begins": 20,

@@ -220,7 +220,8 @@ def _pool_state(dice: Dice, net: Network, pool: Pool, now: int) -> PoolState:
             Claim(
                 job_id=f"run-{pool.name}-{number}",
                 need_milli=need,
-                expected_end_ms=now + dice.any_of(ends),
+                expected_end_ms=(end := now + dice.any_of(ends)),
+                started_ms=dice.any_of([None, end - HOUR, end - 7, end - 9 * HOUR]),
             )
         )
     drawn = (

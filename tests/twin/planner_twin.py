@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tests.twin.twin_filters import dominant_need, first_option, refusal_codes
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, Series
-from westward.model.plan import Policy, Snapshot
+from westward.model.plan import Claim, Policy, Snapshot
 from westward.model.reasons import Code
 
 HOUR = 3_600_000
@@ -108,6 +108,8 @@ class Twin:
         self.origin = snapshot.series_origin_ms
         self.policy = policy
         self.now = now
+        self.met: Counter[str] = Counter()
+        """Branches taken, by name: a test counts them, so that none goes untried."""
         self.books: dict[str, Book] = {}
         for pool in sorted(snapshot.network.pools, key=lambda one: one.name):
             self.books[pool.name] = Book(pool, pool.status == "open", [])
@@ -116,7 +118,7 @@ class Twin:
         for state in snapshot.pools:
             book = self.books[state.pool]
             book.open = book.open and state.status == "open"
-            book.running = [(claim.expected_end_ms, claim.need_milli) for claim in state.running]
+            book.running = [(self.expected_end(claim), claim.need_milli) for claim in state.running]
             for entry in state.queue:
                 self.old.add(entry.job.job_id)
                 waiting = Waiting(
@@ -132,8 +134,17 @@ class Twin:
         self.chosen: dict[str, Candidate] = {}
         self.refused: dict[str, dict[str, set[Code]]] = {}
         self.started: list[tuple[str, Waiting]] = []
-        self.met: Counter[str] = Counter()
-        """Branches taken, by name: a test counts them, so that none goes untried."""
+
+    def expected_end(self, claim: Claim) -> int:
+        """Past its end: as long again as it was expected to take, until that lies ahead."""
+        if claim.started_ms is None or claim.expected_end_ms > self.now:
+            return claim.expected_end_ms
+        self.met["overdue with a known start"] += 1
+        times = 1
+        length = max(1, claim.expected_end_ms - claim.started_ms)
+        while claim.started_ms + times * length <= self.now:
+            times *= 2
+        return claim.started_ms + times * length
 
     # -- queue and capacity -------------------------------------------------------------------
 
@@ -214,7 +225,7 @@ class Twin:
         if start is not None:
             if any(other is not None and other >= start + duration for _, other, _ in before):
                 self.met["conservative: fits in before another's reservation"] += 1
-            if len(ahead) > self.policy.backfill_depth:
+            if len(ahead) >= self.policy.backfill_depth:
                 self.met["conservative: more wait than have reservations"] += 1
                 start = max(start, self.release(book, ahead, need))
         return start
@@ -443,13 +454,16 @@ class Twin:
         if not book.open:
             return
         if self.policy.discipline == "conservative":
-            passed = False
-            for one, start, _ in self.reservations(book):
-                if start is not None and start <= self.now and one.need <= book.free:
-                    self.met["conservative: starts past another" if passed else "starts"] += 1
-                    self.start(name, one)
-                else:
-                    passed = True
+            going = True
+            while going:
+                passed = going = False
+                for one, start, _ in self.reservations(book):
+                    if start is not None and start <= self.now and one.need <= book.free:
+                        self.met["conservative: starts past another" if passed else "starts"] += 1
+                        self.start(name, one)
+                        going = True
+                    else:
+                        passed = True
             return
         while book.queue and book.queue[0].need <= book.free:
             self.met["starts"] += 1

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from westward.formats.generate import GeneratorOptions, generate
+from westward.formats.generate import (
+    DAY_PROFILE,
+    NATIONAL,
+    NATIONAL_DEFERRABLE,
+    GeneratorOptions,
+    generate,
+    generate_blocks,
+)
 from westward.formats.traces import describe
 from westward.model.faults import InputFaults
 from westward.model.workload import Workload
@@ -148,3 +155,79 @@ def test_impossible_arguments_are_told_all_at_once() -> None:
         "seed",
         "slack_mean",
     ]
+
+
+@pytest.mark.parametrize("block_jobs", [7_001, 65_536, 100_000, 500_000])
+def test_slicing_changes_nothing(block_jobs: int) -> None:
+    options = replace(NATIONAL_DEFERRABLE, dataset_count=80, priority_shares=(0.8, 0.2))
+    told = {"capacity_devices": 50_000, "load": 0.8, "options": options}
+    whole = columns(generate(150_000, 9, **told))  # type: ignore[arg-type]
+    blocks = list(generate_blocks(150_000, 9, block_jobs=block_jobs, **told))  # type: ignore[arg-type]
+    assert [len(block) for block in blocks[:-1]] == [block_jobs] * (150_000 // block_jobs)
+    assert sum(block.rows_read for block in blocks) == 150_000
+    for name, column in whole.items():
+        joined = np.concatenate([getattr(block, name) for block in blocks])
+        assert joined.tolist() == column, name
+    assert (np.diff(whole["submit_ms"]) >= 0).all()
+    assert whole["source_row"] == list(range(1, 150_001))
+
+
+def test_blocks_differ_and_the_day_goes_on_across_them() -> None:
+    told = {"capacity_devices": 2_000, "load": 0.8, "options": NATIONAL}
+    first, second = generate_blocks(131_072, 3, block_jobs=65_536, **told)  # type: ignore[arg-type]
+    assert (first.duration_ms != second.duration_ms).mean() > 0.99
+    assert second.submit_ms[0] - first.submit_ms[-1] < 3 * HOUR_MS
+    for block in (first, second):
+        hour = block.submit_ms // HOUR_MS % 24
+        counts = np.bincount(hour, minlength=24) / len(block) * 24
+        assert counts == pytest.approx(np.asarray(DAY_PROFILE) / np.mean(DAY_PROFILE), rel=0.15)
+
+
+def test_the_national_preset_is_what_it_says() -> None:
+    workload = generate(400_000, 1, capacity_devices=1_000_000, load=0.8, options=NATIONAL)
+    gangs = devices(workload)
+    assert gangs.min() == 1
+    assert gangs.max() == 1_024
+    assert gangs.mean() == pytest.approx(8, rel=0.02)
+    assert workload.duration_ms.mean() == pytest.approx(HOUR_MS, rel=0.02)
+    work = float((gangs * workload.duration_ms).sum())
+    assert work / (1_000_000 * float(workload.submit_ms[-1])) == pytest.approx(0.8, rel=1e-3)
+    assert (workload.deadline_ms == -1).all()
+    assert (workload.estimate_ms != workload.duration_ms).mean() > 0.9
+    assert (workload.input_bytes > 0).mean() == pytest.approx(0.3, abs=0.005)
+    assert len(np.unique(workload.home)) == 40
+    assert workload.priority is workload.checkpoint_ms is workload.dataset is None
+    later = generate(50_000, 1, capacity_devices=1_000_000, load=0.8, options=NATIONAL_DEFERRABLE)
+    assert (later.deadline_ms >= 0).mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_priorities_checkpoints_and_shared_inputs() -> None:
+    options = GeneratorOptions(
+        homes=5,
+        priority_shares=(0.6, 0.3, 0.1),
+        checkpoint_share=0.25,
+        checkpoint_every_ms=60_000,
+        dataset_count=50,
+        dataset_share=0.5,
+    )
+    workload = generate(40_000, 4, capacity_devices=4_096, load=0.7, options=options)
+    assert workload.priority is not None
+    assert workload.checkpoint_ms is not None
+    assert workload.dataset is not None
+    assert np.bincount(workload.priority) / 40_000 == pytest.approx([0.6, 0.3, 0.1], abs=0.01)
+    assert set(workload.checkpoint_ms.tolist()) == {0, 60_000}
+    assert (workload.checkpoint_ms > 0).mean() == pytest.approx(0.25, abs=0.01)
+    shared = workload.dataset >= 0
+    assert (shared.sum() / (workload.input_bytes > 0).sum()) == pytest.approx(0.5, abs=0.02)
+    assert workload.dataset.max() == 49
+    for number in range(50):
+        rows = workload.dataset == number
+        assert len(np.unique(workload.input_bytes[rows])) == 1
+        assert set(workload.home[rows].tolist()) == {number // 10}
+
+
+def test_impossible_shares_are_told() -> None:
+    options = GeneratorOptions(homes=9, priority_shares=(0.5, 0.4), dataset_count=3)
+    with pytest.raises(InputFaults) as told:
+        generate(10, 1, capacity_devices=8, load=0.5, options=options)
+    assert [fault.field for fault in told.value.faults] == ["dataset_count", "priority_shares"]

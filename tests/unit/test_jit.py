@@ -16,4 +16,9 @@ def test_every_file_with_a_kernel_is_in_the_digest() -> None:
         if "\n@jit\n" in path.read_text()
     }
     assert with_kernels
-    assert with_kernels | {"jit.py", "placement/state.py"} == set(KERNEL_FILES)
+    assert with_kernels | {
+        "jit.py",
+        "placement/packing_state.py",
+        "placement/state.py",
+        "simulate/live.py",
+    } == set(KERNEL_FILES)

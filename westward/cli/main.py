@@ -29,7 +29,9 @@ ENTRIES = {
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
+    "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
+    "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),
 }
 
 

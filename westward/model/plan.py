@@ -60,6 +60,19 @@ class Claim:
     job_id: str
     need_milli: int
     expected_end_ms: int
+    """As expected when it started."""
+    started_ms: int | None = None
+    """Known: once past its expected end, it is thought to run on for as long as it has run, and so
+    on (its expected length doubles). None: it may end any moment."""
+
+    def end_ms(self, now_ms: int) -> int:
+        """When it is expected to end, seen from ``now_ms``."""
+        if self.started_ms is None or self.expected_end_ms > now_ms:
+            return self.expected_end_ms
+        length = max(1, self.expected_end_ms - self.started_ms)
+        while self.started_ms + length <= now_ms:
+            length *= 2
+        return self.started_ms + length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

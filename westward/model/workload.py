@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
+I8 = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class DroppedRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Jobs by row, sorted by (submit_ms, source order). All arrays have the same length n.
+    """Jobs by row, sorted by (submit_ms, priority falling, source order). All arrays have the same length n.
 
     Shapes: every column is (n,). -1 stands for "not stated" where the text says so.
     """
@@ -59,6 +60,21 @@ class Workload:
     """Lying at the home site; 0 = none."""
     source_row: I64
     """Line or job number in the source, for tracing a result back."""
+
+    # What only some sources state. None: nobody in this workload does.
+    priority: I8 | None = None
+    """Higher goes first, and may preempt lower where the policy says so; 0 is usual."""
+    checkpoint_ms: I64 | None = None
+    """A checkpoint is written so often while it runs; 0 = never, an interruption loses all."""
+    dataset: I32 | None = None
+    """Jobs of one number read the same input bytes (once moved, a replica serves the next);
+    -1 = an input of its own."""
+    kind_names: tuple[str, ...] = ()
+    """Accelerator kinds as the source names them; bit k of ``kind_mask`` is kind_names[k]."""
+    kind_mask: I64 | None = None
+    """Kinds the job can run on; 0 = any."""
+    pinned: npt.NDArray[np.bool_] | None = None
+    """True: must run at its home site (the site's own users, or data that may not leave)."""
 
     def __len__(self) -> int:
         return len(self.submit_ms)

@@ -15,6 +15,7 @@ from westward.placement.state import BLOCK, State
 
 HALF = BLOCK // 2
 MS_PER_S = 1_000
+PAST_LIMIT = -1
 
 
 @jit
@@ -24,10 +25,10 @@ def _find_slot(p: int, end_ms: int, job: int, state: State) -> int:
     low = 0
     high = state.dir_count[p]
     while high - low > 1:
-        middle = (low + high) // 2
-        at = state.dir_block[base + middle] * BLOCK
-        if state.run_end_ms[at] < end_ms or (
-            state.run_end_ms[at] == end_ms and state.run_job[at] <= job
+        middle = (low + high) >> 1
+        first = state.dir_end_ms[base + middle]
+        if first < end_ms or (
+            first == end_ms and state.run_job[state.dir_block[base + middle] * BLOCK] <= job
         ):
             low = middle
         else:
@@ -36,40 +37,42 @@ def _find_slot(p: int, end_ms: int, job: int, state: State) -> int:
 
 
 @jit
-def _take_block(state: State) -> int:
-    top = state.free_blocks[0] - 1
-    state.free_blocks[0] = top
-    return state.free_blocks[top + 1]
-
-
-@jit
-def _give_block(block: int, state: State) -> None:
-    top = state.free_blocks[0]
-    state.free_blocks[top + 1] = block
-    state.free_blocks[0] = top + 1
-
-
-@jit
-def _insert_in_directory(p: int, slot: int, block: int, state: State) -> None:
+def _insert_in_directory(p: int, slot: int, state: State) -> int:
+    """A fresh block at ``slot``; returns it."""
     base = state.dir_from[p]
-    for i in range(state.dir_count[p], slot, -1):
-        state.dir_block[base + i] = state.dir_block[base + i - 1]
+    for i in range(base + state.dir_count[p], base + slot, -1):
+        state.dir_block[i] = state.dir_block[i - 1]
+        state.dir_end_ms[i] = state.dir_end_ms[i - 1]
+        state.dir_need[i] = state.dir_need[i - 1]
+    top = state.free_blocks[0]
+    block = state.free_blocks[top]
+    state.free_blocks[0] = top - 1
     state.dir_block[base + slot] = block
+    state.dir_need[base + slot] = 0
     state.dir_count[p] += 1
+    state.block_len[block] = 0
+    return block
 
 
 @jit
 def _remove_from_directory(p: int, slot: int, state: State) -> None:
     base = state.dir_from[p]
-    _give_block(state.dir_block[base + slot], state)
-    for i in range(slot, state.dir_count[p] - 1):
-        state.dir_block[base + i] = state.dir_block[base + i + 1]
+    top = state.free_blocks[0] + 1
+    state.free_blocks[top] = state.dir_block[base + slot]
+    state.free_blocks[0] = top
+    for i in range(base + slot, base + state.dir_count[p] - 1):
+        state.dir_block[i] = state.dir_block[i + 1]
+        state.dir_end_ms[i] = state.dir_end_ms[i + 1]
+        state.dir_need[i] = state.dir_need[i + 1]
     state.dir_count[p] -= 1
 
 
 @jit
-def _move_tail(source: int, target: int, keep: int, state: State) -> None:
-    """Append the entries of block ``source`` from index ``keep`` on to block ``target``."""
+def _move_tail(p: int, source_slot: int, target_slot: int, keep: int, state: State) -> None:
+    """Append the entries of the block at ``source_slot`` from index ``keep`` on to the other."""
+    base = state.dir_from[p]
+    source = state.dir_block[base + source_slot]
+    target = state.dir_block[base + target_slot]
     to = target * BLOCK + state.block_len[target]
     moved = 0
     for i in range(source * BLOCK + keep, source * BLOCK + state.block_len[source]):
@@ -80,8 +83,9 @@ def _move_tail(source: int, target: int, keep: int, state: State) -> None:
         to += 1
     state.block_len[target] += state.block_len[source] - keep
     state.block_len[source] = keep
-    state.block_need[target] += moved
-    state.block_need[source] -= moved
+    state.dir_need[base + target_slot] += moved
+    state.dir_need[base + source_slot] -= moved
+    state.dir_end_ms[base + target_slot] = state.run_end_ms[target * BLOCK]
 
 
 @jit
@@ -93,7 +97,7 @@ def _merge_with_next(p: int, slot: int, state: State) -> None:
     block = state.dir_block[base + slot]
     following = state.dir_block[base + slot + 1]
     if state.block_len[block] + state.block_len[following] <= HALF:
-        _move_tail(following, block, 0, state)
+        _move_tail(p, slot + 1, slot, 0, state)
         _remove_from_directory(p, slot + 1, state)
 
 
@@ -102,23 +106,18 @@ def add_claim(j: int, p: int, need: int, end_ms: int, state: State) -> None:
     """A job holds ``need`` of pool p until ``end_ms`` (expected)."""
     base = state.dir_from[p]
     if state.dir_count[p] == 0:
-        block = _take_block(state)
-        state.block_len[block] = 0
-        state.block_need[block] = 0
-        _insert_in_directory(p, 0, block, state)
+        _insert_in_directory(p, 0, state)
     slot = _find_slot(p, end_ms, j, state)
     block = state.dir_block[base + slot]
     if state.block_len[block] == BLOCK:
-        fresh = _take_block(state)
-        state.block_len[fresh] = 0
-        state.block_need[fresh] = 0
-        _move_tail(block, fresh, HALF, state)
-        _insert_in_directory(p, slot + 1, fresh, state)
+        fresh = _insert_in_directory(p, slot + 1, state)
+        _move_tail(p, slot, slot + 1, HALF, state)
         first = fresh * BLOCK
         if state.run_end_ms[first] < end_ms or (
             state.run_end_ms[first] == end_ms and state.run_job[first] <= j
         ):
             block = fresh
+            slot += 1
     first = block * BLOCK
     at = first + state.block_len[block]
     while at > first and (
@@ -133,7 +132,8 @@ def add_claim(j: int, p: int, need: int, end_ms: int, state: State) -> None:
     state.run_need[at] = need
     state.run_job[at] = j
     state.block_len[block] += 1
-    state.block_need[block] += need
+    state.dir_need[base + slot] += need
+    state.dir_end_ms[base + slot] = state.run_end_ms[first]
     state.run_count[p] += 1
     state.run_work[p] += need * (end_ms // MS_PER_S)
     state.free_milli[p] -= need
@@ -149,7 +149,7 @@ def drop_claim(j: int, p: int, expected_end_ms: int, state: State) -> None:
     first = block * BLOCK
     last = first + state.block_len[block] - 1
     at = first
-    while state.run_end_ms[at] != expected_end_ms or state.run_job[at] != j:
+    while state.run_job[at] != j or state.run_end_ms[at] != expected_end_ms:
         at += 1
         if at > last:
             raise ValueError("a claim to drop is not there")
@@ -159,7 +159,8 @@ def drop_claim(j: int, p: int, expected_end_ms: int, state: State) -> None:
         state.run_need[i] = state.run_need[i + 1]
         state.run_job[i] = state.run_job[i + 1]
     state.block_len[block] -= 1
-    state.block_need[block] -= need
+    state.dir_need[base + slot] -= need
+    state.dir_end_ms[base + slot] = state.run_end_ms[first]
     if state.block_len[block] == 0:
         _remove_from_directory(p, slot, state)
     else:
@@ -170,6 +171,7 @@ def drop_claim(j: int, p: int, expected_end_ms: int, state: State) -> None:
     state.run_work[p] -= need * (expected_end_ms // MS_PER_S)
     state.free_milli[p] += need
     state.profile_count[p] = 0
+    state.shadow_job[p] = -1
 
 
 @jit
@@ -177,30 +179,35 @@ def first_end_ms(p: int, state: State) -> int:
     """The earliest expected end; NEVER_MS for an idle pool."""
     if state.dir_count[p] == 0:
         return NEVER_MS
-    return state.run_end_ms[state.dir_block[state.dir_from[p]] * BLOCK]
+    return state.dir_end_ms[state.dir_from[p]]
 
 
 @jit
-def release_ms(p: int, missing: int, state: State) -> tuple[int, int]:
+def release_ms(p: int, missing: int, limit_ms: int, state: State) -> tuple[int, int]:
     """When claims of at least ``missing`` will have ended, and how much will be released then
-    (everything that ends at that same time included). (NEVER_MS, 0) if there is not so much."""
+    (everything that ends at that same time included). (NEVER_MS, 0) if there is not so much;
+    (PAST_LIMIT, 0), perhaps, if that is after ``limit_ms``."""
     base = state.dir_from[p]
-    count = state.dir_count[p]
+    last_slot = base + state.dir_count[p]
     released = 0
-    slot = 0
-    while slot < count and released + state.block_need[state.dir_block[base + slot]] < missing:
-        released += state.block_need[state.dir_block[base + slot]]
+    slot = base
+    while slot < last_slot:
+        more = released + state.dir_need[slot]
+        if more >= missing:
+            break
+        if state.dir_end_ms[slot] > limit_ms:
+            return PAST_LIMIT, 0
+        released = more
         slot += 1
-    if slot == count:
+    if slot == last_slot:
         return NEVER_MS, 0
-    block = state.dir_block[base + slot]
-    at = block * BLOCK
+    at = state.dir_block[slot] * BLOCK
     while released + state.run_need[at] < missing:
         released += state.run_need[at]
         at += 1
     end = state.run_end_ms[at]
-    while slot < count:
-        block = state.dir_block[base + slot]
+    while slot < last_slot:
+        block = state.dir_block[slot]
         last = block * BLOCK + state.block_len[block]
         while at < last and state.run_end_ms[at] == end:
             released += state.run_need[at]
@@ -208,6 +215,6 @@ def release_ms(p: int, missing: int, state: State) -> tuple[int, int]:
         if at < last:
             break
         slot += 1
-        if slot < count:
-            at = state.dir_block[base + slot] * BLOCK
+        if slot < last_slot:
+            at = state.dir_block[slot] * BLOCK
     return end, released

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,18 +12,26 @@ from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, Series, Zone
 from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
+from westward.placement.classes import fill_classes
+from westward.placement.slots import Slots, jobs_of, new_inputs, new_slots, queue_of
 from westward.placement.state import (
     BLOCK,
+    CARBON_UNKNOWN,
     F64,
+    I32,
     I64,
-    U8,
+    OK,
+    PRICE_UNKNOWN,
+    RULE_CARBON,
+    Classes,
+    Costs,
     Inputs,
-    Jobs,
     Links,
     Options,
     Pools,
     Rules,
     State,
+    Traffic,
     Zones,
 )
 
@@ -42,6 +50,9 @@ class NetworkColumns:
     site_names: tuple[str, ...]
     kind_names: tuple[str, ...]
     engine_names: tuple[str, ...]
+    tariff_rates: tuple[F64 | None, ...] = field(repr=False)
+    """Per zone, millionths per kWh per step: what ``zones.tariff`` sums."""
+    carbon_rates: tuple[F64 | None, ...] = field(repr=False)
 
 
 def carbon_series(zone: Zone, method: CarbonMethod) -> Series | None:
@@ -100,9 +111,8 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
     tariff, tariff_steps, tariff_step_ms = prefix_table(
         [z.tariff_per_kwh for z in network.zones], MICROS
     )
-    carbon, carbon_steps, carbon_step_ms = prefix_table(
-        [carbon_series(z, carbon_method) for z in network.zones], 1.0
-    )
+    intensities = [carbon_series(z, carbon_method) for z in network.zones]
+    carbon, carbon_steps, carbon_step_ms = prefix_table(intensities, 1.0)
     return NetworkColumns(
         pools=Pools(
             capacity_milli=ints([p.capacity_milli for p in pools]),
@@ -132,7 +142,13 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
         site_names=tuple(sites),
         kind_names=tuple(kinds),
         engine_names=tuple(engines),
+        tariff_rates=tuple(_rates(z.tariff_per_kwh, MICROS) for z in network.zones),
+        carbon_rates=tuple(_rates(one, 1.0) for one in intensities),
     )
+
+
+def _rates(series: Series | None, scale: float) -> F64 | None:
+    return None if series is None else np.array(series.values, dtype=np.float64) * scale
 
 
 def _link_columns(network: Network, sites: dict[str, int]) -> Links:
@@ -170,6 +186,72 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
         assumed_ms=policy.assumed_duration_ms,
         depth=policy.backfill_depth,
         prunable=1 if finite else 0,
+        shared_links=0,
+        preempt=0,
+    )
+
+
+COST_STEPS = 2_048
+"""Steps of the fused table: at an hour each, 85 days; 16 kB a pool, so that it stays in cache."""
+
+
+def cost_table(
+    columns: NetworkColumns,
+    rules: Rules,
+    from_ms: int,
+    *,
+    until_ms: int | None = None,
+    shadow: F64 | None = None,
+) -> Costs:
+    """The rule's sum per device as prefix sums from ``from_ms`` (rounded down to a step).
+
+    ``shadow``: (P, H) millionths per device-hour in each of the H hours from the table's first
+    step on, a price of capacity on top of what is paid (see ``shadow.py``).
+    """
+    zones, pools = columns.zones, columns.pools
+    step = math.gcd(
+        rules.defer_step_ms, *(int(one) for one in zones.tariff_step_ms),
+        *(int(one) for one in zones.carbon_step_ms),
+    )  # fmt: skip
+    first = (from_ms - rules.origin_ms) // step
+    steps = COST_STEPS
+    if until_ms is not None:
+        steps = min(steps, max(1, -(-(until_ms - from_ms) // step) + 1))
+    at = (first + np.arange(steps, dtype=np.int64)) * step
+    count = len(pools.site)
+    rate = np.empty((count, steps))
+    least = np.empty(count)
+    blank = np.full(count, OK, dtype=np.int64)
+    for p in range(count):
+        z = int(pools.zone[p])
+        tariff, carbon = columns.tariff_rates[z], columns.carbon_rates[z]
+        kw, price = float(pools.kw[p]), float(pools.price[p])
+        if math.isnan(kw) or math.isnan(price) or tariff is None or carbon is None:
+            priced = not (math.isnan(kw) or math.isnan(price) or tariff is None)
+            blank[p] = CARBON_UNKNOWN if priced else PRICE_UNKNOWN
+            rate[p] = least[p] = 0.0
+            continue
+        grams = carbon * kw
+        if rules.rule == RULE_CARBON:
+            rate[p] = grams[at // zones.carbon_step_ms[z] % len(carbon)]
+            least[p] = grams.min()
+            continue
+        weighed = grams * rules.carbon_price
+        power = tariff * kw
+        rate[p] = price + power[at // zones.tariff_step_ms[z] % len(tariff)]
+        rate[p] += weighed[at // zones.carbon_step_ms[z] % len(carbon)]
+        least[p] = price + power.min() + weighed.min()
+        if shadow is not None:
+            hour = np.minimum((at - at[0]) // MS_PER_HOUR, shadow.shape[1])
+            rate[p] += np.append(shadow[p], 0.0)[hour]
+    prefix = np.zeros((count, steps + 1))
+    np.cumsum(rate * (step / MS_PER_HOUR), axis=1, out=prefix[:, 1:])
+    return Costs(
+        prefix=prefix,
+        least=least,
+        most=np.abs(prefix).max(axis=1),
+        blank=blank,
+        window=np.array([rules.origin_ms + first * step, step, steps], dtype=np.int64),
     )
 
 
@@ -199,82 +281,118 @@ def _row_or(names: tuple[str, ...], name: str, other: int) -> int:
     return names.index(name) if name in names else other
 
 
+def new_classes(count: int, pools: int) -> Classes:
+    """Room for so many classes; nothing fits anywhere yet."""
+
+    def narrow(columns: int) -> I32:
+        return np.zeros((count, columns), dtype=np.int32)
+
+    return Classes(
+        need=np.zeros((count, pools), dtype=np.int64),
+        option=np.full((count, pools), -1, dtype=np.int32),
+        hourly=np.full((count, pools), math.nan),
+        capped=np.zeros(count, dtype=np.uint8),
+        allowed=np.ones((count, pools), dtype=np.uint8),
+        nodes=np.zeros(count, dtype=np.int32),
+        devices_milli=narrow(pools),
+        cpus_milli=narrow(pools),
+        memory_mib=narrow(pools),
+    )
+
+
+def no_traffic(sites: int, datasets: int = 0) -> Traffic:
+    """Every link free, no copies."""
+    return Traffic(
+        link_free_ms=np.zeros((sites, sites), dtype=np.int64),
+        replica_ms=np.full((max(1, datasets), sites), -1, dtype=np.int64),
+    )
+
+
 def job_columns(
     specs: Sequence[JobSpec], allowed_pools: Sequence[Sequence[bool]], columns: NetworkColumns
-) -> tuple[Jobs, Options, Inputs, U8]:
-    """Columns of jobs already in row order. ``allowed_pools[j][p]``: passes the constraints that
+) -> tuple[Slots, Classes, Inputs]:
+    """Records of jobs already in row order, their classes and inputs. ``allowed_pools[j][p]``: passes the constraints that
     do not depend on time (residency, latency). Shapes: see ``state``."""
+    known: dict[tuple[object, ...], int] = {}
+    firsts: list[JobSpec] = []
+    allowed: list[Sequence[bool]] = []
+    given: list[tuple[int, float]] = []
+    slots = new_slots(len(specs))
+    jobs = jobs_of(slots)
+    site_rows = {name: row for row, name in enumerate(columns.site_names)}
+    for row, (spec, pools) in enumerate(zip(specs, allowed_pools, strict=True)):
+        key = (spec.nodes, spec.options, tuple(pools))
+        found = known.get(key)
+        if found is None:
+            found = known[key] = len(firsts)
+            firsts.append(spec)
+            allowed.append(pools)
+        jobs.klass[row] = found
+        jobs.order[row] = row
+        jobs.submit_ms[row] = spec.submit_ms
+        jobs.estimate_ms[row] = -1 if spec.duration_ms is None else spec.duration_ms
+        if spec.start_after_ms is not None:
+            jobs.start_after_ms[row] = spec.start_after_ms
+        if spec.deadline_ms is not None:
+            jobs.deadline_ms[row] = spec.deadline_ms
+        if spec.wait_value_micros_per_hour is not None:
+            jobs.wait_value[row] = float(spec.wait_value_micros_per_hour)
+        if spec.home_site is not None:
+            jobs.home[row] = site_rows.get(spec.home_site, -1)
+        jobs.input_from[row] = len(given)
+        for data in spec.inputs:
+            # An unknown site has been refused by filters.static_reasons.
+            if data.size_bytes > 0 and data.site in site_rows:
+                given.append((site_rows[data.site], data.size_bytes / BYTES_PER_GB))
+        jobs.input_to[row] = len(given)
+    inputs = new_inputs(len(given))
+    inputs.dataset[:] = -1
+    if given:
+        inputs.site[:] = [site for site, _ in given]
+        inputs.gb[:] = [gb for _, gb in given]
+    return slots, _spec_classes(firsts, allowed, columns), inputs
+
+
+def _spec_classes(
+    firsts: Sequence[JobSpec], allowed: Sequence[Sequence[bool]], columns: NetworkColumns
+) -> Classes:
     options: list[tuple[int, ...]] = []
     hourly: list[float] = []
     option_from = [0]
-    input_site: list[int] = []
-    input_gb: list[float] = []
-    input_from = [0]
-    for spec in specs:
+    for spec in firsts:
         for option in spec.options:
             options.append(_option_row(option, columns))
             cap = option.max_hourly_cost_micros
             hourly.append(math.nan if cap is None else float(cap))
         option_from.append(len(options))
-        for data in spec.inputs:
-            # An unknown site has been refused by filters.static_reasons.
-            if data.size_bytes > 0 and data.site in columns.site_names:
-                input_site.append(columns.site_names.index(data.site))
-                input_gb.append(data.size_bytes / BYTES_PER_GB)
-        input_from.append(len(input_site))
     table = np.array(options, dtype=np.int64).reshape(len(options), 6).T.copy()
-
-    def ints(values: Sequence[int]) -> I64:
-        return np.array(values, dtype=np.int64)
-
-    jobs = Jobs(
-        submit_ms=ints([s.submit_ms for s in specs]),
-        estimate_ms=ints([-1 if s.duration_ms is None else s.duration_ms for s in specs]),
-        nodes=ints([s.nodes for s in specs]),
-        option_from=ints(option_from),
-        constraint=np.arange(len(specs), dtype=np.int64),
-        start_after_ms=ints([0 if s.start_after_ms is None else s.start_after_ms for s in specs]),
-        deadline_ms=ints([-1 if s.deadline_ms is None else s.deadline_ms for s in specs]),
-        wait_value=np.array(
-            [
-                math.nan
-                if s.wait_value_micros_per_hour is None
-                else float(s.wait_value_micros_per_hour)
-                for s in specs
-            ]
-        ),
-        input_from=ints(input_from),
-        home=ints(
-            [
-                -1 if s.home_site is None else _row_or(columns.site_names, s.home_site, -1)
-                for s in specs
-            ]
-        ),
-    )
-    allowed = np.array(allowed_pools, dtype=np.uint8).reshape(len(specs), len(columns.pool_names))
-    return (
-        jobs,
+    count = len(columns.pool_names)
+    classes = new_classes(len(firsts), count)
+    classes.allowed[:] = np.array(allowed, dtype=np.uint8).reshape(len(firsts), count)
+    fill_classes(
+        0,
+        np.array(option_from, dtype=np.int64),
+        np.array([spec.nodes for spec in firsts], dtype=np.int32),
         Options(table[0], table[1], table[2], table[3], table[4], table[5], np.array(hourly)),
-        Inputs(ints(input_site), np.array(input_gb, dtype=np.float64)),
-        allowed,
+        columns.pools,
+        classes,
     )
+    return classes
 
 
 def new_state(
-    pools: Pools, jobs: int, smallest_need_milli: int, depth: int, extra: int = 0
+    pools: Pools, slots: Slots, depth: int, *, conservative: bool, extra: int = 0
 ) -> State:
-    """An idle network. ``extra`` claims per pool beyond the ``jobs`` rows may be added.
+    """An idle network for so many live jobs. ``extra`` claims per pool beyond those may be added.
 
     A pool never holds more claims than fit into it, nor more than there are jobs.
     """
     count = len(pools.site)
-    fits = pools.capacity_milli // max(1, smallest_need_milli)
-    room = np.minimum(fits, jobs) + extra + 1
-    blocks = 2 * room // (BLOCK // 2) + 3
-    dir_from = np.concatenate([[0], np.cumsum(blocks)]).astype(np.int64)
-    total = int(dir_from[-1])
+    room = np.minimum(pools.capacity_milli, len(slots)) + extra + 1
+    dir_from = np.concatenate([[0], np.cumsum(2 * room // (BLOCK // 2) + 3)]).astype(np.int64)
+    total = 2 * (len(slots) + extra * count) // (BLOCK // 2) + 3 * count
     free_blocks = np.concatenate([[total], np.arange(total - 1, -1, -1)]).astype(np.int64)
-    profile_room = room + 2 * min(depth, jobs) + 4
+    profile_room = room + 2 * min(depth, len(slots)) + 4 if conservative else np.ones_like(room)
     profile_from = np.concatenate([[0], np.cumsum(profile_room)]).astype(np.int64)
 
     def zeros(size: int) -> I64:
@@ -283,14 +401,15 @@ def new_state(
     return State(
         free_milli=pools.capacity_milli.copy(),
         dir_from=dir_from,
-        dir_block=zeros(total),
+        dir_block=zeros(int(dir_from[-1])),
+        dir_end_ms=zeros(int(dir_from[-1])),
+        dir_need=zeros(int(dir_from[-1])),
         dir_count=zeros(count),
         block_len=zeros(total),
-        block_need=zeros(total),
         free_blocks=free_blocks,
         run_end_ms=zeros(total * BLOCK),
         run_need=zeros(total * BLOCK),
-        run_job=zeros(total * BLOCK),
+        run_job=np.zeros(total * BLOCK, dtype=np.int32),
         run_count=zeros(count),
         run_work=zeros(count),
         head=np.full(count, -1, dtype=np.int64),
@@ -298,17 +417,38 @@ def new_state(
         queued_count=zeros(count),
         queued_milli=zeros(count),
         queued_work=zeros(count),
-        next=np.full(jobs, -1, dtype=np.int32),
-        prev=np.full(jobs, -1, dtype=np.int32),
-        job_pool=np.full(jobs, -1, dtype=np.int32),
-        job_option=np.full(jobs, -1, dtype=np.int32),
-        job_need=zeros(jobs),
-        job_duration_ms=zeros(jobs),
-        job_not_before_ms=zeros(jobs),
-        job_reserved_ms=zeros(jobs),
+        **queue_of(slots),
         profile_from=profile_from,
         profile_times=zeros(int(profile_from[-1])),
         profile_free=zeros(int(profile_from[-1])),
         profile_count=zeros(count),
-        started=zeros(max(jobs, 1)),
+        shadow_job=np.full(count, -1, dtype=np.int64),
+        shadow_ms=zeros(count),
+        shadow_extra=zeros(count),
+        started=np.zeros(max(len(slots), 1), dtype=np.int32),
+        wait_scale=np.ones(count),
+        hint=zeros(1),
     )
+
+
+def grow_state(old: State, pools: Pools, slots: Slots, depth: int, *, conservative: bool) -> State:
+    """The same state with room for more live jobs; ``slots`` already holds the old ones."""
+    new = new_state(pools, slots, depth, conservative=conservative)
+    shared = queue_of(slots)
+    by_directory = ("dir_block", "dir_end_ms", "dir_need")
+    moved = (*by_directory, "dir_from", "free_blocks", "started")
+    for name, source in old._asdict().items():
+        if name not in moved and name not in shared and not name.startswith("profile_"):
+            getattr(new, name)[: len(source)] = source
+    for p in range(len(pools.site)):
+        begin, count = int(old.dir_from[p]), int(old.dir_count[p])
+        to = int(new.dir_from[p])
+        for name in by_directory:
+            getattr(new, name)[to : to + count] = getattr(old, name)[begin : begin + count]
+    blocks = len(old.block_len)
+    height = int(old.free_blocks[0])
+    fresh = np.arange(len(new.block_len) - 1, blocks - 1, -1)
+    free = np.concatenate([fresh, old.free_blocks[1 : height + 1]])
+    new.free_blocks[0] = len(free)
+    new.free_blocks[1 : len(free) + 1] = free
+    return new

@@ -9,7 +9,7 @@ from westward.model.network import Network
 from westward.model.plan import Alternative, CostTerms, Estimate, Policy
 from westward.model.reasons import Code, Reason
 from westward.model.units import MICROS, MS_PER_HOUR, format_duration, format_instant
-from westward.placement import kernels
+from westward.placement import kernels, pricing
 from westward.placement.columns import NetworkColumns, rule_columns
 from westward.placement.filters import shape_reasons, static_reasons
 from westward.placement.profile import NEVER_MS
@@ -25,6 +25,7 @@ from westward.placement.state import (
     OVER_HOURLY,
     PRICE_UNKNOWN,
     Best,
+    Jobs,
     Rules,
     State,
 )
@@ -62,7 +63,7 @@ class Explainer:
         pool_row, need_milli = int(pool_row), int(need_milli)
         start_ms, duration_ms = int(start_ms), int(duration_ms)
         pool = self.network.pools[pool_row]
-        device, power, grams = kernels.run_cost(
+        device, power, grams = pricing.run_cost(
             pool_row,
             need_milli,
             start_ms,
@@ -107,16 +108,18 @@ class Explainer:
         candidates: Sequence[Best],
         now_ms: int,
         rules: Rules,
+        jobs: Jobs,
         state: State,
         *,
         job_row: int,
-        first_option: int,
+        options: Sequence[int],
         chosen: int,
     ) -> tuple[Alternative, ...]:
         """One per pool: the chosen one, the other accepted ones by the rule's own order, then the
         refused ones by name.
 
-        ``first_option`` is the job's first row of ``Options``, ``chosen`` a pool's row (-1: none).
+        ``options``: per pool, which of the job's options it would take; ``chosen``: a pool's row
+        (-1: none).
         """
         accepted: list[tuple[bool, float, int, int, Alternative]] = []
         refused: list[Alternative] = []
@@ -126,7 +129,7 @@ class Explainer:
                 estimate = self.estimate_at(
                     job,
                     row,
-                    option=int(best.option) - first_option,
+                    option=options[row],
                     need_milli=best.need_milli,
                     duration_ms=best.duration_ms,
                     earliest_ms=best.earliest_ms,
@@ -155,9 +158,10 @@ class Explainer:
                             best,
                             now_ms,
                             rules,
+                            jobs,
                             state,
                             job_row=job_row,
-                            first_option=first_option,
+                            option=options[row],
                         ),
                     )
                 )
@@ -171,10 +175,11 @@ class Explainer:
         best: Best,
         now_ms: int,
         rules: Rules,
+        jobs: Jobs,
         state: State,
         *,
         job_row: int,
-        first_option: int,
+        option: int,
     ) -> tuple[Reason, ...]:
         """Every reason of one pool against one job, the kernel's own verdict included."""
         pool = self.network.pools[pool_row]
@@ -202,8 +207,8 @@ class Explainer:
         elif best.refusal == DEADLINE and job.deadline_ms is not None:
             found.append(self._deadline(job, best))
         elif best.refusal == OVER_HOURLY:
-            cap = job.options[int(best.option) - first_option].max_hourly_cost_micros
-            found.append(self._over_hourly(job, job_row, cap, best, now_ms, rules, state))
+            cap = job.options[option].max_hourly_cost_micros
+            found.append(self._over_hourly(job, job_row, cap, best, now_ms, rules, jobs, state))
         if not found:
             raise AssertionError(
                 f"kernel code {best.refusal} for job {job.job_id} on pool {pool.name} has no words"
@@ -235,16 +240,12 @@ class Explainer:
         best: Best,
         now_ms: int,
         rules: Rules,
+        jobs: Jobs,
         state: State,
     ) -> Reason:
         """The cheapest hour among the starts the kernel tried, not of the whole series."""
         start = boundary = int(best.earliest_ms)
-        last = start + rules.defer_limit_ms
-        if job.deadline_ms is not None:
-            slack = job.deadline_ms - best.duration_ms - start
-            if rules.conservative == 0:
-                slack -= slack * rules.reserve_percent // 100
-            last = min(last, start + slack)
+        last = kernels.latest_start(job_row, best.duration_ms, start, jobs, rules)
         lowest = float("inf")
         while start <= last:
             lowest = min(lowest, self.hourly_cost(best.pool, best.need_milli, start))
@@ -254,7 +255,7 @@ class Explainer:
             if rules.conservative == 1:
                 start = capacity_start(
                     job_row, best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
-                    self.columns.pools, rules, state,
+                    NEVER_MS, self.columns.pools, jobs, rules, state,
                 )  # fmt: skip
                 boundary = max(boundary, start)
         return Reason(
@@ -267,13 +268,16 @@ class Explainer:
 
     def hourly_cost(self, pool_row: int, need_milli: int, at_ms: int) -> float:
         """Devices and power of the gang, millionths per hour, at the tariff of that moment."""
-        pools, zones = self.columns.pools, self.columns.zones
-        zone = pools.zone[pool_row]
-        row, step = zones.tariff[zone], int(zones.tariff_step_ms[zone])
-        k = ((at_ms - self.rules.origin_ms) // step) % int(zones.tariff_steps[zone])
-        tariff = (row[k + 1] - row[k]) / (step / MS_PER_HOUR)
-        devices = need_milli / 1000.0
-        return float(devices * (pools.price[pool_row] + pools.kw[pool_row] * tariff))
+        return float(
+            kernels.hourly_cost(
+                pool_row,
+                need_milli / 1000.0,
+                at_ms,
+                self.columns.pools,
+                self.columns.zones,
+                self.rules,
+            )
+        )
 
 
 UNUSED_CODES = (CONSTRAINT, NO_LINK, NO_OPTION)

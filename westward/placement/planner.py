@@ -8,10 +8,9 @@ Steps 3 and 4 are ``kernels.choose/bind`` and ``dispatch.dispatch``, the simulat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from westward.model.job import JobSpec
 from westward.model.plan import (
@@ -25,12 +24,14 @@ from westward.model.plan import (
     Why,
 )
 from westward.placement import kernels
-from westward.placement.claims import add_claim, release_ms
+from westward.placement.claims import add_claim
 from westward.placement.columns import (
     NetworkColumns,
+    cost_table,
     job_columns,
     network_columns,
     new_state,
+    no_traffic,
     rule_columns,
 )
 from westward.placement.dispatch import dispatch
@@ -38,8 +39,19 @@ from westward.placement.explain import Explainer
 from westward.placement.filters import static_reasons
 from westward.placement.profile import NEVER_MS
 from westward.placement.relax import cheapest_relaxation
-from westward.placement.state import OK, U8, Best, Inputs, Jobs, Options, Rules, State
-from westward.placement.waiting import enqueue, ensure_profile
+from westward.placement.slots import jobs_of
+from westward.placement.state import (
+    OK,
+    Best,
+    Classes,
+    Costs,
+    Inputs,
+    Jobs,
+    Rules,
+    State,
+    Traffic,
+)
+from westward.placement.waiting import enqueue, ensure_profile, expected_release
 
 RELAXATIONS_MAX = 8
 """Refused jobs of one plan for which changes are tried: each try plans the pass again."""
@@ -51,27 +63,39 @@ class Tables:
 
     columns: NetworkColumns
     rules: Rules
+    costs: Costs
+    classes: Classes
     jobs: Jobs
-    options: Options
     inputs: Inputs
-    allowed: U8
+    traffic: Traffic
     state: State
 
     def choose(self, row: int, now_ms: int) -> Best:
         c = self.columns
         return kernels.choose(
-            row, now_ms, c.pools, c.zones, c.links,
-            self.jobs, self.options, self.inputs, self.allowed, self.rules, self.state,
+            row, now_ms, c.pools, c.zones, self.costs, c.links, self.classes,
+            self.jobs, self.inputs, self.traffic, self.rules, self.state,
         )  # fmt: skip
 
     def dispatch(self, pool: int, now_ms: int, started: int) -> int:
-        return int(dispatch(pool, now_ms, started, self.columns.pools, self.rules, self.state))
+        return int(
+            dispatch(
+                pool, now_ms, started, -1, self.columns.pools, self.jobs, self.rules, self.state
+            )
+        )
 
-    def estimate(self, row: int, pool: int, now_ms: int, rules: Rules | None = None) -> Best:
+    def bind(self, row: int, best: Best, now_ms: int) -> bool:
+        return bool(kernels.bind(row, best, now_ms, self.jobs, self.rules, self.state))
+
+    def option(self, row: int, pool: int) -> int:
+        """Which of the job's options the pool would take."""
+        return int(self.classes.option[self.jobs.klass[row], pool])
+
+    def estimate(self, row: int, pool: int, now_ms: int) -> Best:
         c = self.columns
         return kernels.estimate(
-            row, pool, now_ms, c.pools, c.zones, c.links,
-            self.jobs, self.options, self.inputs, self.allowed, rules or self.rules, self.state,
+            row, pool, now_ms, math.inf, c.pools, c.zones, self.costs, c.links, self.classes,
+            self.jobs, self.inputs, self.traffic, self.rules, self.state,
         )  # fmt: skip
 
 
@@ -125,7 +149,7 @@ def _plan(
     if len({job.job_id for job in everyone}) != len(everyone):
         raise ValueError("a job id occurs twice among the new and the bound jobs")
 
-    tables = _tables(snapshot, columns, everyone, policy)
+    tables = _tables(snapshot, columns, everyone, policy, now_ms)
     state = tables.state
     for row, job in enumerate(everyone):
         if job.job_id not in new_ids:
@@ -150,15 +174,15 @@ def _plan(
             count = len(columns.pool_names)
             candidates = [tables.estimate(row, p, now_ms) for p in range(count)]
             seen = explainer.alternatives(
-                job, candidates, now_ms, tables.rules, state,
-                job_row=row, first_option=int(tables.jobs.option_from[row]),
+                job, candidates, now_ms, tables.rules, tables.jobs, state,
+                job_row=row, options=[tables.option(row, p) for p in range(count)],
                 chosen=int(best.pool) if best.refusal == OK else -1,
             )  # fmt: skip
         if best.refusal == OK:
             ahead.append(job)
             chosen[row] = best
             alternatives[row] = seen if told else ()
-            if kernels.bind(row, best, now_ms, tables.rules, state):
+            if tables.bind(row, best, now_ms):
                 started = tables.dispatch(int(best.pool), now_ms, started)
         else:
             seeks = explain and len(refusals) < RELAXATIONS_MAX
@@ -177,8 +201,9 @@ def _plan(
             )
 
     starts = {int(row) for row in state.started[:started]}
+    bound_option = {name: entry.option for name, (_, entry) in queued.items()}
     placements = [
-        _placement(row, job, chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)
+        _placement(row, job, bound_option.get(job.job_id), chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)
         for row, job in enumerate(everyone)
         if state.job_pool[row] >= 0
     ]  # fmt: skip
@@ -192,7 +217,11 @@ def _plan(
 
 
 def _tables(
-    snapshot: Snapshot, columns: NetworkColumns, everyone: Sequence[JobSpec], policy: Policy
+    snapshot: Snapshot,
+    columns: NetworkColumns,
+    everyone: Sequence[JobSpec],
+    policy: Policy,
+    now_ms: int,
 ) -> Tables:
     network = snapshot.network
     sites = {site.name: site for site in network.sites}
@@ -200,54 +229,53 @@ def _tables(
     for job in everyone:
         by_site = {name: not static_reasons(job, site, network) for name, site in sites.items()}
         allowed.append([by_site[pool.site] for pool in network.pools])
-    jobs, options, inputs, allowed_columns = job_columns(everyone, allowed, columns)
+    slots, classes, inputs = job_columns(everyone, allowed, columns)
     claims = max((len(one.running) for one in snapshot.pools), default=0)
-    state = new_state(columns.pools, len(everyone), 1, policy.backfill_depth, extra=claims)
+    conservative = policy.discipline == "conservative"
+    state = new_state(
+        columns.pools, slots, policy.backfill_depth, conservative=conservative, extra=claims
+    )
     open_pools = columns.pools.open.copy()
     for pool_state in snapshot.pools:
         row = columns.pool_names.index(pool_state.pool)
         if pool_state.status != "open":
             open_pools[row] = 0
         for number, claim in enumerate(pool_state.running):
-            add_claim(-1 - number, row, claim.need_milli, claim.expected_end_ms, state)
+            add_claim(-1 - number, row, claim.need_milli, claim.end_ms(now_ms), state)
+    rules = rule_columns(policy, columns, snapshot.series_origin_ms)
     return Tables(
-        columns=_with_open(columns, open_pools),
-        rules=rule_columns(policy, columns, snapshot.series_origin_ms),
-        jobs=jobs,
-        options=options,
+        columns=replace(columns, pools=columns.pools._replace(open=open_pools)),
+        rules=rules,
+        costs=cost_table(columns, rules, now_ms, until_ms=_horizon(everyone, policy, now_ms)),
+        classes=classes,
+        jobs=jobs_of(slots),
         inputs=inputs,
-        allowed=allowed_columns,
+        traffic=no_traffic(len(network.sites)),
         state=state,
     )
 
 
-def _with_open(columns: NetworkColumns, open_pools: U8) -> NetworkColumns:
-    return NetworkColumns(
-        pools=columns.pools._replace(open=open_pools),
-        zones=columns.zones,
-        links=columns.links,
-        pool_names=columns.pool_names,
-        site_names=columns.site_names,
-        kind_names=columns.kind_names,
-        engine_names=columns.engine_names,
-    )
+def _horizon(everyone: Sequence[JobSpec], policy: Policy, now_ms: int) -> int:
+    """Until when the cost table is worth its building: later starts are priced from the series."""
+    longest = max((job.duration_ms or policy.assumed_duration_ms for job in everyone), default=0)
+    return now_ms + policy.defer_limit_ms + 2 * longest
 
 
 def _restore(row: int, pool: int, entry: QueuedJob, now_ms: int, tables: Tables) -> None:
     """A job bound by an earlier plan keeps its pool, option, need and not-before."""
     state = tables.state
     state.job_pool[row] = pool
-    state.job_option[row] = tables.jobs.option_from[row] + entry.option
     state.job_need[row] = entry.need_milli
     state.job_duration_ms[row] = entry.duration_ms
     state.job_not_before_ms[row] = entry.not_before_ms
     if tables.rules.conservative == 1 or entry.not_before_ms <= now_ms:
-        enqueue(row, pool, state)
+        enqueue(row, pool, tables.jobs, state)
 
 
 def _placement(
     row: int,
     job: JobSpec,
+    option: int | None,
     best: Best | None,
     alternatives: tuple[Alternative, ...],
     starts: set[int],
@@ -268,7 +296,7 @@ def _placement(
     estimate = explainer.estimate_at(
         job,
         pool,
-        option=int(state.job_option[row] - tables.jobs.option_from[row]),
+        option=tables.option(row, pool) if option is None else option,
         need_milli=int(state.job_need[row]),
         duration_ms=int(state.job_duration_ms[row]),
         earliest_ms=min(start_ms, best.earliest_ms) if best is not None else start_ms,
@@ -305,7 +333,7 @@ def tables_transfer(row: int, pool: int, tables: Tables) -> float:
     """Price of moving a job's inputs to a pool, millionths."""
     total = 0.0
     site = tables.columns.pools.site[pool]
-    for i in range(int(tables.jobs.input_from[row]), int(tables.jobs.input_from[row + 1])):
+    for i in range(int(tables.jobs.input_from[row]), int(tables.jobs.input_to[row])):
         source = tables.inputs.site[i]
         total += float(tables.columns.links.price_per_gb[source, site] * tables.inputs.gb[i])
     return total
@@ -331,25 +359,18 @@ def _expected_start(row: int, pool: int, now_ms: int, tables: Tables) -> int:
     state, rules = tables.state, tables.rules
     not_before = int(state.job_not_before_ms[row])
     if rules.conservative == 1:
-        ensure_profile(pool, now_ms, rules, state)
+        ensure_profile(pool, now_ms, tables.jobs, rules, state)
         reserved = int(state.job_reserved_ms[row])
         if reserved < NEVER_MS:
             return max(reserved, now_ms)
-    ahead, ahead_work = np.int64(0), np.int64(0)
+    ahead, ahead_work = 0, 0
     other = int(state.head[pool])
     while other >= 0 and other < row:
-        ahead += state.job_need[other]
-        ahead_work += state.job_need[other] * state.job_duration_ms[other]
+        ahead += int(state.job_need[other])
+        ahead_work += int(state.job_need[other] * state.job_duration_ms[other])
         other = int(state.next[other])
-    missing = ahead + state.job_need[row] - state.free_milli[pool]
-    expected = now_ms
-    if missing > 0:
-        released, _ = release_ms(pool, int(missing), state)
-        if released >= NEVER_MS:
-            # More than a pool-full waits ahead: a fluid of work, as in waiting.release_estimate.
-            capacity = int(tables.columns.pools.capacity_milli[pool])
-            busy = capacity - int(state.free_milli[pool])
-            work = max(0, int(state.run_work[pool]) - now_ms // 1000 * busy) * 1000
-            released = now_ms + -(-(work + int(ahead_work)) // capacity)
-        expected = max(now_ms, released)
-    return max(expected, not_before)
+    need = int(state.job_need[row])
+    expected = expected_release(
+        pool, ahead, ahead_work, need, now_ms, NEVER_MS, tables.columns.pools, state
+    )
+    return max(int(expected), not_before)

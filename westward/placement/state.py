@@ -1,8 +1,8 @@
 """The columns that kernels read and write. One NamedTuple per table, so that a kernel's arguments
 say what they are. Only ``columns.py`` maps objects to them.
 
-P pools (by name), Z zones, S sites, J jobs (lower row goes first: priority, submit time, id),
-O resource options, N input rows, C constraint classes.
+P pools (by name), Z zones, S sites, J live jobs, C classes of requests, O resource options, N input
+rows, D data sets.
 """
 
 from __future__ import annotations
@@ -62,27 +62,73 @@ class Links(NamedTuple):
     """(S, S) at full bandwidth; 0 on the diagonal, NaN = unknown."""
 
 
+class Costs(NamedTuple):
+    """What the policy's rule adds up over a run, per device, as one prefix sum a pool.
+
+    Entry (p, i) is the integral, from ``from_ms`` to ``from_ms + i × step_ms``, of everything that
+    a device-hour costs at pool p at that time: device, power, carbon and shadow price (millionths),
+    or grams under lowest-carbon. Two reads then price a run, whatever enters the sum.
+    """
+
+    prefix: F64
+    """(P, steps + 1)."""
+    least: F64
+    """(P,) least cost of a device-hour within the table: no run there is cheaper."""
+    most: F64
+    """(P,) greatest absolute entry: what a difference of two entries may err by."""
+    blank: I64
+    """(P,) OK, PRICE_UNKNOWN or CARBON_UNKNOWN."""
+    window: I64
+    """(3,): from_ms, step_ms, steps. Runs beyond the table are priced from the series."""
+
+
+class Classes(NamedTuple):
+    """Jobs that ask for the same thing are one class: what fits where is worked out once."""
+
+    need: I64
+    """(C, P) milli-devices of the whole gang; 0 = no option of the class fits the pool."""
+    option: I32
+    """(C, P) which of the class's options that is."""
+    hourly: F64
+    """(C, P) that option's limit, millionths per hour for the gang; NaN = none."""
+    capped: U8
+    """(C,) 1 when any option has such a limit."""
+    allowed: U8
+    """(C, P) 0 where residency, latency or another fixed term forbids the pool."""
+    nodes: I32
+    """(C,) gang size."""
+    devices_milli: I32
+    """(C, P) per gang node, of the option that fits there."""
+    cpus_milli: I32
+    memory_mib: I32
+
+
 class Jobs(NamedTuple):
+    """One row a live job. A row number says nothing about rank: ``order`` does."""
+
+    order: I64
+    """Lower goes first; no two alike."""
     submit_ms: I64
     estimate_ms: I64
-    """-1 = unknown."""
-    nodes: I64
-    option_from: I64
-    """(J+1,) rows of Options."""
-    constraint: I64
-    """Row of ``allowed``."""
+    """-1 = unknown. What is left of it, for a job that has run before."""
+    klass: I32
     start_after_ms: I64
     deadline_ms: I64
     """-1 = none."""
     wait_value: F64
     """Millionths per hour of this job waiting; NaN = the policy's figure."""
-    input_from: I64
-    """(J+1,) rows of Inputs."""
-    home: I64
+    input_from: I32
+    input_to: I32
+    """Rows of Inputs."""
+    home: I32
     """Site row, -1 = none."""
+    pinned: I32
+    """1 = only at its home site."""
 
 
 class Options(NamedTuple):
+    """One row a resource option; read when classes are made."""
+
     kinds: I64
     """Bit k set: accelerator row k will do. 0: no accelerator asked for, any pool will do."""
     devices_milli: I64
@@ -95,8 +141,19 @@ class Options(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    site: I64
+    site: I32
     gb: F64
+    dataset: I32
+    """Row of ``Replicas``; -1 = lies at ``site`` only."""
+
+
+class Traffic(NamedTuple):
+    """What moves change: link use and copies."""
+
+    link_free_ms: I64
+    """(S, S) a shared link is taken until then. All 0 where links are not shared."""
+    replica_ms: I64
+    """(D, S) a data set's copy is there from then on; -1 = none."""
 
 
 class Rules(NamedTuple):
@@ -117,6 +174,10 @@ class Rules(NamedTuple):
     depth: int
     prunable: int
     """1 when no tariff or carbon value is negative, so that a worse wait ends the search."""
+    shared_links: int
+    """1: moves over one link queue behind each other."""
+    preempt: int
+    """1: a blocked head may stop running jobs of lower priority."""
 
 
 BLOCK = 64
@@ -130,14 +191,17 @@ class State(NamedTuple):
     dir_from: I64
     """(P+1,) where pool p's directory begins in ``dir_block`` (see ``claims``)."""
     dir_block: I64
+    dir_end_ms: I64
+    """First expected end in that block."""
+    dir_need: I64
+    """Σ need in that block."""
     dir_count: I64
     block_len: I64
-    block_need: I64
     free_blocks: I64
     """A stack: entry 0 is its height."""
     run_end_ms: I64
     run_need: I64
-    run_job: I64
+    run_job: I32
     """Block b's claims begin at b × BLOCK."""
     run_count: I64
     run_work: I64
@@ -153,9 +217,9 @@ class State(NamedTuple):
     """(J,) the queue of each pool as a linked list in row order; -1 ends it."""
     job_pool: I32
     """(J,) -1 = unbound."""
-    job_option: I32
     job_need: I64
     job_duration_ms: I64
+    """Expected there."""
     job_not_before_ms: I64
     job_reserved_ms: I64
     """Conservative only: the reservation made when the profile was last built."""
@@ -164,8 +228,17 @@ class State(NamedTuple):
     profile_free: I64
     profile_count: I64
     """(P,) 0 = must be rebuilt."""
-    started: I64
+    shadow_job: I64
+    """(P,) EASY: the blocked head that the next two are of; -1 = work them out anew."""
+    shadow_ms: I64
+    shadow_extra: I64
+    """What is free beside the head when it starts."""
+    started: I32
     """(J,) rows that were started; the count ``dispatch`` returned says how many of them count."""
+    wait_scale: F64
+    """(P,) how long waits turned out, over the estimate; 1 where nothing was learnt."""
+    hint: I64
+    """(1,) the pool chosen last: tried first, since a good bound early ends most searches."""
 
 
 class Best(NamedTuple):
@@ -174,7 +247,6 @@ class Best(NamedTuple):
 
     refusal: int
     pool: int
-    option: int
     need_milli: int
     duration_ms: int
     ready_ms: int
@@ -183,11 +255,7 @@ class Best(NamedTuple):
     """Ready, and capacity expected."""
     start_ms: int
     """The best start found, at or after ``earliest_ms``."""
-    device: float
-    power: float
-    carbon: float
     transfer: float
-    wait: float
     value: float
     """What the rule minimises over starts (grams for lowest-carbon, else the sum)."""
 
@@ -210,3 +278,5 @@ CARBON_UNKNOWN = 6
 DEADLINE = 7
 OVER_HOURLY = 8
 NOT_HOME = 9
+BEATEN = -1
+"""Not looked at to the end: it cannot come below what is at hand."""

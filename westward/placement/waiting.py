@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 from westward.jit import jit
-from westward.placement.claims import first_end_ms, release_ms
+from westward.placement.claims import PAST_LIMIT, first_end_ms, release_ms
 from westward.placement.profile import NEVER_MS, earliest_fit, reserve
-from westward.placement.state import BLOCK, Pools, Rules, State
+from westward.placement.state import BLOCK, Jobs, Pools, Rules, State
 
 
 @jit
-def release_estimate(j: int, p: int, need: int, now: int, pools: Pools, state: State) -> int:
-    """EASY: when the devices of everyone waiting ahead of row j and its own will be released.
+def expected_release(
+    p: int,
+    ahead_milli: int,
+    ahead_work: int,
+    need: int,
+    now: int,
+    limit_ms: int,
+    pools: Pools,
+    state: State,
+) -> int:
+    """EASY: when the devices of everyone waiting ahead of a job and its own will be released.
 
     Beyond one pool-full of waiting jobs: remaining work over capacity, as if it were a fluid. There
     a job past its expected end counts as negative work, in whole seconds: the price of keeping one
-    sum per pool instead of reading every claim.
+    sum per pool instead of reading every claim. NEVER_MS, perhaps, if it is after ``limit_ms``.
     """
-    ahead_milli = state.queued_milli[p]
-    ahead_work = state.queued_work[p]
-    if state.tail[p] > j:
-        ahead_milli = 0
-        ahead_work = 0
-        other = state.head[p]
-        while other >= 0 and other < j:
-            ahead_milli += state.job_need[other]
-            ahead_work += state.job_need[other] * state.job_duration_ms[other]
-            other = state.next[other]
     missing = ahead_milli + need - state.free_milli[p]
     if missing <= 0:
         return now
-    end, _ = release_ms(p, missing, state)
-    if end < NEVER_MS:
-        return max(end, now)
-    busy = pools.capacity_milli[p] - state.free_milli[p]
-    remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
+    scale = state.wait_scale[p]
     capacity = pools.capacity_milli[p]
-    return now + (remaining_work + ahead_work + capacity - 1) // capacity
+    busy = capacity - state.free_milli[p]
+    if missing <= busy:
+        if limit_ms < NEVER_MS:
+            limit_ms = now + int((limit_ms - now) / scale) + 1
+        end, _ = release_ms(p, missing, limit_ms, state)
+        if end == PAST_LIMIT:
+            return NEVER_MS
+        return now + int(max(end - now, 0) * scale)
+    remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
+    fluid = (remaining_work + ahead_work + capacity - 1) // capacity
+    return now + int(fluid * scale)
 
 
 @jit
-def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> int:
+def release_estimate(
+    j: int, p: int, need: int, now: int, limit_ms: int, pools: Pools, jobs: Jobs, state: State
+) -> int:
+    """``expected_release`` for job j, which is not in the queue of pool p yet."""
+    ahead_milli = state.queued_milli[p]
+    ahead_work = state.queued_work[p]
+    rank = jobs.order[j]
+    if state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank:
+        ahead_milli = 0
+        ahead_work = 0
+        other = state.head[p]
+        while other >= 0 and jobs.order[other] < rank:
+            ahead_milli += state.job_need[other]
+            ahead_work += state.job_need[other] * state.job_duration_ms[other]
+            other = state.next[other]
+    return expected_release(p, ahead_milli, ahead_work, need, now, limit_ms, pools, state)
+
+
+@jit
+def build_profile(p: int, now: int, before: int, jobs: Jobs, rules: Rules, state: State) -> int:
     """Conservative: running claims, then a reservation for each waiting job, in queue order.
 
-    Only rows below ``before``: what a job of that row may not delay. Returns how many those are.
+    Only jobs of an order below ``before``: what a job of that order may not delay. Returns how many those are.
     """
     base = state.profile_from[p]
     times = state.profile_times[base : state.profile_from[p + 1]]
@@ -65,7 +89,7 @@ def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> 
     j = state.head[p]
     reserved = 0
     walked = 0
-    while j >= 0 and j < before:
+    while j >= 0 and jobs.order[j] < before:
         walked += 1
         if reserved >= rules.depth:
             state.job_reserved_ms[j] = NEVER_MS
@@ -84,10 +108,10 @@ def build_profile(p: int, now: int, before: int, rules: Rules, state: State) -> 
 
 
 @jit
-def ensure_profile(p: int, now: int, rules: Rules, state: State) -> None:
+def ensure_profile(p: int, now: int, jobs: Jobs, rules: Rules, state: State) -> None:
     """Rebuild when something changed, or when a running job has passed its expected end."""
     if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
-        build_profile(p, now, NEVER_MS, rules, state)
+        build_profile(p, now, NEVER_MS, jobs, rules, state)
 
 
 @jit
@@ -98,19 +122,25 @@ def capacity_start(
     duration: int,
     ready: int,
     now: int,
+    limit_ms: int,
     pools: Pools,
+    jobs: Jobs,
     rules: Rules,
     state: State,
 ) -> int:
-    """The earliest start of row j from ``ready`` on that capacity and those ahead of it allow."""
+    """The earliest start of job j from ``ready`` on that capacity and those ahead of it allow.
+
+    NEVER_MS: not at all, or (EASY) perhaps after ``limit_ms``.
+    """
     if rules.conservative == 0:
-        return max(ready, release_estimate(j, p, need, now, pools, state))
-    jumps = state.tail[p] > j
+        return max(ready, release_estimate(j, p, need, now, limit_ms, pools, jobs, state))
+    rank = jobs.order[j]
+    jumps = state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank
     ahead = state.queued_count[p]
     if jumps:
-        ahead = build_profile(p, now, j, rules, state)
+        ahead = build_profile(p, now, rank, jobs, rules, state)
     else:
-        ensure_profile(p, now, rules, state)
+        ensure_profile(p, now, jobs, rules, state)
     base = state.profile_from[p]
     top = state.profile_from[p + 1]
     start = earliest_fit(
@@ -123,22 +153,27 @@ def capacity_start(
     )
     if jumps:
         state.profile_count[p] = 0
-    if ahead > rules.depth:
-        start = max(start, release_estimate(j, p, need, now, pools, state))
+    if ahead >= rules.depth:
+        start = max(start, release_estimate(j, p, need, now, NEVER_MS, pools, jobs, state))
     return start
 
 
 @jit
-def enqueue(j: int, p: int, state: State) -> None:
-    """Put row j into pool p's queue at its place in row order (usually the end)."""
+def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
+    """Put job j into pool p's queue at its place in order (usually the end)."""
+    rank = jobs.order[j]
     after = state.tail[p]
-    if after > j and j - state.head[p] < after - j:
+    if (
+        after >= 0
+        and jobs.order[after] > rank
+        and rank - jobs.order[state.head[p]] < jobs.order[after] - rank
+    ):
         # Jobs that were put off are old: their place is near the head.
         following = state.head[p]
-        while following < j:
+        while jobs.order[following] < rank:
             following = state.next[following]
         after = state.prev[following]
-    while after >= 0 and after > j:
+    while after >= 0 and jobs.order[after] > rank:
         after = state.prev[after]
     if after < 0:
         following = state.head[p]

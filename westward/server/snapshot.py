@@ -11,9 +11,6 @@ from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
 from westward.store.results import Active, SiteRecord
 
-OVERDUE_MS = 1_000
-"""A run that outlasts its estimate is expected to end this soon, again and again."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
@@ -86,7 +83,8 @@ def situation(
                 Claim(
                     job_id=record.job_id,
                     need_milli=run.need_milli,
-                    expected_end_ms=max(since + place.duration_ms, now_ms + OVERDUE_MS),
+                    expected_end_ms=since + place.duration_ms,
+                    started_ms=since,
                 )
             )
         elif left_out(record):

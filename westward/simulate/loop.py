@@ -7,106 +7,64 @@ pool that was touched, then each arrival in row order: bound, and its pool dispa
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from westward.jit import jit
-from westward.placement.claims import drop_claim
+from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.kernels import bind, choose, run_cost
+from westward.placement.kernels import begin_moves, bind, choose
 from westward.placement.state import (
-    F64,
-    I64,
+    DEADLINE,
+    NOT_OPEN,
     OK,
-    U8,
+    Classes,
+    Costs,
     Inputs,
     Jobs,
     Links,
-    Options,
     Pools,
     Rules,
     State,
+    Traffic,
     Zones,
 )
 from westward.placement.waiting import enqueue
+from westward.simulate.heap import (
+    END,
+    KIND_MASK,
+    KIND_SHIFT,
+    OVERDUE,
+    RELEASE,
+    SLOT_MASK,
+    TIME_SHIFT,
+    pop,
+    push,
+)
+from westward.simulate.live import (
+    AT_STOP,
+    CURSOR_ARRIVAL,
+    CURSOR_BASE_ROW,
+    CURSOR_EVENTS,
+    CURSOR_HEAP,
+    CURSOR_NOW,
+    CURSOR_RECORDS,
+    CURSOR_STOP_MS,
+    CURSOR_ZERO_MS,
+    FINISHED,
+    NEED_FLUSH,
+    NEED_ROWS,
+    NEED_SLOTS,
+    OVER,
+    REFUSED,
+    Arrivals,
+    Clockwork,
+    Live,
+    Records,
+)
 
-END = 0
-RELEASE = 1
-KIND_SHIFT = 40
-"""An event's key is kind << 40 | row: ends come before releases at the same instant."""
-ROW_MASK = (1 << KIND_SHIFT) - 1
-
-CURSOR_ARRIVAL = 0
-CURSOR_HEAP = 1
-CURSOR_EVENTS = 2
-CURSOR_NOW = 3
-
-
-class Clockwork(NamedTuple):
-    """What the loop carries between calls."""
-
-    cursor: I64
-    """(4,) next arrival row, heap length, events so far, the present instant."""
-    heap_ms: I64
-    heap_key: I64
-    touched: U8
-    """(P,) scratch."""
-
-
-class Outcome(NamedTuple):
-    """(J,) what happened to each row."""
-
-    start_ms: I64
-    end_ms: I64
-    predicted_ms: I64
-    refusal: I64
-
-
-@jit
-def push(clock: Clockwork, at_ms: int, key: int) -> None:
-    """Binary heap by (time, key)."""
-    times = clock.heap_ms
-    keys = clock.heap_key
-    at = clock.cursor[CURSOR_HEAP]
-    clock.cursor[CURSOR_HEAP] = at + 1
-    while at > 0:
-        up = (at - 1) // 2
-        if times[up] < at_ms or (times[up] == at_ms and keys[up] < key):
-            break
-        times[at] = times[up]
-        keys[at] = keys[up]
-        at = up
-    times[at] = at_ms
-    keys[at] = key
-
-
-@jit
-def pop(clock: Clockwork) -> int:
-    """Take out the first event; returns its key (its time is ``heap_ms[0]`` before the call)."""
-    times = clock.heap_ms
-    keys = clock.heap_key
-    first = keys[0]
-    length = clock.cursor[CURSOR_HEAP] - 1
-    clock.cursor[CURSOR_HEAP] = length
-    at_ms = times[length]
-    key = keys[length]
-    at = 0
-    while True:
-        down = 2 * at + 1
-        if down >= length:
-            break
-        right = down + 1
-        if right < length and (
-            times[right] < times[down] or (times[right] == times[down] and keys[right] < keys[down])
-        ):
-            down = right
-        if at_ms < times[down] or (at_ms == times[down] and key < keys[down]):
-            break
-        times[at] = times[down]
-        keys[at] = keys[down]
-        at = down
-    times[at] = at_ms
-    keys[at] = key
-    return first
+BYTES_PER_GB = 1_000_000_000.0
+RETRY_MS = 3_600_000
+"""A job that has nowhere to go while sites are closed asks again so often."""
+PRIORITY_SHIFT = 48
+"""Order = (127 - priority) << 48 | row: of one priority the earlier row goes first."""
 
 
 @jit
@@ -116,122 +74,284 @@ def run_ms(duration_ms: int, speed: float) -> int:
 
 
 @jit
-def record_starts(
-    count: int,
-    p: int,
-    now: int,
-    durations_ms: I64,
-    pools: Pools,
-    jobs: Jobs,
-    state: State,
-    clock: Clockwork,
-    outcome: Outcome,
-) -> None:
-    """The first ``count`` rows of ``state.started`` run from now until their true end."""
+def schedule(at_ms: int, kind: int, j: int, clock: Clockwork) -> None:
+    key = ((at_ms - clock.cursor[CURSOR_ZERO_MS]) << TIME_SHIFT) | (kind << KIND_SHIFT) | j
+    clock.cursor[CURSOR_HEAP] = push(clock.heap, clock.cursor[CURSOR_HEAP], key)
+
+
+@jit
+def touch(p: int, clock: Clockwork) -> None:
+    if clock.marked[p] == 0:
+        clock.marked[p] = 1
+        clock.touched[0] += 1
+        clock.touched[clock.touched[0]] = p
+
+
+@jit
+def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
+           clock: Clockwork, records: Records) -> None:  # fmt: skip
+    """Note a run segment (or a refusal: p = -1) of slot j."""
+    at = clock.cursor[CURSOR_RECORDS]
+    clock.cursor[CURSOR_RECORDS] = at + 1
+    records.row[at] = live.row[j]
+    records.pool[at] = p
+    records.start_ms[at] = live.start_ms[j]
+    records.end_ms[at] = end_ms
+    records.need_milli[at] = state.job_need[j]
+    records.why[at] = why
+    records.not_before_ms[at] = state.job_not_before_ms[j]
+    records.predicted_ms[at] = live.predicted_ms[j]
+    records.low_ms[at] = live.low_ms[j]
+    records.high_ms[at] = live.high_ms[j]
+    records.first_ms[at] = live.first_ms[j]
+    records.waited_ms[at] = live.waited_ms[j]
+    records.transfer[at] = live.paid[j]
+
+
+@jit
+def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, state: State,
+               live: Live, clock: Clockwork) -> None:  # fmt: skip
+    """The first ``count`` slots of ``state.started`` run from now until their true end."""
     for s in range(count):
         j = state.started[s]
-        end = now + run_ms(durations_ms[j], pools.speed[p])
-        outcome.start_ms[j] = now
-        outcome.end_ms[j] = end
-        if jobs.submit_ms[j] == now:
-            outcome.predicted_ms[j] = now  # backfilled at once: that is the answer given
-        push(clock, end, (END << KIND_SHIFT) | j)
+        end = now + run_ms(live.left_ms[j], pools.speed[p])
+        live.start_ms[j] = now
+        live.end_ms[j] = end
+        live.waited_ms[j] += now - live.since_ms[j]
+        if live.first[j] == 1:
+            live.first[j] = 0
+            live.first_ms[j] = now
+            if jobs.submit_ms[j] == now:
+                live.predicted_ms[j] = now  # backfilled at once: that is the answer given
+        schedule(end, END, j, clock)
+        expected = now + state.job_duration_ms[j]
+        if expected < end:
+            schedule(expected, OVERDUE, j, clock)
+
+
+@jit
+def prolong(j: int, p: int, now: int, state: State, live: Live, clock: Clockwork) -> None:
+    """Slot j runs past its expected end: it is thought to run as long again (``Claim.end_ms``)."""
+    need = state.job_need[j]
+    drop_claim(j, p, now, state)
+    while live.start_ms[j] + state.job_duration_ms[j] <= now:
+        state.job_duration_ms[j] *= 2
+    expected = live.start_ms[j] + state.job_duration_ms[j]
+    add_claim(j, p, need, expected, state)
+    if expected < live.end_ms[j]:
+        schedule(expected, OVERDUE, j, clock)
+
+
+@jit
+def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: State, live: Live,
+              clock: Clockwork) -> int:  # fmt: skip
+    """Copy row r of the stretch into a free slot."""
+    top = live.free[0]
+    j = live.free[top]
+    live.free[0] = top - 1
+    row = clock.cursor[CURSOR_BASE_ROW] + r
+    priority = arrivals.priority[r if len(arrivals.priority) > 1 else 0]
+    jobs.submit_ms[j] = arrivals.submit_ms[r]
+    jobs.estimate_ms[j] = arrivals.estimate_ms[r]
+    jobs.klass[j] = arrivals.klass[r]
+    jobs.deadline_ms[j] = arrivals.deadline_ms[r if len(arrivals.deadline_ms) > 1 else 0]
+    jobs.home[j] = arrivals.home[r]
+    jobs.pinned[j] = arrivals.pinned[r if len(arrivals.pinned) > 1 else 0]
+    jobs.order[j] = ((127 - priority) << PRIORITY_SHIFT) | row
+    size = arrivals.input_bytes[r if len(arrivals.input_bytes) > 1 else 0]
+    jobs.input_to[j] = jobs.input_from[j]
+    if size > 0:
+        jobs.input_to[j] += 1
+        inputs.site[j] = arrivals.home[r]
+        inputs.gb[j] = size / BYTES_PER_GB
+        inputs.dataset[j] = arrivals.dataset[r if len(arrivals.dataset) > 1 else 0]
+    live.row[j] = row
+    live.left_ms[j] = arrivals.duration_ms[r]
+    live.checkpoint_ms[j] = arrivals.checkpoint_ms[r if len(arrivals.checkpoint_ms) > 1 else 0]
+    live.priority[j] = priority
+    live.start_ms[j] = -1
+    live.end_ms[j] = -1
+    live.predicted_ms[j] = -1
+    live.low_ms[j] = -1
+    live.high_ms[j] = -1
+    live.first[j] = 1
+    live.first_ms[j] = -1
+    live.away[j] = 0
+    live.since_ms[j] = arrivals.submit_ms[r]
+    live.waited_ms[j] = 0
+    live.paid[j] = 0.0
+    state.job_pool[j] = -1
+    state.job_need[j] = 0
+    state.job_not_before_ms[j] = 0
+    return j
+
+
+@jit
+def release_at(j: int, at_ms: int, state: State, live: Live, clock: Clockwork) -> None:
+    """Job j is away until then."""
+    state.job_not_before_ms[j] = at_ms
+    live.away[j] = 1
+    schedule(at_ms, RELEASE, j, clock)
+
+
+@jit
+def leave_slot(j: int, live: Live) -> None:
+    top = live.free[0] + 1
+    live.free[0] = top
+    live.free[top] = j
+
+
+@jit
+def place(
+    j: int,
+    now: int,
+    pools: Pools,
+    zones: Zones,
+    costs: Costs,
+    links: Links,
+    classes: Classes,
+    jobs: Jobs,
+    inputs: Inputs,
+    traffic: Traffic,
+    rules: Rules,
+    state: State,
+    live: Live,
+    clock: Clockwork,
+    records: Records,
+) -> None:
+    """Choose and bind for slot j; refuse it when nothing will do."""
+    best = choose(j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules, state)
+    if best.refusal != OK:
+        if best.refusal == DEADLINE and live.first[j] == 0:
+            # It has run before and was stopped: late is better than never.
+            jobs.deadline_ms[j] = -1
+            release_at(j, now, state, live, clock)
+        elif best.refusal == NOT_OPEN or live.first[j] == 0:
+            release_at(j, now + RETRY_MS, state, live, clock)
+        else:
+            record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records)
+            leave_slot(j, live)
+        return
+    p = best.pool
+    if live.first[j] == 1:
+        live.predicted_ms[j] = best.start_ms
+    if jobs.input_to[j] > jobs.input_from[j]:
+        begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
+    live.paid[j] += best.transfer
+    joined = bind(j, best, now, jobs, rules, state)
+    if state.job_not_before_ms[j] > now:
+        release_at(j, state.job_not_before_ms[j], state, live, clock)
+    if joined:
+        touch(p, clock)
 
 
 @jit
 def advance(
-    until_row: int,
-    durations_ms: I64,
+    arrivals: Arrivals,
+    more: int,
     pools: Pools,
     zones: Zones,
+    costs: Costs,
     links: Links,
+    classes: Classes,
     jobs: Jobs,
-    options: Options,
     inputs: Inputs,
-    allowed: U8,
+    traffic: Traffic,
     rules: Rules,
     state: State,
+    live: Live,
     clock: Clockwork,
-    outcome: Outcome,
-) -> None:
-    """Run until ``until_row`` arrivals are in (and, when that is all of them, until all is over)."""
-    rows = len(jobs.submit_ms)
+    records: Records,
+) -> int:
+    """Run until rows, slots or room for records are needed, or the stop is reached, or all is over.
+
+    ``more``: 1 = other stretches follow this one.
+    """
+    rows = len(arrivals.submit_ms)
     cursor = clock.cursor
-    touched = clock.touched
+    newcomer = -1
+    room = len(records.row) - 2
+    # An instant adds at most two events a live job to those that are left from runs cut short.
+    crowded = len(clock.heap) // 2
     while True:
+        if cursor[CURSOR_RECORDS] > room:
+            return NEED_FLUSH
         row = cursor[CURSOR_ARRIVAL]
-        if row >= until_row and (until_row < rows or cursor[CURSOR_HEAP] == 0):
-            return
-        if cursor[CURSOR_HEAP] > 0 and (row >= rows or clock.heap_ms[0] <= jobs.submit_ms[row]):
-            now = clock.heap_ms[0]
-        else:
-            now = jobs.submit_ms[row]
+        if row >= rows and more == 1:
+            return NEED_ROWS
+        now = cursor[CURSOR_STOP_MS]
+        if cursor[CURSOR_HEAP] > 0:
+            now = min(now, (clock.heap[0] >> TIME_SHIFT) + cursor[CURSOR_ZERO_MS])
+        elif row >= rows:
+            return OVER
+        if cursor[CURSOR_HEAP] > crowded:
+            return NEED_SLOTS
+        if row < rows:
+            if live.free[0] == 0:
+                return NEED_SLOTS
+            now = min(now, arrivals.submit_ms[row])
+        if now >= cursor[CURSOR_STOP_MS]:
+            return AT_STOP
         cursor[CURSOR_NOW] = now
-        while cursor[CURSOR_HEAP] > 0 and clock.heap_ms[0] == now:
-            key = pop(clock)
-            j = key & ROW_MASK
+        mark = (now - cursor[CURSOR_ZERO_MS] + 1) << TIME_SHIFT
+        while cursor[CURSOR_HEAP] > 0 and clock.heap[0] < mark:
+            if cursor[CURSOR_RECORDS] > room:
+                return NEED_FLUSH
+            key = clock.heap[0]
+            cursor[CURSOR_HEAP] = pop(clock.heap, cursor[CURSOR_HEAP])
+            cursor[CURSOR_EVENTS] += 1
+            j = key & SLOT_MASK
             p = state.job_pool[j]
-            if key >> KIND_SHIFT == END:
-                drop_claim(j, p, outcome.start_ms[j] + state.job_duration_ms[j], state)
-            elif rules.conservative == 0:
-                enqueue(j, p, state)
-            touched[p] = 1
-            cursor[CURSOR_EVENTS] += 1
-        for p in range(len(touched)):
-            if touched[p] != 0:
-                touched[p] = 0
-                count = dispatch(p, now, 0, pools, rules, state)
-                record_starts(count, p, now, durations_ms, pools, jobs, state, clock, outcome)
-        while row < rows and jobs.submit_ms[row] == now:
-            best = choose(
-                row, now, pools, zones, links, jobs, options, inputs, allowed, rules, state
-            )
-            outcome.refusal[row] = best.refusal
-            if best.refusal == OK:
-                outcome.predicted_ms[row] = best.start_ms
-                joined = bind(row, best, now, rules, state)
-                if state.job_not_before_ms[row] > now:
-                    push(clock, state.job_not_before_ms[row], (RELEASE << KIND_SHIFT) | row)
-                if joined:
-                    p = best.pool
-                    count = dispatch(p, now, 0, pools, rules, state)
-                    record_starts(count, p, now, durations_ms, pools, jobs, state, clock, outcome)
-            row += 1
-            cursor[CURSOR_EVENTS] += 1
+            kind = (key >> KIND_SHIFT) & KIND_MASK
+            if kind == OVERDUE:
+                if live.start_ms[j] >= 0 and live.start_ms[j] + state.job_duration_ms[j] == now:
+                    prolong(j, p, now, state, live, clock)
+                    touch(p, clock)
+                continue
+            if kind == END:
+                if live.start_ms[j] < 0 or live.end_ms[j] != now:
+                    continue  # it was stopped before
+                drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
+                record(j, p, now, FINISHED, live, state, clock, records)
+                live.start_ms[j] = -1
+                leave_slot(j, live)
+                touch(p, clock)
+                continue
+            if live.away[j] == 0 or state.job_not_before_ms[j] != now:
+                continue  # it was placed anew meanwhile
+            live.away[j] = 0
+            if p < 0:
+                clock.again[0] += 1
+                clock.again[clock.again[0]] = j
+                continue
+            if rules.conservative == 0:
+                enqueue(j, p, jobs, state)
+            touch(p, clock)
+        newcomer = -1
+        while True:
+            for t in range(1, clock.touched[0] + 1):
+                p = clock.touched[t]
+                clock.marked[p] = 0
+                count = dispatch(p, now, 0, newcomer, pools, jobs, rules, state)
+                begin_runs(count, p, now, pools, jobs, state, live, clock)
+            clock.touched[0] = 0
+            newcomer = -1
+            if cursor[CURSOR_RECORDS] > room:
+                break
+            if clock.again[0] > 0:
+                j = clock.again[clock.again[0]]
+                clock.again[0] -= 1
+            elif row < rows and arrivals.submit_ms[row] == now:
+                if live.free[0] == 0 or cursor[CURSOR_HEAP] > crowded:
+                    break
+                j = take_slot(row, arrivals, jobs, inputs, state, live, clock)
+                row += 1
+                cursor[CURSOR_EVENTS] += 1
+            else:
+                break
+            place(
+                j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
+                state, live, clock, records,
+            )  # fmt: skip
+            newcomer = j
         cursor[CURSOR_ARRIVAL] = row
-
-
-@jit
-def charge(
-    outcome: Outcome,
-    pools: Pools,
-    zones: Zones,
-    links: Links,
-    jobs: Jobs,
-    inputs: Inputs,
-    rules: Rules,
-    state: State,
-    money: F64,
-) -> None:
-    """Price each run on its true time. ``money`` is (J, 6): device, power, carbon in grams,
-    transfer, wait (millionths), energy in kWh."""
-    for j in range(len(jobs.submit_ms)):
-        p = state.job_pool[j]
-        if p < 0 or outcome.start_ms[j] < 0:
-            continue
-        need = state.job_need[j]
-        start = outcome.start_ms[j]
-        end = outcome.end_ms[j]
-        device, power, grams = run_cost(p, need, start, end, pools, zones, rules)
-        transfer = 0.0
-        for i in range(jobs.input_from[j], jobs.input_from[j + 1]):
-            transfer += links.price_per_gb[inputs.site[i], pools.site[p]] * inputs.gb[i]
-        value = jobs.wait_value[j]
-        if value != value:  # NaN: the policy's figure
-            value = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * (need / 1000.0)
-        money[j, 0] = device
-        money[j, 1] = power
-        money[j, 2] = grams
-        money[j, 3] = transfer
-        money[j, 4] = (start - jobs.submit_ms[j]) / 3_600_000.0 * value
-        money[j, 5] = need / 1000.0 * pools.kw[p] * ((end - start) / 3_600_000.0)

@@ -18,7 +18,7 @@ from westward.placement import plan
 from westward.placement.columns import network_columns
 from westward.simulate.engine import DEFAULT_ORIGIN_MS
 from westward.simulate.loop import run_ms
-from westward.simulate.rows import job_id, job_spec, workload_rows
+from westward.simulate.rows import home_sites, job_id, job_spec
 
 Witness = Callable[[Snapshot, tuple[JobSpec, ...], Plan], None]
 """Called at every instant with what the planner was given and what it answered."""
@@ -58,14 +58,15 @@ def simulate_with_plan(
     origin = network.origin_ms(DEFAULT_ORIGIN_MS)
     zero = origin if zero_ms is None else zero_ms
     columns = network_columns(network, policy.carbon_method)
-    rows = workload_rows(workload, network, columns, zero_ms=zero, seed=seed)
-    specs = [job_spec(row, workload, rows, network) for row in range(len(workload))]
+    home = home_sites(workload, network, seed)
+    specs = [job_spec(row, workload, home, network, zero) for row in range(len(workload))]
     speed = {
         name: float(s) for name, s in zip(columns.pool_names, columns.pools.speed, strict=True)
     }
     track = Track()
     running: dict[str, tuple[str, Claim]] = {}
     bound: dict[str, _Bound] = {}
+    ends: dict[str, int] = {}
     events: list[tuple[int, int, str]] = []
     row = 0
     version = 0
@@ -78,6 +79,11 @@ def simulate_with_plan(
             _, kind, name = heapq.heappop(events)
             if kind == 0:
                 del running[name]
+            elif kind == 2:
+                # Past its expected end: from now on it is thought to run as long again.
+                again = running[name][1].end_ms(now)
+                if again < ends[name]:
+                    heapq.heappush(events, (again, 2, name))
         arrivals: list[JobSpec] = []
         while row < len(specs) and specs[row].submit_ms == now:
             arrivals.append(specs[row])
@@ -113,7 +119,11 @@ def simulate_with_plan(
                     job_id=placed.job_id,
                     need_milli=job.need_milli,
                     expected_end_ms=now + job.duration_ms,
+                    started_ms=now,
                 )
+                ends[placed.job_id] = end
+                if claim.expected_end_ms < end:
+                    heapq.heappush(events, (claim.expected_end_ms, 2, placed.job_id))
                 running[placed.job_id] = (job.pool, claim)
                 track.start_ms[placed.job_id] = now
                 track.end_ms[placed.job_id] = end

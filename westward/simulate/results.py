@@ -32,6 +32,22 @@ def refusal_number(code: Code) -> int:
     return REFUSAL_CODES.index(code) + 1
 
 
+SEGMENT_ENDS = ("finished", "preempted", "suspended", "site-lost", "moved")
+"""Why a run ended; ``Segments.why`` counts from 0 here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """Every run of the jobs that ran more than once, sorted by (row, start). Shapes (s,)."""
+
+    row: I64
+    pool: I64
+    start_ms: I64
+    end_ms: I64
+    need_milli: I64
+    why: I64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationResult:
     """One policy's rehearsal of one workload on one network.
@@ -82,6 +98,9 @@ class SimulationResult:
     wall_s: float
     cpu_s: float
     events: int
+    segments: Segments | None = None
+    """None: every placed job ran once, from ``start_ms`` to ``end_ms`` at ``pool``. Else the runs
+    of those that did not: ``pool`` and ``end_ms`` are their last run's, ``start_ms`` their first's."""
 
     def __post_init__(self) -> None:
         rows = len(self.workload)

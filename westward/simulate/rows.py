@@ -3,87 +3,179 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from westward.model.job import InputData, JobSpec, ResourceOption
 from westward.model.network import Network
-from westward.model.units import BYTES_PER_GB
-from westward.model.workload import I32, Workload
-from westward.placement.columns import NetworkColumns
-from westward.placement.state import U8, Inputs, Jobs, Options
+from westward.model.workload import I32, I64, Workload
+from westward.placement.classes import classify, fill_classes
+from westward.placement.columns import NetworkColumns, new_classes
+from westward.placement.state import Classes, Options
+from westward.simulate.live import Arrivals
+
+OWNERS_MAX = 1 << 20
+"""Users or partitions of one workload that get a home of their own."""
+FIRST_CLASSES = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The workload on one network, every job allowed everywhere (traces state no residency)."""
-
-    jobs: Jobs
-    options: Options
-    inputs: Inputs
-    allowed: U8
-    """(1, P): one constraint class."""
-    home_site: I32
-    """(n,) row of the network's sites."""
-
-
-def home_sites(workload: Workload, network: Network, seed: int) -> I32:
+@dataclass(slots=True)
+class Homes:
     """The site each job counts as home: where its owner sits and its input lies.
 
     A workload that states partitions maps each to a site, one that states only users maps each
     user to a site, else each job; always drawn uniformly with ``seed``. A trace's places are not
     the network's places, so this is an assumption of the rehearsal and its report says so.
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
-    sites = len(network.sites)
-    owner = workload.home if (workload.home >= 0).any() else workload.user
-    if not (owner >= 0).any():
-        return rng.integers(0, sites, len(workload)).astype(np.int32)
-    draw = rng.integers(0, sites, int(owner.max()) + 2)
-    return draw[owner].astype(np.int32)
+
+    sites: int
+    seed: int
+    _rng: np.random.Generator = field(init=False)
+    _by_owner: I32 = field(init=False, default_factory=lambda: np.zeros(0, dtype=np.int32))
+    _owner: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.Generator(np.random.PCG64(self.seed))
+
+    def of(self, workload: Workload) -> I32:
+        """Homes of the workload's next stretch; its first stretch says who owns."""
+        if not self._owner:
+            if (workload.home >= 0).any():
+                self._owner = "home"
+            else:
+                self._owner = "user" if (workload.user >= 0).any() else "job"
+        if self._owner == "job":
+            return self._rng.integers(0, self.sites, len(workload)).astype(np.int32)
+        owner = workload.home if self._owner == "home" else workload.user
+        if int(owner.max()) + 2 > len(self._by_owner):
+            rng = np.random.Generator(np.random.PCG64(self.seed))
+            size = min(OWNERS_MAX, max(int(owner.max()) + 2, 2 * len(self._by_owner)))
+            self._by_owner = rng.integers(0, self.sites, size).astype(np.int32)
+        homes: I32 = self._by_owner[owner % OWNERS_MAX]
+        return homes
 
 
-def workload_rows(
-    workload: Workload, network: Network, columns: NetworkColumns, *, zero_ms: int, seed: int
-) -> Rows:
-    """Columns for the kernels. ``zero_ms``: absolute time of the workload's own zero."""
-    count = len(workload)
-    home = home_sites(workload, network, seed)
-    every_kind = (1 << len(columns.kind_names)) - 1
-    devices = workload.devices_milli.astype(np.int64)
-    cpus = workload.cpus_milli.astype(np.int64)
-    memory = workload.memory_mib.astype(np.int64)
-    cpus = np.where((devices == 0) & (cpus == 0) & (memory == 0), 1000, cpus)
-    has_input = workload.input_bytes > 0
-    return Rows(
-        jobs=Jobs(
-            submit_ms=workload.submit_ms + zero_ms,
-            estimate_ms=workload.estimate_ms,
-            nodes=workload.nodes.astype(np.int64),
-            option_from=np.arange(count + 1, dtype=np.int64),
-            constraint=np.zeros(count, dtype=np.int64),
-            start_after_ms=np.zeros(count, dtype=np.int64),
-            deadline_ms=np.where(workload.deadline_ms >= 0, workload.deadline_ms + zero_ms, -1),
-            wait_value=np.full(count, math.nan),
-            input_from=np.concatenate([[0], np.cumsum(has_input)]).astype(np.int64),
-            home=home.astype(np.int64),
-        ),
-        options=Options(
-            kinds=np.where(devices > 0, every_kind, 0).astype(np.int64),
-            devices_milli=devices,
-            cpus_milli=cpus,
-            memory_mib=memory,
-            site=np.full(count, -1, dtype=np.int64),
-            engine=np.full(count, -1, dtype=np.int64),
-            max_hourly=np.full(count, math.nan),
-        ),
-        inputs=Inputs(
-            site=home[has_input].astype(np.int64),
-            gb=workload.input_bytes[has_input] / BYTES_PER_GB,
-        ),
-        allowed=np.ones((1, len(columns.pool_names)), dtype=np.uint8),
-        home_site=home,
+def home_sites(workload: Workload, network: Network, seed: int) -> I32:
+    """Homes of a whole workload (see ``Homes``)."""
+    return Homes(len(network.sites), seed).of(workload)
+
+
+def kinds_of(workload: Workload, columns: NetworkColumns) -> I64:
+    """Accelerator kinds as the network's bits; one entry where the workload states none.
+
+    A job none of whose kinds the network has may run on any: kinds differ by their relative speed
+    then, which is how a workload of other hardware is rehearsed at all.
+    """
+    every = (1 << len(columns.kind_names)) - 1
+    if workload.kind_mask is None:
+        return np.array([every], dtype=np.int64)
+    bits = np.zeros(len(workload), dtype=np.int64)
+    for k, name in enumerate(workload.kind_names):
+        if name in columns.kind_names:
+            asked = (workload.kind_mask >> k) & 1
+            bits |= asked << columns.kind_names.index(name)
+    return np.where(bits == 0, every, bits)
+
+
+class Requests:
+    """Numbers equal requests alike, and works out what fits where for each new one."""
+
+    def __init__(self, columns: NetworkColumns) -> None:
+        self._columns = columns
+        self._keys = np.zeros((FIRST_CLASSES, 5), dtype=np.int64)
+        self._slots = np.zeros(4 * FIRST_CLASSES, dtype=np.int32)
+        self._count = 0
+        self.classes: Classes = new_classes(FIRST_CLASSES, len(columns.pool_names))
+
+    def number(self, workload: Workload) -> I32:
+        """The class of each row."""
+        kinds = kinds_of(workload, self._columns)
+        klass = np.empty(len(workload), dtype=np.int32)
+        before = self._count
+        while True:
+            found = classify(
+                workload.nodes, workload.devices_milli, workload.cpus_milli, workload.memory_mib,
+                kinds, self._keys, self._slots, self._count, klass,
+            )  # fmt: skip
+            if found >= 0:
+                break
+            self._grow()
+        self._count = int(found)
+        self._fill(before)
+        return klass
+
+    def _grow(self) -> None:
+        """Twice the room. Classes met in the failed pass are met again."""
+        size = 2 * len(self._keys)
+        keys = self._keys[: self._count].copy()
+        self._keys = np.zeros((size, 5), dtype=np.int64)
+        self._slots = np.zeros(4 * size, dtype=np.int32)
+        narrow = np.ascontiguousarray(keys[:, :4].astype(np.int32).T)
+        kinds = np.ascontiguousarray(keys[:, 4])
+        classify(
+            narrow[0], narrow[1], narrow[2], narrow[3], kinds, self._keys, self._slots, 0,
+            np.empty(len(keys), dtype=np.int32),
+        )  # fmt: skip
+        old = self.classes
+        self.classes = new_classes(size, len(self._columns.pool_names))
+        for name in Classes._fields:
+            source = getattr(old, name)
+            getattr(self.classes, name)[: len(source)] = source
+
+    def _fill(self, before: int) -> None:
+        fresh = self._keys[before : self._count]
+        if len(fresh) == 0:
+            return
+        devices, cpus, memory = fresh[:, 1].copy(), fresh[:, 2].copy(), fresh[:, 3].copy()
+        nothing = (devices == 0) & (cpus == 0) & (memory == 0)
+        unset = np.full(len(fresh), -1, dtype=np.int64)
+        fill_classes(
+            before,
+            np.arange(len(fresh) + 1, dtype=np.int64),
+            fresh[:, 0].astype(np.int32),
+            Options(
+                kinds=np.where(devices > 0, fresh[:, 4], 0),
+                devices_milli=devices,
+                cpus_milli=np.where(nothing, 1000, cpus),
+                memory_mib=memory,
+                site=unset,
+                engine=unset,
+                max_hourly=np.full(len(fresh), math.nan),
+            ),
+            self._columns.pools,
+            self.classes,
+        )
+
+
+def _or_one(column: Any, value: int, kind: type) -> Any:
+    """A column, or one entry that stands for every row."""
+    if column is None:
+        return np.array([value], dtype=kind)
+    return np.ascontiguousarray(column, dtype=kind)
+
+
+def arrivals(workload: Workload, klass: I32, home: I32, zero_ms: int) -> Arrivals:
+    """A stretch of a workload for the loop. ``zero_ms``: absolute time of the workload's zero."""
+    deadline = workload.deadline_ms
+    has_deadline = len(deadline) > 0 and bool((deadline >= 0).any())
+    has_input = len(workload) > 0 and bool((workload.input_bytes > 0).any())
+    return Arrivals(
+        submit_ms=workload.submit_ms + zero_ms,
+        duration_ms=workload.duration_ms,
+        estimate_ms=workload.estimate_ms,
+        klass=klass,
+        home=home,
+        deadline_ms=np.where(deadline >= 0, deadline + zero_ms, -1)
+        if has_deadline
+        else np.array([-1], dtype=np.int64),
+        input_bytes=workload.input_bytes if has_input else np.zeros(1, dtype=np.int64),
+        dataset=_or_one(workload.dataset, -1, np.int32),
+        priority=_or_one(workload.priority, 0, np.int8),
+        checkpoint_ms=_or_one(workload.checkpoint_ms, 0, np.int64),
+        pinned=_or_one(workload.pinned, 0, np.uint8),
+        tenant=np.zeros(1, dtype=np.int32),
     )
 
 
@@ -92,29 +184,40 @@ def job_id(row: int) -> str:
     return f"job_{row:09d}"
 
 
-def job_spec(row: int, workload: Workload, rows: Rows, network: Network) -> JobSpec:
+def job_spec(row: int, workload: Workload, home: I32, network: Network, zero_ms: int) -> JobSpec:
     """The same request as an object, for ``plan()``."""
-    jobs, options = rows.jobs, rows.options
-    devices = int(options.devices_milli[row])
-    home = network.sites[int(rows.home_site[row])].name
+    devices = int(workload.devices_milli[row])
+    cpus, memory = int(workload.cpus_milli[row]), int(workload.memory_mib[row])
+    site = network.sites[int(home[row])].name
     size = int(workload.input_bytes[row])
-    estimate = int(jobs.estimate_ms[row])
-    deadline = int(jobs.deadline_ms[row])
+    estimate = int(workload.estimate_ms[row])
+    deadline = int(workload.deadline_ms[row])
+    names: tuple[str | None, ...] = (None,)
+    if devices > 0 and workload.kind_mask is not None:
+        asked = int(workload.kind_mask[row])
+        known = {kind.name for kind in network.accelerators}
+        listed = [
+            name for k, name in enumerate(workload.kind_names) if asked >> k & 1 and name in known
+        ]
+        names = tuple(listed) or (None,)
     return JobSpec(
         job_id=job_id(row),
         name=f"row {int(workload.source_row[row])}",
-        submit_ms=int(jobs.submit_ms[row]),
-        nodes=int(jobs.nodes[row]),
-        options=(
+        submit_ms=int(workload.submit_ms[row]) + zero_ms,
+        nodes=int(workload.nodes[row]),
+        options=tuple(
             ResourceOption(
-                any_accelerator=devices > 0,
+                accelerator=name,
+                any_accelerator=devices > 0 and name is None,
                 devices_milli=devices,
-                cpus_milli=int(options.cpus_milli[row]),
-                memory_mib=int(options.memory_mib[row]),
-            ),
+                cpus_milli=1000 if devices == cpus == memory == 0 else cpus,
+                memory_mib=memory,
+            )
+            for name in names
         ),
+        priority=0 if workload.priority is None else int(workload.priority[row]),
         duration_ms=None if estimate < 0 else estimate,
-        deadline_ms=None if deadline < 0 else deadline,
-        inputs=(InputData(site=home, size_bytes=size),) if size > 0 else (),
-        home_site=home,
+        deadline_ms=None if deadline < 0 else deadline + zero_ms,
+        inputs=(InputData(site=site, size_bytes=size),) if size > 0 else (),
+        home_site=site,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from westward.formats.traces.options import TraceOptions
 from westward.formats.traces.source import F64, I64, Drops, Mask, Source
-from westward.model.units import MS_PER_DAY, MS_PER_S
+from westward.model.units import MILLI, MS_PER_DAY, MS_PER_S
 from westward.model.workload import Workload
 
 EPOCH_TIMES_FROM_MS = 3_650 * MS_PER_DAY
@@ -15,6 +16,9 @@ EPOCH_TIMES_FROM_MS = 3_650 * MS_PER_DAY
 
 NO_CLOCK = "hour of day unknown: the file states no start time; its time 0 is midnight"
 """The note of formats that have no place for a start time."""
+
+OWN_CLOCK = "of the file's own clock"
+"""Of dates written without a time zone."""
 
 Column = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
@@ -36,10 +40,14 @@ def rebase(submit_ms: I64, keep: Mask, clock: str = "UTC") -> tuple[I64, tuple[s
 
     ``clock`` names what the dates are counted in; the note says it.
     """
-    first = int(submit_ms[keep].min())
-    if first < EPOCH_TIMES_FROM_MS:
+    if int(submit_ms[keep].min()) < EPOCH_TIMES_FROM_MS:
         return submit_ms, ()
-    zero = first // MS_PER_DAY * MS_PER_DAY
+    return from_dates(submit_ms, keep, clock)
+
+
+def from_dates(submit_ms: I64, keep: Mask, clock: str) -> tuple[I64, tuple[str, ...]]:
+    """Milliseconds since 1970 → since the midnight before the first job."""
+    zero = int(submit_ms[keep].min()) // MS_PER_DAY * MS_PER_DAY
     date = np.datetime64(zero, "ms").astype("datetime64[D]")
     return submit_ms - zero, (f"times were dates since 1970; time 0 is now {date} 00:00 {clock}",)
 
@@ -49,6 +57,37 @@ def devices_note(unit: str, options: TraceOptions) -> str:
     if options.processors_are_devices:
         return f"each {unit} = one node of the gang with one whole device, any kind"
     return f"each {unit} = one node of the gang with one cpu and no device"
+
+
+def gangs(gpus: F64, options: TraceOptions) -> tuple[I64, I64]:
+    """(nodes, devices_milli of each) of jobs whose source states a number of whole GPUs only.
+
+    Nodes take up to ``options.devices_per_node`` and all of a gang take the same number: the
+    greatest divisor of the GPUs that does not exceed it (12 GPUs, 8 a node: 2 nodes of 6).
+    """
+    count = np.maximum(gpus.astype(np.int64), 1)
+    each = np.ones(len(count), dtype=np.int64)
+    for size in range(2, options.devices_per_node + 1):
+        each = np.where(count % size == 0, size, each)
+    return count // each, np.where(gpus > 0, each * MILLI, 0)
+
+
+def gangs_note(options: TraceOptions) -> str:
+    """How GPUs were read, in words."""
+    if options.devices_per_node == 1:
+        return "each GPU = one node of the gang with one whole device (nodes are not stated)"
+    return (
+        f"gangs put on nodes of up to {options.devices_per_node} whole devices, "
+        "the same number on each (as told; the source does not state nodes)"
+    )
+
+
+def codes(labels: pl.Series) -> tuple[I64, tuple[str, ...]]:
+    """Labels → 0, 1, 2 … in alphabetical order, and the labels; -1 where empty."""
+    known = tuple(sorted(label for label in labels.unique().to_list() if label))
+    order = pl.Series("label", known, dtype=pl.String)
+    at = labels.replace_strict(order, np.arange(len(known)), default=-1, return_dtype=pl.Int64)
+    return at.to_numpy(), known
 
 
 def build(
@@ -68,10 +107,22 @@ def build(
     user: Column,
     home: Column,
     source_row: Column,
+    deadline_ms: Column | None = None,
+    priority: Column | None = None,
+    dataset: Column | None = None,
+    kind_names: tuple[str, ...] = (),
+    kind_mask: I64 | None = None,
 ) -> Workload:
-    """Kept rows in the order (submit, source row). Columns have one entry per row read."""
-    kept = np.flatnonzero(drops.keep)
-    order = kept[np.lexsort((source_row[kept], submit_ms[kept]))]
+    """Kept rows in the order (submit, priority falling, source row). Columns have one entry per row read; those
+    that are None are stated by nobody."""
+    order = np.flatnonzero(drops.keep)
+    step = np.diff(submit_ms[order])
+    if priority is not None:
+        order = order[np.lexsort((source_row[order], -priority[order], submit_ms[order]))]
+    elif not ((step > 0) | ((step == 0) & (np.diff(source_row[order]) >= 0))).all():
+        order = order[np.lexsort((source_row[order], submit_ms[order]))]
+
+    zero = np.zeros(rows_read, dtype=np.int64)
 
     def i64(column: Column) -> npt.NDArray[np.int64]:
         return np.ascontiguousarray(column[order], dtype=np.int64)
@@ -96,7 +147,11 @@ def build(
         memory_mib=i32(memory_mib),
         user=i32(user),
         home=i32(home),
-        deadline_ms=np.full(len(order), -1, dtype=np.int64),
+        deadline_ms=i64(zero - 1 if deadline_ms is None else deadline_ms),
         input_bytes=np.zeros(len(order), dtype=np.int64),
         source_row=i64(source_row),
+        priority=None if priority is None else np.ascontiguousarray(priority[order], dtype=np.int8),
+        dataset=None if dataset is None else i32(dataset),
+        kind_names=kind_names,
+        kind_mask=None if kind_mask is None else i64(kind_mask),
     )

@@ -8,9 +8,7 @@ reports each cell that is not one.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from westward.formats.traces.unpack import Damaged, unpack
 from westward.model.faults import Fault, InputFaults
 from westward.model.workload import DroppedRows
 
@@ -34,24 +33,51 @@ MAX_TIME_S = 1e11
 """About 3,000 years: a larger time is a wrong unit, and would not fit into milliseconds."""
 MAX_COUNT = 2**31 - 1
 
-_GZIP_MAGIC = b"\x1f\x8b"
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A trace's text and where it came from. ``digest`` is of the bytes as stored."""
+    """A trace's bytes, unpacked, and where they came from. ``digest`` is of the bytes as stored."""
 
     file: str
     name: str
     digest: str
-    text: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """Decoded anew each time: the fast readers never need it."""
+        return self.data.decode("utf-8", errors="replace")
+
+    def first_line(self) -> str:
+        """The first line that is not blank, without its end."""
+        start = 0
+        while True:
+            end = self.data.find(b"\n", start)
+            line = self.data[start:] if end < 0 else self.data[start:end]
+            if end < 0 or line.strip():
+                return line.decode("utf-8", errors="replace").strip("\r\n")
+            start = end + 1
 
     def refuse(self, row: int | None, field: str, problem: str, remedy: str) -> InputFaults:
-        return InputFaults([Fault(self.file, row, field, problem, remedy)])
+        return InputFaults([self.fault(row, field, problem, remedy)])
+
+    def fault(self, row: int | None, field: str, problem: str, remedy: str) -> Fault:
+        return Fault(self.file, row, field, problem, remedy)
+
+
+class NoJobList(InputFaults):
+    """The file is in order, but no job list can be read from it (as asked): it is a series, a
+    list of nodes, or lacks a figure that the caller must state. ``table`` is what it does hold,
+    ``lines`` what else a description should show."""
+
+    def __init__(self, faults: Sequence[Fault], table: Table, lines: Sequence[str] = ()) -> None:
+        super().__init__(faults)
+        self.table = table
+        self.lines = tuple(lines)
 
 
 def open_source(path: Path) -> Source:
-    """Read the file whole, unpacking gzip by its content. Raises InputFaults."""
+    """Read the file whole, unpacking gzip and tar by their content. Raises InputFaults."""
     file = str(path)
 
     def refuse(problem: str, remedy: str) -> InputFaults:
@@ -64,26 +90,19 @@ def open_source(path: Path) -> Source:
             f"the trace cannot be read: {error.strerror or error}", "Give the path of a file."
         ) from error
     digest = hashlib.sha256(stored).hexdigest()
-    data = stored
-    if stored.startswith(_GZIP_MAGIC):
-        try:
-            with gzip.open(path, "rb") as unpacked:
-                data = unpacked.read(MAX_TRACE_BYTES + 1)
-        except EOFError as error:
-            raise refuse("the gzip file ends too early", "Fetch the file again.") from error
-        except (OSError, zlib.error) as error:
-            raise refuse("the gzip file is damaged", "Fetch the file again.") from error
-    elif path.suffix == ".gz" and stored:
-        raise refuse("the file ends in .gz but is not gzip", "Rename it, or fetch it again.")
-    if len(data) > MAX_TRACE_BYTES:
-        raise refuse(f"the trace is larger than {MAX_TRACE_BYTES} bytes", "Split it.")
+    try:
+        data = unpack(stored, path.suffix, MAX_TRACE_BYTES)
+    except Damaged as damage:
+        raise refuse(damage.problem, damage.remedy) from damage
     if b"\0" in data:
         raise refuse("the file is not text", "Give the trace itself, as text or gzip.")
-    text = data.decode("utf-8", errors="replace").removeprefix("\ufeff")
-    if not text.strip():
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data or data.isspace():
         raise refuse("the file is empty", "Give a trace with at least one job.")
-    name = path.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".swf")
-    return Source(file, name, digest, text)
+    name = path.name
+    for suffix in (".gz", ".tar", ".csv", ".swf", ".trace"):
+        name = name.removesuffix(suffix)
+    return Source(file, name, digest, data)
 
 
 _ROW = "Correct the row or remove it."
@@ -98,14 +117,15 @@ class FaultLog:
         self._more = 0
         self._last_row = 0
 
-    def add(self, row: int, field: str, problem: str, remedy: str = _ROW) -> None:
-        self._last_row = max(self._last_row, row)
+    def add(self, row: int | None, field: str, problem: str, remedy: str = _ROW) -> None:
+        self._last_row = max(self._last_row, row or 0)
         if len(self._faults) < MAX_FAULTS_SHOWN:
             self._faults.append(Fault(self._source.file, row, field, problem, remedy))
         else:
             self._more += 1
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(self, also: Sequence[Fault] = ()) -> None:
+        """Raises InputFaults with what was logged; then ``also`` is told with it."""
         if not self._faults:
             return
         if self._more:
@@ -113,7 +133,7 @@ class FaultLog:
             remedy = "Correct the listed ones and read the file again."
             # At the last faulty row, so that it stands below those it refers to.
             self._faults.append(Fault(self._source.file, self._last_row, "", problem, remedy))
-        raise InputFaults(self._faults)
+        raise InputFaults([*self._faults, *also])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +179,27 @@ def split_columns(
     return Table(cells, split["line"].to_numpy(), log)
 
 
+def header_of(source: Source, separator: str = ",") -> tuple[str, ...]:
+    """The names on the first line that is not blank."""
+    return tuple(name.strip() for name in source.first_line().split(separator))
+
+
 def read_csv(source: Source, names: Sequence[str]) -> Table:
     """A comma-separated table whose header must be exactly ``names``."""
-    rows = text_lines(source)
-    header = [name.strip() for name in str(rows["text"][0]).split(",")]
-    if header != list(names):
+    header = header_of(source)
+    if header != tuple(names):
+        line = int(text_lines(source)["line"][0])
         missing = [name for name in names if name not in header]
         extra = [name for name in header if name not in names]
         problem = f"the header lacks {', '.join(missing)}" if missing else "the header differs"
         if extra:
             problem += f" and has {', '.join(extra)[:80]}"
         remedy = f"The header of this format is {','.join(names)}"
-        raise source.refuse(int(rows["line"][0]), "", problem, remedy + ".")
-    rows = rows.slice(1)
+        raise source.refuse(line, "", problem, remedy + ".")
+    plain = _read_plain_csv(source, names)
+    if plain is not None:
+        return plain
+    rows = text_lines(source).slice(1)
     if rows.is_empty():
         raise source.refuse(None, "", "the table has no rows", "Give at least one job.")
     if rows["text"].str.contains('"', literal=True).any():
@@ -180,6 +208,40 @@ def read_csv(source: Source, names: Sequence[str]) -> Table:
             source, rows.with_columns(quoted), names, exact=True, parts=pl.col("parts")
         )
     return split_columns(source, rows, names, exact=True, parts=pl.col("text").str.split(","))
+
+
+def _read_plain_csv(source: Source, names: Sequence[str]) -> Table | None:
+    """The same table, some five times faster, for a file without a blank line, a quote, a CR or a
+    wrong number of columns; None for every other file, which the caller reads line by line."""
+    data = source.data
+    body = data.removesuffix(b"\n")
+    rows = body.count(b"\n")
+    first = data.find(b"\n")
+    if (
+        rows == 0
+        or b'"' in data
+        or b"\r" in data
+        or data.count(b",") != (rows + 1) * (len(names) - 1)
+        or data.startswith((b"\n", b" ", b"\t"))
+    ):
+        return None
+    try:
+        # No row is longer than the header (polars refuses those), and the commas are as many as
+        # all rows need together: so each row has its own.
+        frame = pl.read_csv(
+            body[first + 1 :],
+            has_header=False,
+            new_columns=list(names),
+            schema=dict.fromkeys(names, pl.String),
+            quote_char=None,
+            encoding="utf8-lossy",
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    if len(frame) != rows:
+        return None
+    cells = {name: frame[name].fill_null("").str.strip_chars() for name in names}
+    return Table(cells, np.arange(2, rows + 2, dtype=np.int64), FaultLog(source))
 
 
 class Cells:
@@ -222,6 +284,27 @@ class Cells:
                 problem = f"{cell} is not a whole number"
             self.log.add(int(self.table.lines[index]), field, problem)
         return values
+
+    def times(self, field: str, form: str, *, optional: bool = False) -> F64:
+        """Dates such as ``%Y-%m-%d %H:%M:%S`` as seconds since 1970, on the clock they were
+        written by; NaN only where an ``optional`` cell is empty."""
+        text = self.table.cells[field]
+        found = text.str.to_datetime(form, strict=False, time_unit="us")
+        values = found.dt.timestamp("us").cast(pl.Float64).fill_null(np.nan).to_numpy() / 1e6
+        wrong = np.isnan(values)
+        if optional:
+            wrong &= (text != "").to_numpy()
+        for index in np.flatnonzero(wrong):
+            cell = str(text[int(index)])[:40]
+            problem = f"{cell!r} is not a date and time" if cell else "the cell is empty"
+            self.log.add(int(self.table.lines[index]), field, problem)
+        return values
+
+    def filled(self, field: str) -> pl.Series:
+        """The column as text, none of it empty."""
+        text = self.table.cells[field]
+        self.check((text == "").to_numpy(), field, "the cell is empty")
+        return text
 
     def check(self, wrong: Mask, field: str, problem: str, remedy: str = _ROW) -> None:
         """Report every row where ``wrong`` holds."""

@@ -1,0 +1,1 @@
+"""Tables that others published, reproduced: one module a paper, each with ``rows()``."""

@@ -1,0 +1,85 @@
+"""gzip and tar, told by their content, not by the file's name."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zlib
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_TAR_MAGIC = b"ustar"
+_TAR_MAGIC_AT = 257
+_GZIP_WINDOW = 31
+"""zlib's code for: expect gzip's header and check its sum."""
+_AGAIN = "Fetch the file again."
+
+
+class Damaged(Exception):
+    """Cannot be unpacked: what is wrong, and what to do."""
+
+    def __init__(self, problem: str, remedy: str = _AGAIN) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+def unpack(stored: bytes, suffix: str, limit: int) -> bytes:
+    """The text inside ``stored``; at most ``limit`` bytes. Raises Damaged.
+
+    Of a tar archive the only file is taken (what macOS adds beside a file, ``._name``, is none).
+    """
+    if stored.startswith(_GZIP_MAGIC):
+        data = _gunzip(stored, limit)
+    elif suffix == ".gz" and stored:
+        raise Damaged("the file ends in .gz but is not gzip", "Rename it, or fetch it again.")
+    else:
+        data = stored
+    if len(data) > limit:
+        raise Damaged(f"the trace is larger than {limit} bytes", "Split it.")
+    if data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC:
+        return _untar(data)
+    return data
+
+
+def _gunzip(stored: bytes, limit: int) -> bytes:
+    """All members of a gzip file; zeros after the last are padding."""
+    parts: list[bytes] = []
+    size = 0
+    rest = stored
+    while rest:
+        if not rest.startswith(_GZIP_MAGIC):
+            raise Damaged("the gzip file is damaged")
+        member = zlib.decompressobj(wbits=_GZIP_WINDOW)
+        try:
+            part = member.decompress(rest, limit + 1 - size)
+        except zlib.error as error:
+            raise Damaged("the gzip file is damaged") from error
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+        if not member.eof:
+            raise Damaged("the gzip file ends too early")
+        rest = member.unused_data.lstrip(b"\0")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _untar(data: bytes) -> bytes:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            files = [
+                member
+                for member in archive.getmembers()
+                if member.isfile() and not member.name.rpartition("/")[2].startswith("._")
+            ]
+            if len(files) != 1:
+                names = ", ".join(member.name for member in files)[:80] or "none"
+                raise Damaged(
+                    f"the tar archive holds {len(files)} files ({names})",
+                    "Unpack it and give one of its files.",
+                )
+            found = archive.extractfile(files[0])
+            assert found is not None  # it is a file
+            return found.read()
+    except tarfile.TarError as error:
+        raise Damaged("the tar archive is damaged") from error

@@ -1,0 +1,50 @@
+"""What happens to a network while a workload is rehearsed on it: faults, and how well hours ahead
+are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from westward.model.units import MS_PER_HOUR
+
+OutageKind = Literal["outage", "drain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """One site takes no work in [from, until), counted from the workload's own zero.
+
+    ``outage``: what runs there is lost back to its last checkpoint and placed anew; ``drain``:
+    it runs on. Jobs that wait there are placed anew in both.
+    """
+
+    site: str
+    from_ms: int
+    until_ms: int
+    kind: OutageKind = "outage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastError:
+    """The planner sees price and carbon times exp(error), an error that is 0 for the present hour
+    and grows with the hours ahead to a standard deviation of ``sigma`` (log scale).
+
+    The simulator charges the truth. ``growth_ms``: lead time at which the error has reached 63 %
+    of its full spread (an Ornstein-Uhlenbeck walk, so neighbouring hours err alike).
+    """
+
+    tariff_sigma: float = 0.0
+    carbon_sigma: float = 0.0
+    growth_ms: int = 12 * MS_PER_HOUR
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything about a rehearsal that is neither network, workload nor policy."""
+
+    outages: tuple[Outage, ...] = ()
+    forecast: ForecastError | None = None
+    shared_links: bool = False
+    """Transfers over one link queue behind each other; else each has the full bandwidth."""

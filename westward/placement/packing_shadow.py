@@ -1,0 +1,150 @@
+"""When would a gang fit, were every running claim to end as expected, and on which nodes: EASY
+backfill (Lifka 1995; Mu'alem and Feitelson 2001) counted in nodes instead of devices.
+
+The caller goes through the pool's running claims in the order of their expected ends:
+
+    missing = begin_shadow(p, head, nodes, shadow)
+    while missing > 0 and there are claims:
+        missing = release_shadow(p, head, chain of the next claim, nodes, shadow)
+    reserve_shadow(p, head, nodes, shadow)
+
+and the end of the last claim released is the shadow time. ``earliest_nodes`` does so for a
+contiguous piece of the claims. After it, ``take`` and ``fits`` with ``long`` leave the reserved
+nodes to the head, except for what it does not need. Nothing is copied but the nodes that a
+released claim touches. No ``take`` or ``give`` in that pool may come in between.
+"""
+
+from __future__ import annotations
+
+from westward.jit import jit
+from westward.placement.packing import fits
+from westward.placement.packing_limits import devices_used
+from westward.placement.packing_state import DEVICE_MILLI, I64, NONE, Ask, Nodes, Shadow
+
+
+@jit
+def _copy_node(n: int, nodes: Nodes, shadow: Shadow) -> None:
+    """The node's columns in the shadow are, until something is released, those of now."""
+    p = nodes.pool_of[n]
+    if shadow.stamp[n] == shadow.serial[p]:
+        return
+    shadow.stamp[n] = shadow.serial[p]
+    shadow.cpus_milli[n] = nodes.cpus_milli[n]
+    shadow.memory_mib[n] = nodes.memory_mib[n]
+    for d in range(nodes.devices[n]):
+        shadow.milli[n, d] = nodes.milli[n, d]
+
+
+@jit
+def _would_hold(n: int, ask: Ask, nodes: Nodes, shadow: Shadow) -> bool:
+    """Could one member stand on node n as the shadow has it?"""
+    if shadow.cpus_milli[n] < ask.cpus_milli or shadow.memory_mib[n] < ask.memory_mib:
+        return False
+    if ask.kinds != 0 and (ask.kinds & nodes.kind[n]) == 0:
+        return False
+    least = min(ask.devices_milli, DEVICE_MILLI)
+    usable = 0
+    for d in range(nodes.devices[n]):
+        if shadow.milli[n, d] >= least:
+            usable += 1
+    return usable >= devices_used(ask.devices_milli)
+
+
+@jit
+def clear_reservation(p: int, shadow: Shadow) -> None:
+    """Nothing of pool p is reserved any more."""
+    n = shadow.reserved_head[p]
+    while n != NONE:
+        shadow.reserved[n] = 0
+        n = shadow.reserved_next[n]
+    shadow.reserved_head[p] = NONE
+
+
+@jit
+def begin_shadow(p: int, ask: Ask, nodes: Nodes, shadow: Shadow) -> int:
+    """Start at the present; returns how many members are still without a node (0: it fits now).
+
+    Forgets the pool's earlier reservation. -1: the gang has more members than the pool has nodes,
+    and no time will do."""
+    clear_reservation(p, shadow)
+    if ask.members > nodes.node_from[p + 1] - nodes.node_from[p]:
+        return NONE
+    shadow.serial[p] += 1
+    shadow.ready[p, 0] = NONE
+    shadow.ready[p, 1] = NONE
+    shadow.fitting[p] = fits(p, ask, ask.members, False, nodes, shadow)
+    return ask.members - int(shadow.fitting[p])
+
+
+@jit
+def release_shadow(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -> int:
+    """The claim that holds ``chain`` ends; returns how many members are still without a node."""
+    row = chain
+    while row != NONE:
+        n = nodes.held_node[row]
+        _copy_node(n, nodes, shadow)
+        held_before = _would_hold(n, ask, nodes, shadow)
+        shadow.cpus_milli[n] += nodes.held_cpus_milli[row]
+        shadow.memory_mib[n] += nodes.held_memory_mib[row]
+        rest = int(nodes.held_devices[row])
+        d = 0
+        while rest != 0:
+            if rest & 1:
+                shadow.milli[n, d] += nodes.held_milli[row]
+            rest >>= 1
+            d += 1
+        if not held_before and _would_hold(n, ask, nodes, shadow):
+            shadow.fitting[p] += 1
+            shadow.ready_next[n] = NONE
+            last = shadow.ready[p, 1]
+            if last == NONE:
+                shadow.ready[p, 0] = n
+            else:
+                shadow.ready_next[last] = n
+            shadow.ready[p, 1] = n
+        row = nodes.held_next[row]
+    return max(0, ask.members - int(shadow.fitting[p]))
+
+
+@jit
+def _reserve(p: int, n: int, nodes: Nodes, shadow: Shadow) -> None:
+    _copy_node(n, nodes, shadow)
+    shadow.reserved[n] = 1
+    shadow.reserved_next[n] = shadow.reserved_head[p]
+    shadow.reserved_head[p] = n
+
+
+@jit
+def reserve_shadow(p: int, ask: Ask, nodes: Nodes, shadow: Shadow) -> None:
+    """Keep as many nodes for the head as it has members: first those that came to fit while
+    claims were released, in that order (they are busy now and cost a backfill nothing), then of
+    those that fit already the ones best fit would choose."""
+    shadow.head_milli[p] = ask.devices_milli
+    shadow.head_cpus_milli[p] = ask.cpus_milli
+    shadow.head_memory_mib[p] = ask.memory_mib
+    shadow.head_kinds[p] = ask.kinds
+    left = ask.members
+    n = shadow.ready[p, 0]
+    while n != NONE and left > 0:
+        _reserve(p, n, nodes, shadow)
+        left -= 1
+        n = shadow.ready_next[n]
+    fitting = fits(p, ask, left, False, nodes, shadow)
+    for i in range(fitting):
+        _reserve(p, nodes.picked_node[i], nodes, shadow)
+
+
+@jit
+def earliest_nodes(
+    p: int, ask: Ask, chains: I64, first: int, last: int, nodes: Nodes, shadow: Shadow
+) -> int:
+    """Release ``chains[first:last]`` (in order of expected end) until the gang fits, and reserve.
+
+    To be called after ``begin_shadow`` said that something is missing; may be called piece by
+    piece. Returns the place in ``chains`` of the claim whose end is the shadow time, ``last`` when
+    the piece was not enough (then nothing is reserved yet)."""
+    for i in range(first, last):
+        if release_shadow(p, ask, chains[i], nodes, shadow) == 0:
+            reserve_shadow(p, ask, nodes, shadow)
+            return i
+    return last

@@ -1,0 +1,89 @@
+"""Live jobs as records: a job's columns lie side by side in memory.
+
+The kernels see columns (``Jobs``, ``Inputs``, the job columns of ``State``), but each is a view into
+one array of records. At a hundred thousand live jobs an event then reads three or four cache lines
+in place of one for each of thirty columns; kernels need no change, a view only has another stride.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from westward.placement.state import Inputs, Jobs
+
+Slots = npt.NDArray[np.void]
+
+JOB_FIELDS: tuple[tuple[str, type], ...] = (
+    ("order", np.int64),
+    ("submit_ms", np.int64),
+    ("estimate_ms", np.int64),
+    ("start_after_ms", np.int64),
+    ("deadline_ms", np.int64),
+    ("wait_value", np.float64),
+    ("klass", np.int32),
+    ("input_from", np.int32),
+    ("input_to", np.int32),
+    ("home", np.int32),
+    ("pinned", np.int32),
+    ("unused", np.int32),
+)
+QUEUE_FIELDS: tuple[tuple[str, type], ...] = (
+    ("job_need", np.int64),
+    ("job_duration_ms", np.int64),
+    ("job_not_before_ms", np.int64),
+    ("job_reserved_ms", np.int64),
+    ("next", np.int32),
+    ("prev", np.int32),
+    ("job_pool", np.int32),
+    ("padding", np.int32),
+)
+INPUT_FIELDS: tuple[tuple[str, type], ...] = (
+    ("gb", np.float64),
+    ("site", np.int32),
+    ("dataset", np.int32),
+)
+_UNSET = ("deadline_ms", "next", "prev", "job_pool", "dataset", "home")
+
+
+def new_slots(
+    count: int, more: tuple[tuple[str, type], ...] = (), unset: tuple[str, ...] = ()
+) -> Slots:
+    """Records with every field 0, but those named ``unset`` (and the usual ones) -1.
+
+    ``more``: fields of the caller's, laid before ours (8-byte ones first).
+    """
+    slots = np.zeros(
+        count, dtype=np.dtype([*more, *JOB_FIELDS, *QUEUE_FIELDS, *INPUT_FIELDS], align=True)
+    )
+    for name in (*_UNSET, *unset):
+        slots[name] = -1
+    slots["wait_value"] = np.nan
+    slots["input_from"] = slots["input_to"] = np.arange(count)
+    return slots
+
+
+def views(slots: Slots, fields: tuple[tuple[str, type], ...]) -> dict[str, Any]:
+    """The named fields as columns, sharing the records' memory."""
+    return {name: slots[name] for name, _ in fields if name not in ("unused", "padding")}
+
+
+def jobs_of(slots: Slots) -> Jobs:
+    return Jobs(**views(slots, JOB_FIELDS))
+
+
+def inputs_of(slots: Slots) -> Inputs:
+    """One input a slot."""
+    return Inputs(**views(slots, INPUT_FIELDS))
+
+
+def new_inputs(count: int) -> Inputs:
+    """Input rows that are not one a slot (``plan()``: jobs have any number)."""
+    return inputs_of(np.zeros(count, dtype=np.dtype(list(INPUT_FIELDS), align=True)))
+
+
+def queue_of(slots: Slots) -> dict[str, Any]:
+    """The job columns of ``State``."""
+    return views(slots, QUEUE_FIELDS)

@@ -1,0 +1,81 @@
+"""Finished runs gathered into one row a job, for workloads that fit in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from westward.placement.state import F64, I64
+from westward.simulate.live import FINISHED, REFUSED, Records
+from westward.simulate.results import Segments
+
+
+class Gather:
+    """A ``Sink``. Arrays are (n,), by workload row; money summed over a job's runs."""
+
+    def __init__(self, rows: int) -> None:
+        def wide() -> I64:
+            return np.full(rows, -1, dtype=np.int64)
+
+        self.pool = np.full(rows, -1, dtype=np.int32)
+        self.start_ms = wide()
+        self.end_ms = wide()
+        self.need_milli = np.zeros(rows, dtype=np.int64)
+        self.not_before_ms = wide()
+        self.predicted_ms = wide()
+        self.low_ms = wide()
+        self.high_ms = wide()
+        self.waited_ms = wide()
+        self.transfer = np.zeros(rows)
+        self.money = np.zeros((rows, 5))
+        self.refused = np.zeros(rows, dtype=np.int16)
+        self._runs: list[list[I64]] = []
+
+    def take(self, count: int, records: Records, money: F64) -> None:
+        row = records.row[:count]
+        why = records.why[:count]
+        over = why == FINISHED
+        refused = why >= REFUSED
+        done = row[over]
+        for target, source in (
+            (self.pool, records.pool),
+            (self.start_ms, records.first_ms),
+            (self.end_ms, records.end_ms),
+            (self.need_milli, records.need_milli),
+            (self.not_before_ms, records.not_before_ms),
+            (self.predicted_ms, records.predicted_ms),
+            (self.low_ms, records.low_ms),
+            (self.high_ms, records.high_ms),
+            (self.waited_ms, records.waited_ms),
+            (self.transfer, records.transfer),
+        ):
+            target[done] = source[:count][over]
+        self.refused[row[refused]] = why[refused] - REFUSED
+        charged = row[~refused]
+        if len(done) == len(charged):
+            self.money[done] += money[:count][over]
+        else:
+            np.add.at(self.money, charged, money[:count][~refused])
+        several = ~refused & (~over | (records.start_ms[:count] != records.first_ms[:count]))
+        if several.any():
+            self._runs.append(
+                [
+                    np.asarray(column[:count][several], dtype=np.int64)
+                    for column in (
+                        records.row, records.pool, records.start_ms, records.end_ms,
+                        records.need_milli, records.why,
+                    )
+                ]
+            )  # fmt: skip
+
+    def segments(self) -> Segments | None:
+        """Every run of the jobs that ran more than once; None when no run was ever cut short."""
+        if not self._runs:
+            return None
+        row, pool, start, end, need, why = (
+            np.concatenate(parts) for parts in zip(*self._runs, strict=True)
+        )
+        order = np.lexsort((start, row))
+        return Segments(
+            row=row[order], pool=pool[order], start_ms=start[order], end_ms=end[order],
+            need_milli=need[order], why=why[order],
+        )  # fmt: skip

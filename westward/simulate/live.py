@@ -1,0 +1,156 @@
+"""The columns of a rehearsal in progress: what arrives, who is alive, what is over.
+
+A job takes a slot when it arrives and leaves it when it is over, so that the memory of a rehearsal
+follows the jobs alive at one time, not the jobs in the workload.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from westward.placement.state import F64, I32, I64, U8
+
+I8 = npt.NDArray[np.int8]
+
+
+class Arrivals(NamedTuple):
+    """One stretch of a workload, in order of submission. A column of one entry stands for all."""
+
+    submit_ms: I64
+    """Absolute."""
+    duration_ms: I64
+    """True run time on the reference device."""
+    estimate_ms: I64
+    klass: I32
+    home: I32
+    deadline_ms: I64
+    """Absolute; -1 = none."""
+    input_bytes: I64
+    dataset: I32
+    priority: I8
+    checkpoint_ms: I64
+    pinned: U8
+    tenant: I32
+
+
+LIVE_FIELDS: tuple[tuple[str, type], ...] = (
+    ("row", np.int64),
+    ("start_ms", np.int64),
+    ("end_ms", np.int64),
+    ("left_ms", np.int64),
+    ("first_ms", np.int64),
+    ("predicted_ms", np.int64),
+    ("low_ms", np.int64),
+    ("high_ms", np.int64),
+    ("since_ms", np.int64),
+    ("waited_ms", np.int64),
+    ("checkpoint_ms", np.int64),
+    ("paid", np.float64),
+    ("tenant", np.int32),
+    ("priority", np.int8),
+    ("first", np.uint8),
+    ("away", np.uint8),
+)
+
+
+class Live(NamedTuple):
+    """(M,) one slot a live job, beside ``Jobs`` and the job columns of ``State``."""
+
+    row: I64
+    """Of the workload."""
+    left_ms: I64
+    """True work left, on the reference device."""
+    checkpoint_ms: I64
+    priority: I8
+    tenant: I32
+    start_ms: I64
+    """Of the run in progress; -1 = not running."""
+    end_ms: I64
+    first_ms: I64
+    predicted_ms: I64
+    """The start told at the first binding."""
+    low_ms: I64
+    """The interval told with it; -1 = none was told."""
+    high_ms: I64
+    first: U8
+    """1 until the first start."""
+    away: U8
+    """1 = a release event will bring it to its queue (or, unbound, to be placed again)."""
+    since_ms: I64
+    """Waiting since then."""
+    waited_ms: I64
+    """Waited so far, and work lost when it was stopped."""
+    paid: F64
+    """Millionths for moves of its inputs."""
+    free: I32
+    """(M + 1,) a stack of free slots; entry 0 is its height."""
+
+
+class Records(NamedTuple):
+    """(R,) what is over: one row a run segment, or a refusal."""
+
+    row: I64
+    pool: I32
+    start_ms: I64
+    end_ms: I64
+    need_milli: I64
+    why: U8
+    """FINISHED and so on, or REFUSED + the planner's code."""
+    not_before_ms: I64
+    predicted_ms: I64
+    low_ms: I64
+    high_ms: I64
+    first_ms: I64
+    """Its very first start; on the last row of a job, as the next two."""
+    waited_ms: I64
+    transfer: F64
+
+
+FINISHED = 0
+PREEMPTED = 1
+SUSPENDED = 2
+LOST = 3
+"""The site failed under it."""
+MOVED = 4
+REFUSED = 32
+
+CURSOR_ARRIVAL = 0
+"""Next row of the present stretch."""
+CURSOR_HEAP = 1
+CURSOR_EVENTS = 2
+CURSOR_NOW = 3
+CURSOR_RECORDS = 4
+CURSOR_BASE_ROW = 5
+"""Workload row of the stretch's first row."""
+CURSOR_ZERO_MS = 6
+"""Events count from here."""
+CURSOR_STOP_MS = 7
+"""Return before anything at or after this instant."""
+CURSOR_PEAK = 8
+"""Most jobs alive at once."""
+CURSORS = 12
+
+# Why the loop returned.
+NEED_ROWS = 0
+NEED_FLUSH = 1
+NEED_SLOTS = 2
+AT_STOP = 3
+OVER = 4
+
+
+class Clockwork(NamedTuple):
+    cursor: I64
+    heap: I64
+    touched: I32
+    """(P + 1,) pools to dispatch; entry 0 counts them."""
+    marked: U8
+    """(P,) 1 = in ``touched``."""
+    again: I32
+    """(M + 1,) slots to place again at this instant; entry 0 counts them."""
+    fair: F64
+    """(T + 1,) virtual finish of each tenant's last job; entry 0 is the virtual time."""
+    weight: F64
+    """(T + 1,) shares; entry 0 unused. Length 1: no fair share."""

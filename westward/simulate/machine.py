@@ -1,0 +1,232 @@
+"""A rehearsal in the making: the loop's columns, fed with stretches of a workload.
+
+Memory follows the jobs alive at one time: slots, claims and events grow when they run out, and what
+is over leaves through ``Sink``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from westward.model.network import Network
+from westward.model.plan import CarbonMethod, Policy
+from westward.model.workload import I32, Workload
+from westward.placement.columns import (
+    NetworkColumns,
+    cost_table,
+    grow_state,
+    network_columns,
+    new_state,
+    no_traffic,
+    rule_columns,
+)
+from westward.placement.slots import inputs_of, jobs_of, new_slots, views
+from westward.placement.state import F64, Inputs, Jobs, State
+from westward.simulate.charging import charge_records
+from westward.simulate.heap import LONGEST_MS, SLOT_MASK
+from westward.simulate.live import (
+    AT_STOP,
+    CURSOR_ARRIVAL,
+    CURSOR_BASE_ROW,
+    CURSOR_EVENTS,
+    CURSOR_HEAP,
+    CURSOR_NOW,
+    CURSOR_RECORDS,
+    CURSOR_STOP_MS,
+    CURSOR_ZERO_MS,
+    CURSORS,
+    LIVE_FIELDS,
+    NEED_FLUSH,
+    NEED_ROWS,
+    NEED_SLOTS,
+    Arrivals,
+    Clockwork,
+    Live,
+    Records,
+)
+from westward.simulate.loop import advance
+from westward.simulate.rows import Homes, Requests, arrivals
+
+FIRST_SLOTS = 4_096
+RECORDS = 65_536
+FOREVER_MS = 1 << 62
+
+
+class Sink(Protocol):
+    """Where finished runs go."""
+
+    def take(self, count: int, records: Records, money: F64) -> None:
+        """The first ``count`` records and their charges (see ``charging``); views, to be copied."""
+
+
+class Machine:
+    """One rehearsal: network, policy and what changes."""
+
+    def __init__(
+        self,
+        network: Network,
+        policy: Policy,
+        sink: Sink,
+        *,
+        seed: int,
+        origin_ms: int,
+        zero_ms: int,
+        records: int = RECORDS,
+    ) -> None:
+        self.policy = policy
+        self.sink = sink
+        self.zero_ms = zero_ms
+        self.columns: NetworkColumns = network_columns(network, policy.carbon_method)
+        other: CarbonMethod = "contract" if policy.carbon_method == "location" else "location"
+        self.other_zones = network_columns(network, other).zones
+        self.rules = rule_columns(policy, self.columns, origin_ms)
+        self.costs = cost_table(self.columns, self.rules, zero_ms)
+        self.traffic = no_traffic(len(network.sites))
+        self.requests = Requests(self.columns)
+        self.homes = Homes(len(network.sites), seed)
+        self.conservative = policy.discipline == "conservative"
+        pools = len(self.columns.pool_names)
+        self._slots = new_slots(FIRST_SLOTS, more=LIVE_FIELDS)
+        self.state: State = new_state(
+            self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative
+        )
+        self.jobs: Jobs = jobs_of(self._slots)
+        self.inputs: Inputs = inputs_of(self._slots)
+        free = np.concatenate([[FIRST_SLOTS], np.arange(FIRST_SLOTS - 1, -1, -1)])
+        self.live = Live(**views(self._slots, LIVE_FIELDS), free=free.astype(np.int32))
+        self.clock = Clockwork(
+            cursor=np.zeros(CURSORS, dtype=np.int64),
+            heap=np.zeros(4 * FIRST_SLOTS, dtype=np.int64),
+            touched=np.zeros(pools + 1, dtype=np.int32),
+            marked=np.zeros(pools, dtype=np.uint8),
+            again=np.zeros(FIRST_SLOTS + 1, dtype=np.int32),
+            fair=np.zeros(1),
+            weight=np.zeros(1),
+        )
+        self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
+        self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
+        self.records: Records = _records(records)
+        self.money: F64 = np.zeros((records, 5))
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.clock.cursor[CURSOR_NOW])
+
+    @property
+    def events(self) -> int:
+        return int(self.clock.cursor[CURSOR_EVENTS])
+
+    @property
+    def slots(self) -> int:
+        """Room for jobs alive at one time."""
+        return len(self._slots)
+
+    def feed(
+        self,
+        workload: Workload,
+        *,
+        more: bool,
+        home: I32 | None = None,
+        at_stop: Callable[[], None] | None = None,
+    ) -> None:
+        """Rehearse the next stretch; ``more``: others follow. ``at_stop`` moves the stop on."""
+        if len(workload):
+            last = int(workload.submit_ms[-1]) + 4 * int(workload.duration_ms.max())
+            if last >= LONGEST_MS:
+                raise ValueError("a rehearsal may span at most eight years, runs included")
+        klass = self.requests.number(workload)
+        rows = arrivals(
+            workload, klass, self.homes.of(workload) if home is None else home, self.zero_ms
+        )
+        cursor = self.clock.cursor
+        cursor[CURSOR_ARRIVAL] = 0
+        while True:
+            why = self._advance(rows, more)
+            if why == NEED_FLUSH:
+                self.flush()
+            elif why == NEED_SLOTS:
+                self._grow()
+            elif why == AT_STOP:
+                assert at_stop is not None
+                at_stop()
+            else:
+                break
+        cursor[CURSOR_BASE_ROW] += len(workload)
+        if why != NEED_ROWS:
+            self.flush()
+
+    def _advance(self, rows: Arrivals, more: bool) -> int:
+        c = self.columns
+        return int(
+            advance(
+                rows, 1 if more else 0, c.pools, c.zones, self.costs, c.links,
+                self.requests.classes, self.jobs, self.inputs, self.traffic, self.rules,
+                self.state, self.live, self.clock, self.records,
+            )
+        )  # fmt: skip
+
+    def flush(self) -> None:
+        """Charge what is over and hand it on."""
+        cursor = self.clock.cursor
+        count = int(cursor[CURSOR_RECORDS])
+        if count == 0:
+            return
+        c = self.columns
+        charge_records(
+            count, self.records, c.pools, c.zones, self.other_zones, self.rules, self.money
+        )
+        self.sink.take(count, self.records, self.money)
+        cursor[CURSOR_RECORDS] = 0
+
+    def _grow(self) -> None:
+        slots = 2 * self.slots
+        if slots > SLOT_MASK:
+            raise ValueError(
+                f"more than {SLOT_MASK // 2} jobs alive at once: the network is swamped"
+            )
+        old = self.slots
+        grown = new_slots(slots, more=LIVE_FIELDS)
+        grown[:old] = self._slots
+        self._slots = grown
+        self.state = grow_state(
+            self.state, self.columns.pools, grown, self.policy.backfill_depth,
+            conservative=self.conservative,
+        )  # fmt: skip
+        self.jobs = jobs_of(grown)
+        self.inputs = inputs_of(grown)
+        height = int(self.live.free[0])
+        free = np.zeros(slots + 1, dtype=np.int32)
+        free[1 : slots - old + 1] = np.arange(slots - 1, old - 1, -1)
+        free[slots - old + 1 : slots - old + 1 + height] = self.live.free[1 : height + 1]
+        free[0] = slots - old + height
+        self.live = Live(**views(grown, LIVE_FIELDS), free=free)
+        heap = np.zeros(4 * slots, dtype=np.int64)
+        length = int(self.clock.cursor[CURSOR_HEAP])
+        heap[:length] = self.clock.heap[:length]
+        again = np.zeros(slots + 1, dtype=np.int32)
+        again[: len(self.clock.again)] = self.clock.again
+        self.clock = self.clock._replace(heap=heap, again=again)
+
+
+def _records(size: int) -> Records:
+    def wide() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.zeros(size, dtype=np.int64)
+
+    return Records(
+        row=wide(),
+        pool=np.zeros(size, dtype=np.int32),
+        start_ms=wide(),
+        end_ms=wide(),
+        need_milli=wide(),
+        why=np.zeros(size, dtype=np.uint8),
+        not_before_ms=wide(),
+        predicted_ms=wide(),
+        low_ms=wide(),
+        high_ms=wide(),
+        first_ms=wide(),
+        waited_ms=wide(),
+        transfer=np.zeros(size),
+    )
