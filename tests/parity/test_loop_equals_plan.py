@@ -65,6 +65,16 @@ def assert_same(network: Network, workload: Workload, policy: Policy) -> None:
         assert got == wanted, name
 
 
+@pytest.mark.parametrize("discipline", ["easy", "conservative"])
+def test_waiting_jobs_that_look_again(network: Network, discipline: str) -> None:
+    policy = Policy(discipline=discipline, review_ms=60_000, review_depth=5)  # type: ignore[arg-type]
+    still = Policy(discipline=discipline)  # type: ignore[arg-type]
+    jobs = crowded(120, 5)
+    assert_same(network, jobs, policy)
+    moved = simulate(network, jobs, policy, seed=7).pool != simulate(network, jobs, still, seed=7).pool
+    assert moved.sum() > 3, "nobody found a better pool: nothing was tried"
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
 def test_every_rule_and_discipline(network: Network, rule: Rule, discipline: str) -> None:

@@ -51,6 +51,14 @@ class Policy:
     """For jobs that state no duration."""
     backfill_depth: int = 64
     """Waiting jobs looked at behind a blocked head (EASY) or given reservations (conservative)."""
+    price_period_ms: int = 0
+    """Capacity is priced anew so often from what waits, runs and is expected (shadow prices by
+    linear programme), and the price enters the sum; 0 = not at all. Only under ``westward``."""
+    review_ms: int = 0
+    """Waiting jobs look at all pools again when a run has ended, at most this often; 0 = a job keeps
+    the pool it was bound to. Only under ``westward``: the rivals bind once."""
+    review_depth: int = 32
+    """The first so many of each pool's queue look again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

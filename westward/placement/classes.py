@@ -97,8 +97,10 @@ def classify(
     stride = 0 if len(kinds) == 1 else 1
     for r in range(len(nodes)):
         kind = kinds[r * stride]
-        mix = nodes[r] * 0x9E3779B1 + devices_milli[r] * 0x85EBCA6B + cpus_milli[r] * 0xC2B2AE35
-        mix += memory_mib[r] * 0x27D4EB2F + (kind & 0xFFFFFFFF) * 0x165667B1
+        # int(): numpy's narrow integers would overflow where the kernels run uncompiled.
+        mix = int(nodes[r]) * 0x9E3779B1 + int(devices_milli[r]) * 0x85EBCA6B
+        mix += int(cpus_milli[r]) * 0xC2B2AE35 + int(memory_mib[r]) * 0x27D4EB2F
+        mix += (int(kind) & 0xFFFFFFFF) * 0x165667B1
         mix ^= mix >> 29
         at = (mix * 0x2545F491) >> 7 & mask
         while True:

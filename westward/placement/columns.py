@@ -187,6 +187,8 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
         depth=policy.backfill_depth,
         prunable=1 if finite else 0,
         shared_links=0,
+        review_ms=policy.review_ms if policy.rule == "westward" else 0,
+        review_depth=policy.review_depth,
         preempt=0,
     )
 

@@ -386,6 +386,15 @@ def choose(
 
 
 @jit
+def may_review(j: int, p: int, jobs: Jobs, inputs: Inputs, pools: Pools) -> bool:
+    """Job j, waiting at pool p, may look elsewhere: none of its inputs was moved for p."""
+    for i in range(jobs.input_from[j], jobs.input_to[j]):
+        if inputs.dataset[i] >= 0 or inputs.site[i] != pools.site[p]:
+            return False
+    return True
+
+
+@jit
 def bind(j: int, best: Best, now: int, jobs: Jobs, rules: Rules, state: State) -> bool:
     """Bind job j to the chosen pool. True when it joins the queue at once.
 

@@ -51,7 +51,7 @@ from westward.placement.state import (
     State,
     Traffic,
 )
-from westward.placement.waiting import enqueue, ensure_profile, expected_release
+from westward.placement.waiting import enqueue, ensure_profile, expected_release, unlink
 
 RELAXATIONS_MAX = 8
 """Refused jobs of one plan for which changes are tried: each try plans the pass again."""
@@ -111,13 +111,16 @@ def plan(
     now_ms: int,
     *,
     explain: bool = True,
+    review: bool = False,
 ) -> Plan:
     """Decide for ``jobs`` (new) and for the snapshot's bound jobs. Pure: same arguments, same Plan.
 
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
+    ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
+    that finds better is bound there, and its placement names another pool than the snapshot.
     Raises ValueError for a job id given twice or a snapshot that names an unknown pool.
     """
-    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None)
+    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review)
 
 
 def rehearse(
@@ -135,6 +138,7 @@ def _plan(
     *,
     explain: bool,
     only: str | None,
+    review: bool = False,
 ) -> Plan:
     queued: dict[str, tuple[int, QueuedJob]] = {}
     columns = network_columns(snapshot.network, policy.carbon_method)
@@ -163,6 +167,8 @@ def _plan(
     chosen: dict[int, Best] = {}
     alternatives: dict[int, tuple[Alternative, ...]] = {}
     refusals: list[Refusal] = []
+    if review:
+        started, chosen = _review(tables, policy, now_ms, started)
     ahead: list[JobSpec] = []
     for row, job in enumerate(everyone):
         if job.job_id not in new_ids:
@@ -201,7 +207,14 @@ def _plan(
             )
 
     starts = {int(row) for row in state.started[:started]}
-    bound_option = {name: entry.option for name, (_, entry) in queued.items()}
+    bound_option = {
+        everyone[row].job_id: entry.option
+        for row, entry in (
+            (row, queued[job.job_id][1])
+            for row, job in enumerate(everyone)
+            if job.job_id in queued and row not in chosen
+        )
+    }
     placements = [
         _placement(row, job, bound_option.get(job.job_id), chosen.get(row), alternatives.get(row, ()), starts, now_ms, tables, explainer)
         for row, job in enumerate(everyone)
@@ -259,6 +272,39 @@ def _horizon(everyone: Sequence[JobSpec], policy: Policy, now_ms: int) -> int:
     """Until when the cost table is worth its building: later starts are priced from the series."""
     longest = max((job.duration_ms or policy.assumed_duration_ms for job in everyone), default=0)
     return now_ms + policy.defer_limit_ms + 2 * longest
+
+
+def _review(
+    tables: Tables, policy: Policy, now_ms: int, started: int
+) -> tuple[int, dict[int, Best]]:
+    """Waiting jobs look at all pools again, queue by queue; (starts so far, who moved where)."""
+    state, pools = tables.state, tables.columns.pools
+    moved: dict[int, Best] = {}
+    waiting: list[tuple[int, int]] = []
+    for p in range(len(tables.columns.pool_names)):
+        row = int(state.head[p])
+        for _ in range(policy.review_depth):
+            if row < 0:
+                break
+            if kernels.may_review(row, p, tables.jobs, tables.inputs, pools):
+                waiting.append((row, p))
+            row = int(state.next[row])
+    for row, p in waiting:
+        if row in {int(one) for one in state.started[:started]}:
+            continue
+        unlink(row, p, state)
+        state.profile_count[p] = 0
+        state.hint[0] = p
+        best = tables.choose(row, now_ms)
+        if best.refusal != OK or best.pool == p:
+            enqueue(row, p, tables.jobs, state)
+            continue
+        moved[row] = best
+        joined = tables.bind(row, best, now_ms)
+        started = tables.dispatch(p, now_ms, started)
+        if joined:
+            started = tables.dispatch(int(best.pool), now_ms, started)
+    return started, moved
 
 
 def _restore(row: int, pool: int, entry: QueuedJob, now_ms: int, tables: Tables) -> None:

@@ -176,6 +176,8 @@ class Rules(NamedTuple):
     """1 when no tariff or carbon value is negative, so that a worse wait ends the search."""
     shared_links: int
     """1: moves over one link queue behind each other."""
+    review_ms: int
+    review_depth: int
     preempt: int
     """1: a blocked head may stop running jobs of lower priority."""
 

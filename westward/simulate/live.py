@@ -131,6 +131,10 @@ CURSOR_STOP_MS = 7
 """Return before anything at or after this instant."""
 CURSOR_PEAK = 8
 """Most jobs alive at once."""
+CURSOR_REVIEW_MS = 9
+"""No review before then."""
+CURSOR_REVIEW_AT = 10
+"""Next entry of ``Clockwork.review``."""
 CURSORS = 12
 
 # Why the loop returned.
@@ -150,6 +154,8 @@ class Clockwork(NamedTuple):
     """(P,) 1 = in ``touched``."""
     again: I32
     """(M + 1,) slots to place again at this instant; entry 0 counts them."""
+    review: I32
+    """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
     fair: F64
     """(T + 1,) virtual finish of each tenant's last job; entry 0 is the virtual time."""
     weight: F64

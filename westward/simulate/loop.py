@@ -10,7 +10,7 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.kernels import begin_moves, bind, choose
+from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.state import (
     DEADLINE,
     NOT_OPEN,
@@ -26,7 +26,7 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import enqueue
+from westward.placement.waiting import enqueue, unlink
 from westward.simulate.heap import (
     END,
     KIND_MASK,
@@ -46,6 +46,8 @@ from westward.simulate.live import (
     CURSOR_HEAP,
     CURSOR_NOW,
     CURSOR_RECORDS,
+    CURSOR_REVIEW_AT,
+    CURSOR_REVIEW_MS,
     CURSOR_STOP_MS,
     CURSOR_ZERO_MS,
     FINISHED,
@@ -219,8 +221,21 @@ def place(
     clock: Clockwork,
     records: Records,
 ) -> None:
-    """Choose and bind for slot j; refuse it when nothing will do."""
+    """Choose and bind for slot j; refuse it when nothing will do.
+
+    A slot that is bound already (a review) stays where it is unless another pool is better.
+    """
+    old = state.job_pool[j]
+    if old >= 0:
+        unlink(j, old, state)
+        state.profile_count[old] = 0
+        state.hint[0] = old
     best = choose(j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules, state)
+    if old >= 0:
+        if best.refusal != OK or best.pool == old:
+            enqueue(j, old, jobs, state)
+            return
+        touch(old, clock)
     if best.refusal != OK:
         if best.refusal == DEADLINE and live.first[j] == 0:
             # It has run before and was stopped: late is better than never.
@@ -233,7 +248,7 @@ def place(
             leave_slot(j, live)
         return
     p = best.pool
-    if live.first[j] == 1:
+    if live.first[j] == 1 and old < 0:
         live.predicted_ms[j] = best.start_ms
     if jobs.input_to[j] > jobs.input_from[j]:
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
@@ -243,6 +258,25 @@ def place(
         release_at(j, state.job_not_before_ms[j], state, live, clock)
     if joined:
         touch(p, clock)
+
+
+@jit
+def list_reviews(
+    pools: Pools, jobs: Jobs, inputs: Inputs, rules: Rules, state: State, clock: Clockwork
+) -> None:
+    """The first of every queue, pool by pool: who looks at all pools again."""
+    count = 0
+    for p in range(len(pools.site)):
+        j = state.head[p]
+        looked = 0
+        while j >= 0 and looked < rules.review_depth:
+            if may_review(j, p, jobs, inputs, pools):
+                count += 1
+                clock.review[count] = j
+            looked += 1
+            j = state.next[j]
+    clock.review[0] = count
+    clock.cursor[CURSOR_REVIEW_AT] = 1
 
 
 @jit
@@ -290,9 +324,12 @@ def advance(
             if live.free[0] == 0:
                 return NEED_SLOTS
             now = min(now, arrivals.submit_ms[row])
+        if clock.again[0] > 0 or cursor[CURSOR_REVIEW_AT] <= clock.review[0]:
+            now = cursor[CURSOR_NOW]  # left in the middle of an instant, for want of room
         if now >= cursor[CURSOR_STOP_MS]:
             return AT_STOP
         cursor[CURSOR_NOW] = now
+        ended = False
         mark = (now - cursor[CURSOR_ZERO_MS] + 1) << TIME_SHIFT
         while cursor[CURSOR_HEAP] > 0 and clock.heap[0] < mark:
             if cursor[CURSOR_RECORDS] > room:
@@ -316,6 +353,7 @@ def advance(
                 live.start_ms[j] = -1
                 leave_slot(j, live)
                 touch(p, clock)
+                ended = True
                 continue
             if live.away[j] == 0 or state.job_not_before_ms[j] != now:
                 continue  # it was placed anew meanwhile
@@ -328,6 +366,9 @@ def advance(
                 enqueue(j, p, jobs, state)
             touch(p, clock)
         newcomer = -1
+        if rules.review_ms > 0 and ended and now >= cursor[CURSOR_REVIEW_MS]:
+            cursor[CURSOR_REVIEW_MS] = now + rules.review_ms
+            cursor[CURSOR_REVIEW_AT] = -1
         while True:
             for t in range(1, clock.touched[0] + 1):
                 p = clock.touched[t]
@@ -338,9 +379,19 @@ def advance(
             newcomer = -1
             if cursor[CURSOR_RECORDS] > room:
                 break
+            if cursor[CURSOR_REVIEW_AT] < 0:
+                # Everybody who could start now has: those still waiting look again.
+                list_reviews(pools, jobs, inputs, rules, state, clock)
+            alone = True
             if clock.again[0] > 0:
                 j = clock.again[clock.again[0]]
                 clock.again[0] -= 1
+            elif cursor[CURSOR_REVIEW_AT] <= clock.review[0]:
+                j = clock.review[cursor[CURSOR_REVIEW_AT]]
+                cursor[CURSOR_REVIEW_AT] += 1
+                if live.start_ms[j] >= 0:
+                    continue
+                alone = False
             elif row < rows and arrivals.submit_ms[row] == now:
                 if live.free[0] == 0 or cursor[CURSOR_HEAP] > crowded:
                     break
@@ -353,5 +404,6 @@ def advance(
                 j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
                 state, live, clock, records,
             )  # fmt: skip
-            newcomer = j
+            if alone:
+                newcomer = j
         cursor[CURSOR_ARRIVAL] = row

@@ -6,6 +6,7 @@ is over leaves through ``Sink``.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from westward.placement.columns import (
     rule_columns,
 )
 from westward.placement.slots import inputs_of, jobs_of, new_slots, views
-from westward.placement.state import F64, Inputs, Jobs, State
+from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
 from westward.simulate.heap import LONGEST_MS, SLOT_MASK
 from westward.simulate.live import (
@@ -35,6 +36,7 @@ from westward.simulate.live import (
     CURSOR_HEAP,
     CURSOR_NOW,
     CURSOR_RECORDS,
+    CURSOR_REVIEW_AT,
     CURSOR_STOP_MS,
     CURSOR_ZERO_MS,
     CURSORS,
@@ -48,6 +50,7 @@ from westward.simulate.live import (
     Records,
 )
 from westward.simulate.loop import advance
+from westward.simulate.posting import Posting
 from westward.simulate.rows import Homes, Requests, arrivals
 
 FIRST_SLOTS = 4_096
@@ -103,13 +106,23 @@ class Machine:
             touched=np.zeros(pools + 1, dtype=np.int32),
             marked=np.zeros(pools, dtype=np.uint8),
             again=np.zeros(FIRST_SLOTS + 1, dtype=np.int32),
+            review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
             fair=np.zeros(1),
             weight=np.zeros(1),
         )
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
+        self.clock.cursor[CURSOR_REVIEW_AT] = 1
         self.records: Records = _records(records)
         self.money: F64 = np.zeros((records, 5))
+
+        self._stops: list[tuple[int, int, Callable[[int], None]]] = []
+        self._stretch: Arrivals | None = None
+        self._told = 0
+        self._posting: Posting | None = None
+        if policy.price_period_ms > 0 and policy.rule == "westward":
+            self._posting = Posting(self.columns, self.rules, zero_ms)
+            self.stop_at(zero_ms + policy.price_period_ms, self._post)
 
     @property
     def now_ms(self) -> int:
@@ -124,15 +137,45 @@ class Machine:
         """Room for jobs alive at one time."""
         return len(self._slots)
 
+    def stop_at(self, time_ms: int, call: Callable[[int], None]) -> None:
+        """Call ``call(time_ms)`` before anything that happens at that instant or later."""
+        heapq.heappush(self._stops, (time_ms, len(self._stops), call))
+        self.clock.cursor[CURSOR_STOP_MS] = self._stops[0][0]
+
+    def _make_stops(self) -> None:
+        now = self._stops[0][0]
+        while self._stops and self._stops[0][0] == now:
+            heapq.heappop(self._stops)[2](now)
+        self.clock.cursor[CURSOR_STOP_MS] = self._stops[0][0] if self._stops else FOREVER_MS
+
+    def in_use(self) -> I64:
+        """Slots with a live job."""
+        used = np.ones(self.slots, dtype=bool)
+        height = int(self.live.free[0])
+        used[self.live.free[1 : height + 1]] = False
+        return np.flatnonzero(used)
+
+    def _post(self, now_ms: int) -> None:
+        """Capacity priced anew (``posting``)."""
+        assert self._posting is not None
+        self._tell_posting()
+        self.costs = self._posting.post(now_ms, self.requests.classes, self._slots, self.in_use())
+        self.stop_at(now_ms + self.policy.price_period_ms, self._post)
+
+    def _tell_posting(self) -> None:
+        if self._posting is not None and self._stretch is not None:
+            until = int(self.clock.cursor[CURSOR_ARRIVAL])
+            self._posting.saw(self._stretch, self._told, until)
+            self._told = until
+
     def feed(
         self,
         workload: Workload,
         *,
         more: bool,
         home: I32 | None = None,
-        at_stop: Callable[[], None] | None = None,
     ) -> None:
-        """Rehearse the next stretch; ``more``: others follow. ``at_stop`` moves the stop on."""
+        """Rehearse the next stretch; ``more``: others follow."""
         if len(workload):
             last = int(workload.submit_ms[-1]) + 4 * int(workload.duration_ms.max())
             if last >= LONGEST_MS:
@@ -143,6 +186,7 @@ class Machine:
         )
         cursor = self.clock.cursor
         cursor[CURSOR_ARRIVAL] = 0
+        self._stretch, self._told = rows, 0
         while True:
             why = self._advance(rows, more)
             if why == NEED_FLUSH:
@@ -150,10 +194,10 @@ class Machine:
             elif why == NEED_SLOTS:
                 self._grow()
             elif why == AT_STOP:
-                assert at_stop is not None
-                at_stop()
+                self._make_stops()
             else:
                 break
+        self._tell_posting()
         cursor[CURSOR_BASE_ROW] += len(workload)
         if why != NEED_ROWS:
             self.flush()

@@ -70,15 +70,18 @@ def simulate_with_plan(
     events: list[tuple[int, int, str]] = []
     row = 0
     version = 0
+    next_review = 0
     while row < len(specs) or events:
         times = [events[0][0]] if events else []
         if row < len(specs):
             times.append(specs[row].submit_ms)
         now = min(times)
+        ended = False
         while events and events[0][0] == now:
             _, kind, name = heapq.heappop(events)
             if kind == 0:
                 del running[name]
+                ended = True
             elif kind == 2:
                 # Past its expected end: from now on it is thought to run as long again.
                 again = running[name][1].end_ms(now)
@@ -90,7 +93,10 @@ def simulate_with_plan(
             row += 1
         version += 1
         snapshot = _snapshot(network, origin, version, running, bound)
-        answer = plan(snapshot, arrivals, policy, now, explain=False)
+        review = policy.review_ms > 0 and policy.rule == "westward" and ended and now >= next_review
+        if review:
+            next_review = now + policy.review_ms
+        answer = plan(snapshot, arrivals, policy, now, explain=False, review=review)
         if witness is not None:
             witness(snapshot, tuple(arrivals), answer)
         track.refused.update(refusal.job_id for refusal in answer.refusals)
@@ -107,8 +113,19 @@ def simulate_with_plan(
                     duration_ms=estimate.duration_ms,
                     not_before_ms=placed.not_before_ms,
                 )
-                track.pool[placed.job_id] = estimate.pool
                 track.predicted_ms[placed.job_id] = estimate.start_ms
+            moved = placed.job_id in bound and bound[placed.job_id].pool != estimate.pool
+            if moved:
+                bound[placed.job_id] = _Bound(
+                    spec=bound[placed.job_id].spec,
+                    pool=estimate.pool,
+                    option=estimate.option,
+                    need_milli=estimate.need_milli,
+                    duration_ms=estimate.duration_ms,
+                    not_before_ms=placed.not_before_ms,
+                )
+            if placed.job_id in by_id or moved:
+                track.pool[placed.job_id] = estimate.pool
                 if placed.not_before_ms > now:
                     heapq.heappush(events, (placed.not_before_ms, 1, placed.job_id))
             if placed.starts_now:
