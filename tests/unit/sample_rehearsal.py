@@ -213,6 +213,8 @@ def rehearse(network: Network, work: Workload, rule: Rule = "westward") -> Simul
         need_milli=need,
         not_before_ms=ints["not_before"],
         predicted_start_ms=ints["predicted"],
+        start_low_ms=np.full(len(ints["start"]), -1, dtype=np.int64),
+        start_high_ms=np.full(len(ints["start"]), -1, dtype=np.int64),
         refusal=refusal,
         device_micros=money["device"],
         power_micros=money["power"],

@@ -118,6 +118,8 @@ def simulate(
         need_milli=gather.need_milli,
         not_before_ms=np.where(gather.not_before_ms > 0, gather.not_before_ms, submit),
         predicted_start_ms=gather.predicted_ms,
+        start_low_ms=gather.low_ms,
+        start_high_ms=gather.high_ms,
         refusal=refusal,
         device_micros=gather.money[:, 0].copy(),
         power_micros=gather.money[:, 1].copy(),

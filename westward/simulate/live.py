@@ -45,6 +45,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("predicted_ms", np.int64),
     ("low_ms", np.int64),
     ("high_ms", np.int64),
+    ("told_from_ms", np.int64),
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
@@ -75,6 +76,8 @@ class Live(NamedTuple):
     low_ms: I64
     """The interval told with it; -1 = none was told."""
     high_ms: I64
+    told_from_ms: I64
+    """From when on only capacity kept it."""
     first: U8
     """1 until the first start."""
     away: U8
@@ -156,6 +159,8 @@ class Clockwork(NamedTuple):
     """(M + 1,) slots to place again at this instant; entry 0 counts them."""
     review: I32
     """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
+    quantiles: F64
+    """(2,) what has been learnt of waits (``placement.intervals``)."""
     fair: F64
     """(T + 1,) virtual finish of each tenant's last job; entry 0 is the virtual time."""
     weight: F64

@@ -10,6 +10,7 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
+from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.state import (
     DEADLINE,
@@ -125,6 +126,10 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, state: St
             live.first_ms[j] = now
             if jobs.submit_ms[j] == now:
                 live.predicted_ms[j] = now  # backfilled at once: that is the answer given
+                live.low_ms[j] = -1
+                live.high_ms[j] = -1
+            elif live.low_ms[j] >= 0:
+                learn(live.told_from_ms[j], live.predicted_ms[j], now, clock.quantiles)
         schedule(end, END, j, clock)
         expected = now + state.job_duration_ms[j]
         if expected < end:
@@ -250,6 +255,11 @@ def place(
     p = best.pool
     if live.first[j] == 1 and old < 0:
         live.predicted_ms[j] = best.start_ms
+        if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:
+            live.told_from_ms[j] = best.ready_ms
+            low, high = interval(best.ready_ms, best.start_ms, clock.quantiles)
+            live.low_ms[j] = low
+            live.high_ms[j] = high
     if jobs.input_to[j] > jobs.input_from[j]:
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
     live.paid[j] += best.transfer

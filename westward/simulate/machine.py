@@ -24,6 +24,7 @@ from westward.placement.columns import (
     no_traffic,
     rule_columns,
 )
+from westward.placement.intervals import FIRST_HIGH, FIRST_LOW
 from westward.placement.slots import inputs_of, jobs_of, new_slots, views
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
@@ -107,6 +108,7 @@ class Machine:
             marked=np.zeros(pools, dtype=np.uint8),
             again=np.zeros(FIRST_SLOTS + 1, dtype=np.int32),
             review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
+            quantiles=np.array([FIRST_LOW, FIRST_HIGH]),
             fair=np.zeros(1),
             weight=np.zeros(1),
         )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from westward.model.reasons import CODE_TEXT
 from westward.model.units import MS_PER_HOUR, MS_PER_S
 from westward.model.workload import I64
+from westward.placement.intervals import SHARE_ABOVE, SHARE_BELOW
 from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
 from westward.simulate.tables import (
     deadlines_ms,
@@ -26,6 +27,7 @@ from westward.simulate.tables import (
 
 SLOWDOWN_FLOOR_MS = 10 * MS_PER_S
 """Run time below which slowdown is not blamed on the scheduler (Feitelson's bound)."""
+INTERVAL_SHARE = SHARE_ABOVE - SHARE_BELOW
 TERMS = ("device", "power", "carbon", "transfer", "wait")
 NO_HOME = "(no home)"
 
@@ -196,12 +198,18 @@ def flows(result: SimulationResult) -> list[Values]:
 
 
 def start_prediction(result: SimulationResult) -> Values:
-    """How far the true start lay from the start estimated at binding (positive = later)."""
+    """How far the true start lay from the start estimated at binding (positive = later), and how
+    often it lay in the interval told to those that had to wait for capacity."""
     known = result.placed & (result.predicted_start_ms >= 0)
     error = (result.start_ms - result.predicted_start_ms)[known].astype(np.float64)
     if not len(error):
         return {"jobs": 0}
+    told = result.placed & (result.start_low_ms >= 0)
+    inside = (result.start_low_ms <= result.start_ms) & (result.start_ms <= result.start_high_ms)
     return {
+        "interval_jobs": int(told.sum()),
+        "interval_share_stated": INTERVAL_SHARE,
+        "interval_share_inside": float(inside[told].mean()) if told.any() else None,
         "jobs": len(error),
         "mean_error_ms": float(error.mean()),
         "mean_absolute_error_ms": float(np.abs(error).mean()),

@@ -80,6 +80,10 @@ class SimulationResult:
     """The planner put it off to this time; equals ``submit_ms`` when it did not."""
     predicted_start_ms: I64
     """The planner's estimate when it bound the job; -1 = never placed."""
+    start_low_ms: I64
+    """The planner's 80 % interval of the start, told when it bound a job that had to wait for
+    capacity; -1 = none was told."""
+    start_high_ms: I64
     refusal: I16
     """0 = placed, else 1 + index into ``REFUSAL_CODES``."""
 

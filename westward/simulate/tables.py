@@ -50,6 +50,12 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
         "met_deadline": _maybe(placed & (result.end_ms <= deadline_ms), has_deadline),
         "put_off_ms": _maybe(result.not_before_ms - result.submit_ms, placed),
         "predicted_wait_ms": _maybe(result.predicted_start_ms - result.submit_ms, placed),
+        "predicted_wait_low_ms": _maybe(
+            result.start_low_ms - result.submit_ms, placed & (result.start_low_ms >= 0)
+        ),
+        "predicted_wait_high_ms": _maybe(
+            result.start_high_ms - result.submit_ms, placed & (result.start_low_ms >= 0)
+        ),
         "moved_bytes": pl.Series(moved_bytes(result)),
         "refusal": _named([code.value for code in REFUSAL_CODES], result.refusal - 1),
     }
