@@ -328,7 +328,10 @@ def choose(
     rules: Rules,
     state: State,
 ) -> Best:
-    """The best pool and start for job j; refusal of the nearest miss when no pool will do."""
+    """The best pool and start for job j; refusal of the nearest miss when no pool will do.
+
+    A job that is bound already (``hint`` is its pool) compares only pools where nobody waits.
+    """
     prunes = rules.rule == RULE_WESTWARD or rules.rule == RULE_CARBON
     bound = math.inf
     hint = state.hint[0]
@@ -336,8 +339,13 @@ def choose(
     first = refuse(NOT_OPEN, hint, 0, 0, 0)
     best = first
     lowest = 0.0
+    again = state.job_pool[j] >= 0
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
+        if again and p != hint and state.head[p] >= 0:
+            # A job that waits already looks at pools where nobody waits: nowhere else would it
+            # gain much, and its place in every queue would have to be found.
+            continue
         this = first
         if turn < 0 or p != hint:
             this = estimate(

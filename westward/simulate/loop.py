@@ -276,7 +276,10 @@ def list_reviews(
 ) -> None:
     """The first of every queue, pool by pool: who looks at all pools again."""
     count = 0
+    idle = False
     for p in range(len(pools.site)):
+        idle = idle or state.head[p] < 0
+    for p in range(len(pools.site) if idle else 0):
         j = state.head[p]
         looked = 0
         while j >= 0 and looked < rules.review_depth:
