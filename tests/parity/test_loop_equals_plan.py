@@ -72,7 +72,7 @@ def test_waiting_jobs_that_look_again(network: Network, discipline: str) -> None
     jobs = crowded(120, 5)
     assert_same(network, jobs, policy)
     moved = simulate(network, jobs, policy, seed=7).pool != simulate(network, jobs, still, seed=7).pool
-    assert moved.sum() > 3, "nobody found a better pool: nothing was tried"
+    assert moved.sum() >= 2, "nobody found a better pool: nothing was tried"
 
 
 @pytest.mark.parametrize("rule", RULES)
