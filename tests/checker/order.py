@@ -3,7 +3,11 @@
 EASY (Lifka 1995): the first of a queue that does not fit holds a reservation, made from the
 expected ends of what runs. A later one may start only if it is expected to end by then, or if what
 is free then holds both. Conservative: one may start only where no reservation of those ahead is
-in the way; reservations are remade, in queue order, from what is known at each instant.
+in the way; reservations are remade, in queue order, from what is known at each instant, and
+again after each start.
+
+A run that has passed its expected end is thought to go on until its expected length, doubled as
+often as that needs, is over; at such an instant too those who wait are looked at.
 
 A queue is ordered by priority, then by submission. Runs after a job's first (it was preempted,
 suspended or moved) hold capacity, but neither pass nor are passed here: when they began to wait
@@ -45,6 +49,8 @@ class PoolReplay:
     free: int
     running: list[tuple[int, int, int]] = field(default_factory=list)
     """(expected end, row, need), sorted."""
+    began: dict[int, int] = field(default_factory=dict)
+    """Row → when its present run started."""
     queue: list[Waiting] = field(default_factory=list)
 
     def ahead(self, job: Waiting, step: int) -> list[Waiting]:
@@ -85,7 +91,7 @@ class PoolReplay:
         if not ahead:
             return None
         self.case.reach["conservative-order"] += 1
-        profile = Profile(now, self.free, [(max(e, now + 1), n) for e, _, n in self.running])
+        profile = Profile(now, self.free, [(end, held) for end, _, held in self.running])
         for other in ahead[:depth]:
             start = profile.first(other.need, other.expected_ms, max(now, other.entered_ms))
             if start < NEVER:
@@ -110,6 +116,7 @@ class PoolReplay:
                 self.hold(segment, now)
         rule = "conservative-order" if conservative else "easy-order"
         for step in sorted({job.step for job in self.queue}):
+            # In queue order: who started makes room within the depth for those behind.
             for job in sorted(waiting[row] for row in begin):
                 if job.step <= step and self._against(now, job, step, conservative) is None:
                     self.queue.remove(job)
@@ -130,9 +137,19 @@ class PoolReplay:
     def hold(self, segment: Segment, now: int) -> None:
         need = self.case.need(segment.row, self.pool) or 0
         self.free -= need
+        self.began[segment.row] = now
         insort(
             self.running, (now + self.case.expected_ms(segment.row, self.pool), segment.row, need)
         )
+
+    def prolong(self, now: int) -> None:
+        """Who runs past the expected end is expected anew: start + length x 2^k, the first > now."""
+        while self.running and self.running[0][0] <= now:
+            end, row, need = self.running.pop(0)
+            start = self.began[row]
+            while end <= now:
+                end = start + 2 * (end - start)
+            insort(self.running, (end, row, need))
 
     def release(self, segment: Segment) -> None:
         for at, (_, row, need) in enumerate(self.running):
@@ -219,6 +236,7 @@ def _replay(case: Case, pool: Pool, segments: list[Segment], conservative: bool)
         ends, arrivals, starts = events[now]
         for segment in ends:
             replay.release(segment)
+        replay.prolong(now)
         # Who waited from before this instant came before all its arrivals.
         replay.queue = [
             w if w.step < 0 else Waiting(w.rank, w.entered_ms, w.need, w.expected_ms, w.row, -1)

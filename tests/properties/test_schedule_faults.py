@@ -365,6 +365,22 @@ def test_easy_catches_who_delays_the_head(sound: Case) -> None:
     assert one_pool(sound, [LONG, HEAD, late], [0, 100, 2], "easy") == {"easy-order": [2]}
 
 
+def test_easy_expects_who_is_overdue_to_run_as_long_again(sound: Case) -> None:
+    overdue = (0, 200, 40, 3)  # expected to end at 40, from then on at 80, then at 160
+    head = (1, 50, 50, 4)
+    for at, said, broken in ((50, 30, []), (50, 31, [2]), (80, 80, []), (80, 81, [2])):
+        found = one_pool(sound, [overdue, head, (at, 10, said, 1)], [0, 200, at], "easy")
+        assert found.get("easy-order", []) == broken, (at, said)
+
+
+def test_conservative_expects_the_same(sound: Case) -> None:
+    overdue, head = (0, 200, 40, 3), (1, 50, 50, 4)
+    for said, broken in ((30, []), (31, [2])):
+        jobs = [overdue, head, (50, 10, said, 1)]
+        found = one_pool(sound, jobs, [0, 200, 50], "conservative", predicted1=39)
+        assert found.get("conservative-order", []) == broken, said
+
+
 def test_easy_lets_pass_who_fits_beside_the_head(sound: Case) -> None:
     small_head = (1, 50, 50, 2)
     wide = (0, 100, 100, 3)

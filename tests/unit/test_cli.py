@@ -279,15 +279,24 @@ def test_simulate_says_all_that_is_missing(westward: Run) -> None:
     )
     assert len(lines) == 2
     refused(
-        westward("simulate", LAPTOP, "--workload", "x", "--out", "o"),
-        "say what it is with --format",
-    )
-    refused(
         westward(
             "simulate", LAPTOP, "--workload", "x", "--format", "swf", "--load", 1, "--out", "o"
         ),
         "--load goes with --generate",
     )
+
+
+def test_simulate_finds_the_format_and_takes_its_options(westward: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "timestamp,duration,num_gpus,gpu_time,cluster\n2017-10-03 10:00:00,60,12,720,a\n"
+    )
+    told = ("simulate", LAPTOP, "--workload", log, "--describe", "--json")
+    assert json.loads(westward(*told).stdout)["format"] == "philly"
+    gangs = [westward(*told[:-1], "--devices-per-node", each).stdout for each in (1, 8)]
+    assert ["nodes of up to 8" in told for told in gangs] == [False, True]
+    log.write_text("what,is,this\n1,2,3\n")
+    refused(westward("simulate", LAPTOP, "--workload", log, "--out", "o"), "no known trace format")
 
 
 def test_simulate_refuses_to_overwrite_before_it_works(westward: Run, tmp_path: Path) -> None:

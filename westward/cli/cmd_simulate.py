@@ -14,6 +14,8 @@ from westward.cli.fail import EXIT_INTERRUPTED, Failure
 from westward.cli.output import json_option, print_json, print_table
 from westward.cli.policy_options import DISCIPLINES, figure_options, make_policy, rule_choice
 from westward.cli.progress import Notes, Progress
+from westward.cli.trace_options import NAMES as TRACE_OPTIONS
+from westward.cli.trace_options import make_trace_options, trace_options
 from westward.model.plan import Discipline, Policy, Rule
 
 if TYPE_CHECKING:
@@ -32,7 +34,12 @@ DEFAULT_LOAD = 0.8
     type=click.Path(path_type=Path),
     help="A recorded workload (.gz as it is).",
 )
-@click.option("--format", "kind", metavar="FMT", help="Of FILE: swf, openb or gaia.")
+@click.option(
+    "--format",
+    "kind",
+    metavar="FMT",
+    help="Of FILE. [found by its first line; see 'westward workload formats']",
+)
 @click.option(
     "--generate",
     "count",
@@ -79,20 +86,7 @@ DEFAULT_LOAD = 0.8
 @click.option(
     "--as-of", metavar="DATE", help="Use the network's facts in force on this day. [latest]"
 )
-@click.option(
-    "--processors",
-    type=click.Choice(("allocated", "requested")),
-    default="allocated",
-    show_default=True,
-    help="swf: which number of processors counts.",
-)
-@click.option(
-    "--processors-as",
-    type=click.Choice(("devices", "cpus")),
-    default="devices",
-    show_default=True,
-    help="swf, gaia: a recorded processor asks for a device of any kind, or for a cpu.",
-)
+@trace_options
 @click.option("--describe", is_flag=True, help="Only describe the workload; nothing is written.")
 @click.option(
     "--out",
@@ -112,8 +106,6 @@ def simulate(
     seed: int,
     devices: int | None,
     as_of: str | None,
-    processors: str,
-    processors_as: str,
     describe: bool,
     out: Path | None,
     as_json: bool,
@@ -128,6 +120,7 @@ def simulate(
     no other file. Stopped half-way, nothing is written.
     """
     _check(workload, kind, count, load, out, describe)
+    stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
     if out is not None:
         from westward.simulate.outputs import check_destination
 
@@ -142,7 +135,7 @@ def simulate(
             network = scale_network(network, devices)
         except ValueError as problem:
             raise Failure(f"--devices {devices}: {problem}.") from None
-    jobs = _workload(network, workload, kind, count, load, seed, processors, processors_as)
+    jobs = _workload(network, workload, kind, count, load, seed, stated)
     if describe or out is None:
         _describe(jobs, as_json)
         return 0
@@ -168,9 +161,7 @@ def _check(
     """What click cannot say: options that belong together or exclude each other."""
     lines = []
     if (workload is None) == (count is None):
-        lines.append("give either --workload FILE with --format FMT, or --generate JOBS.")
-    if workload is not None and kind is None:
-        lines.append(f"--workload {workload}: say what it is with --format swf, openb or gaia.")
+        lines.append("give either --workload FILE or --generate JOBS.")
     if workload is None and kind is not None:
         lines.append("--format describes a --workload FILE, and there is none.")
     if count is None and load is not None:
@@ -188,17 +179,12 @@ def _workload(
     count: int | None,
     load: float | None,
     seed: int,
-    processors: str,
-    processors_as: str,
+    stated: dict[str, Any],
 ) -> Workload:
-    if path is not None and kind is not None:
-        from westward.formats.traces import TraceOptions, read_workload
+    if path is not None:
+        from westward.formats.traces import read_workload
 
-        options = TraceOptions(
-            processors="requested" if processors == "requested" else "allocated",
-            processors_are_devices=processors_as == "devices",
-        )
-        return read_workload(path, kind, options=options)
+        return read_workload(path, kind, options=make_trace_options(**stated))
     from westward.formats.generate import GeneratorOptions, generate
     from westward.simulate.scale import devices_of
 

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 def use_interpreter() -> None:
-    """One plan costs less than importing a compiler; where it is loaded already, it is used."""
-    if "westward.placement.kernels" not in sys.modules:
+    """One plan costs less than importing a compiler; where it is loaded already, it is used.
+
+    Other kernels than the planner's may have loaded it: then it is too late to switch, and cheap.
+    """
+    if "numba" not in sys.modules and "westward.placement.kernels" not in sys.modules:
         from westward.jit import interpret
 
         interpret()

@@ -17,6 +17,7 @@ from westward.model.units import MS_PER_HOUR, MS_PER_S
 from westward.model.workload import I64
 from westward.placement.intervals import SHARE_ABOVE, SHARE_BELOW
 from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
+from westward.simulate.runs import runs_of, time_run_ms
 from westward.simulate.tables import (
     deadlines_ms,
     job_sites,
@@ -75,19 +76,22 @@ def wait_ms(result: SimulationResult) -> I64:
 
 
 def run_ms(result: SimulationResult) -> I64:
-    """True run time where it ran (n,); 0 where not placed."""
-    return np.where(result.placed, result.end_ms - result.start_ms, 0)
+    """True run time, all its runs together (n,); 0 where not placed."""
+    return time_run_ms(result)
 
 
 def bounded_slowdown(result: SimulationResult) -> F64:
-    """max(1, (wait + run) / max(run, 10 s)) (n,); meaningless where not placed."""
-    run = run_ms(result)
-    return np.maximum(1.0, (wait_ms(result) + run) / np.maximum(run, SLOWDOWN_FLOOR_MS))
+    """max(1, (end - submission) / max(run, 10 s)) (n,); meaningless where not placed."""
+    stayed = result.end_ms - result.submit_ms
+    return np.maximum(1.0, stayed / np.maximum(run_ms(result), SLOWDOWN_FLOOR_MS))
 
 
 def device_hours(result: SimulationResult) -> F64:
-    """Held device-hours per job (n,); 0 where not placed."""
-    return result.need_milli * (run_ms(result) / (1000.0 * MS_PER_HOUR))
+    """Held device-hours per job, all its runs together (n,); 0 where not placed."""
+    runs = runs_of(result)
+    held = runs.need_milli * (runs.length_ms / (1000.0 * MS_PER_HOUR))
+    whole = np.bincount(runs.row, held, minlength=len(result))
+    return np.asarray(whole, dtype=np.float64)
 
 
 def deadline_missed(result: SimulationResult) -> npt.NDArray[np.bool_]:
@@ -156,9 +160,10 @@ def site_utilisation(result: SimulationResult, *, until_ms: int) -> list[Values]
     for pool, site in zip(result.network.pools, pool_sites(result), strict=True):
         capacity[site] += pool.capacity_milli
     placed = result.placed
-    where = job_sites(result)[placed]
-    held = np.bincount(where, device_hours(result)[placed], minlength=len(sites))
-    jobs = np.bincount(where, minlength=len(sites))
+    runs = runs_of(result)
+    hours = runs.need_milli * (runs.length_ms / (1000.0 * MS_PER_HOUR))
+    held = np.bincount(pool_sites(result)[runs.pool], hours, minlength=len(sites))
+    jobs = np.bincount(job_sites(result)[placed], minlength=len(sites))
     return [
         {
             "site": site.name,
@@ -174,7 +179,9 @@ def site_utilisation(result: SimulationResult, *, until_ms: int) -> list[Values]
 
 
 def flows(result: SimulationResult) -> list[Values]:
-    """Jobs, device-hours and input bytes from each home to each site (only pairs that occur)."""
+    """Jobs, device-hours and input bytes from each home to each site (only pairs that occur).
+
+    A job counts, with all its runs, where it ran last."""
     sites = result.network.sites
     placed = result.placed
     pair = ((result.home_site + 1) * len(sites) + job_sites(result))[placed]

@@ -1,6 +1,7 @@
-"""The two tidy tables of a rehearsal: one row a job, one row a pool and hour.
+"""The tidy tables of a rehearsal: one row a job, one row a pool and hour, one a run of those
+jobs that ran more than once.
 
-Hours are filled by difference arrays, so the cost is jobs + pools x hours, however long a job
+Hours are filled by difference arrays, so the cost is runs + pools x hours, however long a job
 runs, and nothing is sampled: device time in the hours adds up to device time of the jobs exactly.
 """
 
@@ -15,7 +16,8 @@ import polars as pl
 from westward.model.network import Series
 from westward.model.units import MS_PER_HOUR
 from westward.model.workload import I64
-from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
+from westward.simulate.results import F64, REFUSAL_CODES, SEGMENT_ENDS, SimulationResult
+from westward.simulate.runs import runs_of, shared_out, time_run_ms
 
 HOUR_ROWS_MAX = 4_000_000
 """Rows of the table of hours; a longer rehearsal gets steps of several whole hours."""
@@ -25,7 +27,9 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
     """One row a job, in the workload's order. Null = not applicable or not stated.
 
     Units stand in the column names; ``devices`` is what the job asked for (whole gang, in
-    devices), ``need_milli`` what it held (milli-devices, by its dominant resource).
+    devices), ``need_milli`` what it held (milli-devices, by its dominant resource). Of a job that
+    ran more than once ``start_ms`` is the first start, ``end_ms``, ``pool`` and ``need_milli`` are
+    the last run's and ``run_ms`` is all its runs together (``segments_table`` tells each).
     """
     work, network = result.workload, result.network
     placed = result.placed
@@ -37,7 +41,7 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
         "start_ms": _maybe(result.start_ms, placed),
         "end_ms": _maybe(result.end_ms, placed),
         "wait_ms": _maybe(result.start_ms - result.submit_ms, placed),
-        "run_ms": _maybe(result.end_ms - result.start_ms, placed),
+        "run_ms": _maybe(time_run_ms(result), placed),
         "site": _named([pool.site for pool in network.pools], result.pool),
         "pool": _named([pool.name for pool in network.pools], result.pool),
         "nodes": pl.Series(work.nodes),
@@ -67,6 +71,28 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
         grams = getattr(result, f"carbon_{method}_g")
         columns[f"carbon_{method}_g"] = _maybe(grams, placed & ~np.isnan(grams))
     return pl.DataFrame(columns)
+
+
+def segments_table(result: SimulationResult) -> pl.DataFrame | None:
+    """One row a run of the jobs that ran more than once, by job, then start; None = there are none.
+
+    ``job_row`` counts the rows of the table of jobs from 0; ``why`` says how the run ended.
+    """
+    segments, network = result.segments, result.network
+    if segments is None:
+        return None
+    return pl.DataFrame(
+        {
+            "job_row": pl.Series(segments.row),
+            "job": pl.Series(result.workload.source_row[segments.row]),
+            "site": _named([pool.site for pool in network.pools], segments.pool),
+            "pool": _named([pool.name for pool in network.pools], segments.pool),
+            "start_ms": pl.Series(segments.start_ms),
+            "end_ms": pl.Series(segments.end_ms),
+            "need_milli": pl.Series(segments.need_milli),
+            "why": _named(list(SEGMENT_ENDS), segments.why),
+        }
+    )
 
 
 def total_micros(result: SimulationResult) -> F64:
@@ -172,8 +198,8 @@ def hours_table(result: SimulationResult) -> pl.DataFrame:
         "capacity_devices": np.repeat(capacity[:, None] / 1000.0, steps.count, axis=1),
         "utilisation": used / np.maximum(capacity_ms, 1),
         "device_milli_ms": used,
-        "power_kwh": _tidy(spread.by_time(result.energy_kwh), idle),
-        "device_micros": _tidy(spread.by_time(result.device_micros), idle),
+        "power_kwh": _tidy(spread.by_time(spread.energy_kwh), idle),
+        "device_micros": _tidy(spread.by_time(spread.device_micros), idle),
     }
     for name, series in (
         ("power_micros", "tariff_per_kwh"),
@@ -181,17 +207,16 @@ def hours_table(result: SimulationResult) -> pl.DataFrame:
         ("carbon_contract_g", "carbon_contract_g_per_kwh"),
     ):
         scale = 1e6 if name == "power_micros" else 1.0
-        columns[name] = _tidy(spread.by_series(result.energy_kwh, series) * scale, idle)
-    columns["waiting_jobs_mean"] = spread.mean_jobs(result.submit_ms, result.start_ms)
-    columns["put_off_jobs_mean"] = spread.mean_jobs(
-        result.submit_ms, np.minimum(result.not_before_ms, result.start_ms)
-    )
-    for name, times in (
-        ("arrivals", result.submit_ms),
-        ("starts", result.start_ms),
-        ("ends", result.end_ms),
-    ):
-        columns[name] = spread.count(times)
+        columns[name] = _tidy(spread.by_series(spread.energy_kwh, series) * scale, idle)
+    runs = spread.runs
+    submit, first = result.submit_ms[runs.row], runs.first
+    waited_from = runs.waited_from_ms(result.submit_ms)
+    columns["waiting_jobs_mean"] = spread.mean_jobs(waited_from, runs.start_ms)
+    held_back = np.where(first, np.minimum(result.not_before_ms[runs.row], runs.start_ms), 0)
+    columns["put_off_jobs_mean"] = spread.mean_jobs(submit, np.maximum(held_back, submit))
+    columns["arrivals"] = spread.count(submit, first)
+    columns["starts"] = spread.count(runs.start_ms)
+    columns["ends"] = spread.count(runs.end_ms)
     hour = np.repeat(steps.edges_ms[None, :-1], len(pools), axis=0)
     order = np.repeat(np.arange(len(pools))[:, None], steps.count, axis=1)
     frame: dict[str, pl.Series] = {
@@ -214,21 +239,34 @@ def _tidy(values: F64, idle: npt.NDArray[np.bool_]) -> F64:
 
 
 class _Spread:
-    """Spreads what each placed job does over its interval into (pools, steps) arrays."""
+    """Spreads what each run does over its interval into (pools, steps) arrays."""
 
     def __init__(self, result: SimulationResult, steps: Steps):
         self._result = result
         self._steps = steps
-        self._pools = len(result.network.pools)
-        self._rows = np.flatnonzero(result.placed)
-        self._pool = result.pool[self._rows].astype(np.int64)
-        self._start = result.start_ms[self._rows]
-        self._end = result.end_ms[self._rows]
+        pools = result.network.pools
+        self._pools = len(pools)
+        self.runs = runs_of(result)
+        self._pool = self.runs.pool
+        self._start = self.runs.start_ms
+        self._end = self.runs.end_ms
+        price = [p.price_micros_per_device_hour for p in pools]
+        kw = []
+        for pool in pools:
+            pue = result.network.site(pool.site).pue
+            watts = pool.power_w_per_device
+            kw.append(np.nan if watts is None or pue is None else watts / 1000.0 * pue)
+        dear = np.array(
+            [np.nan if micros is None else micros for micros in price], dtype=np.float64
+        )
+        self.energy_kwh = shared_out(result, self.runs, result.energy_kwh, np.array(kw))
+        """Of each run (r,)."""
+        self.device_micros = shared_out(result, self.runs, result.device_micros, dear)
 
     def device_milli_ms(self) -> I64:
         """Milli-devices x ms held, in integers: exact."""
         steps = self._steps
-        need = self._result.need_milli[self._rows]
+        need = self.runs.need_milli
         first, last = steps.index(self._start), steps.index(self._end)
         width = steps.width_ms
         part = np.zeros((self._pools, steps.count + 1), dtype=np.int64)
@@ -241,15 +279,15 @@ class _Spread:
         return (part + np.cumsum(rate, axis=1) * width)[:, :-1]
 
     def by_time(self, amount: F64) -> F64:
-        """``amount`` per job spread evenly over its run."""
+        """``amount`` per run (r,) spread evenly over it."""
         return self._integrate_time(self._per_ms(amount), self._start, self._end)
 
     def by_series(self, energy_kwh: F64, series_name: str) -> F64:
-        """Integral of each job's even power times its zone's series; NaN rows where unknown."""
+        """Integral of each run's even power times its zone's series; NaN rows where unknown."""
         network, steps = self._result.network, self._steps
         levels = np.zeros((self._pools, steps.count + 1))
-        at_start = np.zeros(len(self._rows))
-        at_end = np.zeros(len(self._rows))
+        at_start = np.zeros(len(self._pool))
+        at_end = np.zeros(len(self._pool))
         unknown = np.zeros(self._pools, dtype=bool)
         for at, pool in enumerate(network.pools):
             series = getattr(network.zone(network.site(pool.site).zone), series_name)
@@ -267,19 +305,20 @@ class _Spread:
         return total
 
     def mean_jobs(self, begin_ms: I64, until_ms: I64) -> F64:
-        """Jobs of each pool between the two times, averaged over the step (exact, in ms)."""
-        begin = begin_ms[self._rows]
-        until = np.maximum(until_ms[self._rows], begin)
-        sums = self._integrate_time(np.ones(len(self._rows)), begin, until)
+        """Jobs of each pool between the two times (r,), averaged over the step (exact, in ms)."""
+        until = np.maximum(until_ms, begin_ms)
+        sums = self._integrate_time(np.ones(len(self._pool)), begin_ms, until)
         return np.maximum(sums, 0.0) / self._steps.width_ms
 
-    def count(self, times_ms: I64) -> I64:
-        flat = self._pool * self._steps.count + self._steps.index(times_ms[self._rows])
+    def count(self, times_ms: I64, which: npt.NDArray[np.bool_] | None = None) -> I64:
+        flat = self._pool * self._steps.count + self._steps.index(times_ms)
+        if which is not None:
+            flat = flat[which]
         counts = np.bincount(flat, minlength=self._pools * self._steps.count)
         return counts.reshape(self._pools, self._steps.count).astype(np.int64)
 
     def _per_ms(self, amount: F64) -> F64:
-        return np.asarray(amount[self._rows] / np.maximum(self._end - self._start, 1))
+        return np.asarray(amount / np.maximum(self._end - self._start, 1))
 
     def _integrate_time(self, rate: F64, begin: I64, end: I64) -> F64:
         """``_integrate`` where the running integral is the time itself."""
@@ -293,10 +332,10 @@ class _Spread:
     def _integrate(
         self, rate: F64, levels: F64, at_begin: F64, at_end: F64, times: tuple[I64, I64]
     ) -> F64:
-        """Sum over jobs of rate x (L(end) - L(begin)), cut at the steps' edges.
+        """Sum over runs of rate x (L(end) - L(begin)), cut at the steps' edges.
 
         ``levels`` (pools, steps + 1) is the running integral L at the edges, ``at_begin`` and
-        ``at_end`` (jobs,) its value at the job's own times.
+        ``at_end`` (runs,) its value at the run's own times.
         """
         width = self._steps.count + 1
         step = np.concatenate([self._steps.index(times[0]), self._steps.index(times[1])])
