@@ -154,7 +154,7 @@ def _times(case: Case, at: int, row: Row, pieces: list[Segment], pools: Sequence
         ("start_ms", start, pieces[0].start_ms),
         ("end_ms", end, pieces[-1].end_ms),
         ("wait_ms", row["wait_ms"], start - row["submit_ms"]),
-        ("run_ms", row["run_ms"], end - start),
+        ("run_ms", row["run_ms"], sum(piece.end_ms - piece.start_ms for piece in pieces)),
     ):
         if stated != true:
             case.say("times", f"{name} is {stated}, its other columns say {true}", at)
@@ -268,12 +268,15 @@ def _charges(case: Case, at: int, row: Row, pieces: list[Segment], pools: Sequen
     value = Fraction(0)
     if row["deadline_ms"] is None:
         value = Fraction(policy["wait_value_micros_per_device_hour"] * row["need_milli"], 1000)
-    wait = Fraction(row["start_ms"] - row["submit_ms"], HOUR_MS) * value
+    wait = Fraction(_waited_ms(case, at, row, pieces), HOUR_MS) * value
     _equal(case, at, "device-price", row["device_micros"], device)
     _equal(case, at, "energy", row["energy_kwh"], energy)
     _equal(case, at, "power-price", row["power_micros"], power, noise)
-    if case.jobs[at] is not None:
+    if case.jobs[at] is not None and len(pieces) == 1:
         _equal(case, at, "transfer-price", row["transfer_micros"], transfer)
+    elif row["transfer_micros"] < transfer * (1 - Fraction(1, 10**9)):
+        # What it took along when it was moved is not told: only that the first way was paid.
+        case.say("transfer-price", f"{row['transfer_micros']} do not pay its input's way", at)
     _equal(case, at, "wait-cost", row["wait_micros"], wait)
     for method, exact in grams.items():
         stated = row[f"carbon_{method}_g"]
@@ -290,6 +293,18 @@ def _charges(case: Case, at: int, row: Row, pieces: list[Segment], pools: Sequen
     terms = ("device", "power", "carbon", "transfer", "wait")
     total = math.fsum(row[f"{term}_micros"] for term in terms)
     _equal(case, at, "total", row["total_micros"], Fraction(total))
+
+
+def _waited_ms(case: Case, at: int, row: Row, pieces: list[Segment]) -> int:
+    """All time from submission to end but that of work kept: what a stop lost was waited too."""
+    job = case.jobs[at]
+    kept = pieces[-1].end_ms - pieces[-1].start_ms
+    for piece in pieces[:-1]:
+        ran = piece.end_ms - piece.start_ms
+        every = 0 if job is None else job.checkpoint_ms
+        kept += ran // every * every if every else 0
+    waited: int = row["end_ms"] - row["submit_ms"] - kept
+    return waited
 
 
 def _integral(case: Case, series: Series, piece: Segment) -> Fraction:

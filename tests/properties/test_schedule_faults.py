@@ -446,11 +446,13 @@ def split(
         for index, (a, b, why) in enumerate(pieces)
     ]
     row["end_ms"] = runs[-1].end_ms
-    row["run_ms"] = row["end_ms"] - base
+    row["run_ms"] = sum(segment.end_ms - segment.start_ms for segment in runs)
     others = [segment for segment in segments_of(rows, {}) if segment.row != at]
     rehearsal = replace(case.rehearsal, rows=rows, segments=[*others, *runs])
     found = check(Case(rehearsal, case.network, source))
-    money = {"summary", "hours", "deadline"} | {rule for rule in found if "price" in rule}
+    money = {"summary", "hours", "deadline", "wait-cost"} | {
+        rule for rule in found if "price" in rule
+    }
     return {
         rule: places
         for rule, places in found.items()
