@@ -63,7 +63,6 @@ class Explainer:
         """One pool and start, and its sum. ``cost``: device, power, grams by the kernels' own
         ``run_cost``. Whole numbers and floats must be Python's own, not numpy's scalars."""
         pool = self.network.pools[pool_row]
-        device, power, grams = cost
         return Estimate(
             pool=pool.name,
             site=pool.site,
@@ -73,15 +72,29 @@ class Explainer:
             start_ms=start_ms,
             duration_ms=duration_ms,
             energy_kwh=need_milli / 1000.0 * self.kw[pool_row] * duration_ms / MS_PER_HOUR,
-            carbon_g=grams,
-            terms=CostTerms(
-                device=device,
-                power=power,
-                carbon=grams * self.rules.carbon_price,
-                transfer=transfer,
-                wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
-                shadow=self.shadow(pool_row, need_milli, start_ms, duration_ms),
-            ),
+            carbon_g=cost[2],
+            terms=self.terms_at(job, pool_row, need_milli, duration_ms, start_ms, transfer, cost),
+        )
+
+    def terms_at(
+        self,
+        job: JobSpec,
+        pool_row: int,
+        need_milli: int,
+        duration_ms: int,
+        start_ms: int,
+        transfer: float,
+        cost: Sequence[float],
+    ) -> CostTerms:
+        """The sum of a run, term by term."""
+        device, power, grams = cost
+        return CostTerms(
+            device=device,
+            power=power,
+            carbon=grams * self.rules.carbon_price,
+            transfer=transfer,
+            wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
+            shadow=self.shadow(pool_row, need_milli, start_ms, duration_ms),
         )
 
     def shadow(self, pool_row: int, need_milli: int, start_ms: int, duration_ms: int) -> float:

@@ -337,6 +337,7 @@ def placements_of(
     duration_of = state.job_duration_ms[at].tolist()
     not_before_of = state.job_not_before_ms[at].tolist()
     cost_of = answers.cost[at].tolist()
+    at_once_of = answers.at_once[at].tolist()
     start_of = answers.at[at].tolist()
     transfer_of = answers.transfer[at].tolist()
     starts = answers.starts[at].tolist()
@@ -360,18 +361,11 @@ def placements_of(
         why = _why(job, fresh[k] == 1, put_off, starts[k] == 1, not_before_of[k], now_ms)
         saved = 0.0
         if why is Why.WAITS_FOR_BETTER_HOUR and fresh[k]:
-            at_once = explainer.estimate_at(
-                job,
-                pool_of[k],
-                option=estimate.option,
-                need_milli=need_of[k],
-                duration_ms=duration_of[k],
-                earliest_ms=chosen[k][0],
-                start_ms=chosen[k][0],
-                transfer=transfer_of[k],
-                cost=answers.at_once[row].tolist(),
-            )
-            saved = at_once.terms.total - estimate.terms.total
+            at_once = explainer.terms_at(
+                job, pool_of[k], need_of[k], duration_of[k], chosen[k][0], transfer_of[k],
+                at_once_of[k],
+            )  # fmt: skip
+            saved = at_once.total - estimate.terms.total
         found.append(
             Placement(
                 job_id=job.job_id,
