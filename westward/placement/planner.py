@@ -26,6 +26,7 @@ from westward.model.plan import (
     Snapshot,
     Why,
 )
+from westward.placement import kernels
 from westward.placement import rows as kernel_rows
 from westward.placement.columns import (
     NetworkColumns,
@@ -34,6 +35,7 @@ from westward.placement.columns import (
     no_traffic,
     rule_columns,
 )
+from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
 from westward.placement.posted import Posted
 from westward.placement.prepared import Prepared, prepared
@@ -42,6 +44,8 @@ from westward.placement.rows import Answers, new_answers
 from westward.placement.slots import jobs_of
 from westward.placement.state import (
     I64,
+    OK,
+    Best,
     Classes,
     Costs,
     Inputs,
@@ -51,6 +55,7 @@ from westward.placement.state import (
     State,
     Traffic,
 )
+from westward.placement.waiting import enqueue, unlink
 
 RELAXATIONS_MAX = 8
 """Refused jobs of one plan for which changes are tried: each try plans the pass again."""
@@ -90,6 +95,17 @@ class Tables:
             self.inputs, self.rules, self.state, self.answers,
         )  # fmt: skip
 
+    def choose(self, row: int, now_ms: int) -> Best:
+        c = self.columns
+        return kernels.choose(
+            row, now_ms, self.pools, c.zones, self.costs, c.links, self.classes, self.jobs,
+            self.inputs, self.traffic, self.rules, self.state,
+        )  # fmt: skip
+
+    def dispatch(self, pool: int, now_ms: int, started: int) -> int:
+        count = dispatch(pool, now_ms, started, -1, self.pools, self.jobs, self.rules, self.state)
+        return int(count)
+
     def options(self, row: int) -> list[int]:
         """By pool: which of the job's options it would take."""
         found: list[int] = self.classes.option[self.jobs.klass[row]].tolist()
@@ -127,14 +143,17 @@ def plan(
     now_ms: int,
     *,
     explain: bool = True,
+    review: bool = False,
 ) -> Plan:
     """Decide for ``jobs`` (new) and for the snapshot's bound jobs. Pure: same arguments, same Plan.
 
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
+    ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
+    that finds better is bound there, and its placement names another pool than the snapshot.
     Raises ValueError for a job id given twice, a snapshot that names an unknown pool, or shadow
     prices off the grid of the network's series.
     """
-    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None)
+    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review)
 
 
 def rehearse(
@@ -152,6 +171,7 @@ def _plan(
     *,
     explain: bool,
     only: str | None,
+    review: bool = False,
 ) -> Plan:
     network = prepared(snapshot.network, policy.carbon_method)
     queued: dict[str, tuple[int, QueuedJob]] = {}
@@ -183,6 +203,8 @@ def _plan(
         )  # fmt: skip
 
     _, started = tables.plan_rows(new_rows[:0], -1, 0, now_ms)
+    if review:
+        started = _review(tables, policy, now_ms, started)
     turn = 0
     while turn < len(new_rows):
         row = int(new_rows[turn])
@@ -294,6 +316,38 @@ def _tables(
         state=state,
         answers=new_answers(len(everyone), len(columns.pool_names)),
     )
+
+
+def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
+    """Waiting jobs look at all pools again, queue by queue; those that moved are ``fresh``."""
+    state, pools = tables.state, tables.pools
+    waiting: list[tuple[int, int]] = []
+    for p in range(len(tables.columns.pool_names)):
+        row = int(state.head[p])
+        for _ in range(policy.review_depth):
+            if row < 0:
+                break
+            if kernels.may_review(row, p, tables.jobs, tables.inputs, pools):
+                waiting.append((row, p))
+            row = int(state.next[row])
+    for row, p in waiting:
+        if row in state.started[:started]:
+            continue
+        unlink(row, p, state)
+        state.profile_count[p] = 0
+        state.hint[0] = p
+        best = tables.choose(row, now_ms)
+        if best.refusal != OK or best.pool == p:
+            enqueue(row, p, tables.jobs, state)
+            continue
+        tables.answers.fresh[row] = 1
+        tables.answers.best[row] = best[:7]
+        tables.answers.sums[row, :2] = best[7:]
+        joined = kernels.bind(row, best, now_ms, tables.jobs, tables.rules, state)
+        started = tables.dispatch(p, now_ms, started)
+        if joined:
+            started = tables.dispatch(int(best.pool), now_ms, started)
+    return started
 
 
 def restore(
