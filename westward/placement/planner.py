@@ -10,7 +10,7 @@ simulator's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
@@ -77,6 +77,10 @@ class Tables:
     traffic: Traffic
     state: State
     answers: Answers
+
+    def with_costs(self, costs: Costs, posted: Posted | None) -> Tables:
+        """The same tables at other prices."""
+        return replace(self, costs=costs, posted=posted)
 
     def plan_rows(self, rows: I64, first: int, started: int, now_ms: int) -> tuple[int, int]:
         """See ``rows.plan_rows``."""

@@ -102,6 +102,27 @@ def queue_rows(rows: I64, now: int, jobs: Jobs, rules: Rules, state: State) -> N
 
 
 @jit
+def forget_passed(p: int, now: int, rules: Rules, state: State) -> None:
+    """Conservative: reservations hold only for as long as none of them has come; one that has, and
+    did not start then, may find its place taken, so that all are made anew.
+
+    Matters to a state that is kept while time passes (``resident``).
+    """
+    if rules.conservative == 0 or state.profile_count[p] == 0:
+        return
+    if state.profile_times[state.profile_from[p]] == now:
+        return
+    j = state.head[p]
+    looked = 0
+    while j >= 0 and looked < rules.depth:
+        if state.job_reserved_ms[j] <= now:
+            state.profile_count[p] = 0
+            return
+        looked += 1
+        j = state.next[j]
+
+
+@jit
 def _note(at: int, best: Best, answers: Answers) -> None:
     answers.best[at, 0] = best.refusal
     answers.best[at, 1] = best.pool
@@ -141,7 +162,9 @@ def plan_rows(
     for k in range(-count if first < 0 else first, len(rows)):
         p = k + count
         newcomer = -1
-        if k >= 0:
+        if k < 0:
+            forget_passed(p, now, rules, state)
+        else:
             newcomer = rows[k]
             best = choose(
                 newcomer, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
