@@ -122,6 +122,10 @@ class Resident:
         tables.answers.starts[rows] = 0
         return Placed(placement=found, started=tuple(sorted(started)))
 
+    def runs(self, job_id: str) -> bool:
+        """The job holds a claim."""
+        return job_id in self._held
+
     def ended(self, job_id: str) -> None:
         """The run is over, or its lease given up: its claim goes. Raises KeyError if there is none."""
         held = self._held.pop(job_id)
