@@ -35,6 +35,7 @@ KERNEL_FILES = (
     "placement/kernels.py",
     "placement/pricing.py",
     "placement/profile.py",
+    "placement/rows.py",
     "placement/state.py",
     "placement/waiting.py",
     "simulate/charging.py",

@@ -106,6 +106,19 @@ class PoolState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowPrices:
+    """A price of capacity, posted for a while: what the jobs that a pool's capacity is denied would
+    have paid for it (ADR 0011). Nobody is charged it; it steers choices."""
+
+    from_ms: int
+    step_ms: int
+    """Both on the grid of the network's tariff and carbon series."""
+    per_pool: tuple[tuple[int, ...], ...]
+    """One row a pool of the network, in its order; one entry a step, all rows alike: millionths
+    per device-hour. Before and after them: 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A frozen view. ``pools`` holds one state for each pool of the network, by name."""
 
@@ -114,6 +127,8 @@ class Snapshot:
     series_origin_ms: int
     """Absolute time of step 0 of all series (resolved, even where the network says "start")."""
     pools: tuple[PoolState, ...]
+    shadow: ShadowPrices | None = None
+    """None: capacity has no price of its own."""
 
 
 def idle_snapshot(network: Network, now_ms: int) -> Snapshot:
@@ -135,10 +150,12 @@ class CostTerms:
     carbon: float
     transfer: float
     wait: float
+    shadow: float = 0.0
+    """The posted price of the capacity taken; nobody is charged it."""
 
     @property
     def total(self) -> float:
-        return self.device + self.power + self.carbon + self.transfer + self.wait
+        return self.device + self.power + self.carbon + self.transfer + self.wait + self.shadow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

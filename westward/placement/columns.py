@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from westward.placement.state import (
     Classes,
     Costs,
     Inputs,
+    Jobs,
     Links,
     Options,
     Pools,
@@ -193,6 +195,15 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
     )
 
 
+def table_step_ms(columns: NetworkColumns, rules: Rules) -> int:
+    """The step of the fused table: every series changes on its grid."""
+    zones = columns.zones
+    return math.gcd(
+        rules.defer_step_ms, *(int(one) for one in zones.tariff_step_ms),
+        *(int(one) for one in zones.carbon_step_ms),
+    )  # fmt: skip
+
+
 COST_STEPS = 2_048
 """Steps of the fused table: at an hour each, 85 days; 16 kB a pool, so that it stays in cache."""
 
@@ -204,17 +215,17 @@ def cost_table(
     *,
     until_ms: int | None = None,
     shadow: F64 | None = None,
+    shadow_from_ms: int | None = None,
+    shadow_step_ms: int = MS_PER_HOUR,
 ) -> Costs:
     """The rule's sum per device as prefix sums from ``from_ms`` (rounded down to a step).
 
-    ``shadow``: (P, H) millionths per device-hour in each of the H hours from the table's first
-    step on, a price of capacity on top of what is paid (see ``shadow.py``).
+    ``shadow``: (P, H) millionths per device-hour in each of H steps (hours) from
+    ``shadow_from_ms`` (the table's first step) on, a price of capacity on top of what is paid (see
+    ``shadow.py``). It counts to the table's step: those who post see to it that the grids agree.
     """
     zones, pools = columns.zones, columns.pools
-    step = math.gcd(
-        rules.defer_step_ms, *(int(one) for one in zones.tariff_step_ms),
-        *(int(one) for one in zones.carbon_step_ms),
-    )  # fmt: skip
+    step = table_step_ms(columns, rules)
     first = (from_ms - rules.origin_ms) // step
     steps = COST_STEPS
     if until_ms is not None:
@@ -229,8 +240,8 @@ def cost_table(
         tariff, carbon = columns.tariff_rates[z], columns.carbon_rates[z]
         kw, price = float(pools.kw[p]), float(pools.price[p])
         if math.isnan(kw) or math.isnan(price) or tariff is None or carbon is None:
-            priced = not (math.isnan(kw) or math.isnan(price) or tariff is None)
-            blank[p] = CARBON_UNKNOWN if priced else PRICE_UNKNOWN
+            known = not (math.isnan(kw) or math.isnan(price) or tariff is None)
+            blank[p] = CARBON_UNKNOWN if known else PRICE_UNKNOWN
             rate[p] = least[p] = 0.0
             continue
         grams = carbon * kw
@@ -244,8 +255,10 @@ def cost_table(
         rate[p] += weighed[at // zones.carbon_step_ms[z] % len(carbon)]
         least[p] = price + power.min() + weighed.min()
         if shadow is not None:
-            hour = np.minimum((at - at[0]) // MS_PER_HOUR, shadow.shape[1])
-            rate[p] += np.append(shadow[p], 0.0)[hour]
+            since = 0 if shadow_from_ms is None else shadow_from_ms - rules.origin_ms - at[0]
+            hour = (at - at[0] - since) // shadow_step_ms
+            priced = (hour >= 0) & (hour < shadow.shape[1])
+            rate[p, priced] += shadow[p, hour[priced]]
     prefix = np.zeros((count, steps + 1))
     np.cumsum(rate * (step / MS_PER_HOUR), axis=1, out=prefix[:, 1:])
     return Costs(
@@ -310,52 +323,88 @@ def no_traffic(sites: int, datasets: int = 0) -> Traffic:
     )
 
 
+_SHAPE = attrgetter(
+    "accelerator", "any_accelerator", "devices_milli", "cpus_milli", "memory_mib", "site",
+    "engine", "max_hourly_cost_micros",
+)  # fmt: skip
+
+
+def class_key(spec: JobSpec, allowed: Sequence[bool]) -> tuple[object, ...]:
+    """Equal for jobs that ask for the same thing. ``allowed`` by identity: those of one network
+    and equal terms are one object (``Prepared.allowed``)."""
+    if len(spec.options) == 1:
+        return (spec.nodes, id(allowed), _SHAPE(spec.options[0]))
+    return (spec.nodes, id(allowed), *map(_SHAPE, spec.options))
+
+
 def job_columns(
     specs: Sequence[JobSpec], allowed_pools: Sequence[Sequence[bool]], columns: NetworkColumns
 ) -> tuple[Slots, Classes, Inputs]:
-    """Records of jobs already in row order, their classes and inputs. ``allowed_pools[j][p]``: passes the constraints that
-    do not depend on time (residency, latency). Shapes: see ``state``."""
+    """Records of jobs already in row order, their classes and inputs.
+
+    ``allowed_pools[j][p]``: passes the constraints that do not depend on time (residency,
+    latency). Shapes: see ``state``.
+    """
     known: dict[tuple[object, ...], int] = {}
     firsts: list[JobSpec] = []
     allowed: list[Sequence[bool]] = []
-    given: list[tuple[int, float]] = []
-    slots = new_slots(len(specs))
-    jobs = jobs_of(slots)
-    site_rows = {name: row for row, name in enumerate(columns.site_names)}
-    for row, (spec, pools) in enumerate(zip(specs, allowed_pools, strict=True)):
-        key = (spec.nodes, spec.options, tuple(pools))
+    klass = []
+    for spec, pools in zip(specs, allowed_pools, strict=True):
+        key = class_key(spec, pools)
         found = known.get(key)
         if found is None:
             found = known[key] = len(firsts)
             firsts.append(spec)
             allowed.append(pools)
-        jobs.klass[row] = found
-        jobs.order[row] = row
-        jobs.submit_ms[row] = spec.submit_ms
-        jobs.estimate_ms[row] = -1 if spec.duration_ms is None else spec.duration_ms
-        if spec.start_after_ms is not None:
-            jobs.start_after_ms[row] = spec.start_after_ms
-        if spec.deadline_ms is not None:
-            jobs.deadline_ms[row] = spec.deadline_ms
-        if spec.wait_value_micros_per_hour is not None:
-            jobs.wait_value[row] = float(spec.wait_value_micros_per_hour)
-        if spec.home_site is not None:
-            jobs.home[row] = site_rows.get(spec.home_site, -1)
-        jobs.input_from[row] = len(given)
-        for data in spec.inputs:
-            # An unknown site has been refused by filters.static_reasons.
-            if data.size_bytes > 0 and data.site in site_rows:
-                given.append((site_rows[data.site], data.size_bytes / BYTES_PER_GB))
-        jobs.input_to[row] = len(given)
+        klass.append(found)
+    slots = new_slots(len(specs))
+    jobs = jobs_of(slots)
+    sites = {name: row for row, name in enumerate(columns.site_names)}
+    jobs.klass[:] = klass
+    jobs.order[:] = np.arange(len(specs))
+    fill_terms(jobs, slice(0, len(specs)), specs, sites)
+    given: list[tuple[int, float]] = []
+    for row, spec in enumerate(specs):
+        if spec.inputs:
+            moved = moved_inputs(spec, sites)
+            jobs.input_from[row] = len(given)
+            given += moved
+            jobs.input_to[row] = len(given)
     inputs = new_inputs(len(given))
     inputs.dataset[:] = -1
     if given:
         inputs.site[:] = [site for site, _ in given]
         inputs.gb[:] = [gb for _, gb in given]
-    return slots, _spec_classes(firsts, allowed, columns), inputs
+    return slots, spec_classes(firsts, allowed, columns), inputs
 
 
-def _spec_classes(
+def fill_terms(jobs: Jobs, rows: slice, specs: Sequence[JobSpec], sites: dict[str, int]) -> None:
+    """What jobs state of time, money and home, into ``rows``."""
+
+    def numbers(values: list[int | None], unset: float) -> list[float]:
+        return [unset if value is None else value for value in values]
+
+    jobs.submit_ms[rows] = [spec.submit_ms for spec in specs]
+    jobs.estimate_ms[rows] = numbers([spec.duration_ms for spec in specs], -1)
+    jobs.start_after_ms[rows] = numbers([spec.start_after_ms for spec in specs], 0)
+    jobs.deadline_ms[rows] = numbers([spec.deadline_ms for spec in specs], -1)
+    jobs.wait_value[rows] = numbers([spec.wait_value_micros_per_hour for spec in specs], math.nan)
+    jobs.home[rows] = [
+        -1 if spec.home_site is None else sites.get(spec.home_site, -1) for spec in specs
+    ]
+
+
+def moved_inputs(spec: JobSpec, sites: dict[str, int]) -> list[tuple[int, float]]:
+    """(site row, GB) of each input. A job with an unknown site is refused by
+    ``filters.static_reasons``."""
+    return [
+        (sites[data.site], data.size_bytes / BYTES_PER_GB)
+        for data in spec.inputs
+        if data.size_bytes > 0 and data.site in sites
+    ]
+
+
+def spec_classes(
     firsts: Sequence[JobSpec], allowed: Sequence[Sequence[bool]], columns: NetworkColumns
 ) -> Classes:
     options: list[tuple[int, ...]] = []

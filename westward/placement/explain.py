@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from westward.model.job import JobSpec
 from westward.model.network import Network
-from westward.model.plan import Alternative, CostTerms, Estimate, Policy
+from westward.model.plan import Alternative, CostTerms, Estimate
 from westward.model.reasons import Code, Reason
 from westward.model.units import MICROS, MS_PER_HOUR, format_duration, format_instant
-from westward.placement import kernels, pricing
-from westward.placement.columns import NetworkColumns, rule_columns
+from westward.placement import kernels
+from westward.placement.columns import NetworkColumns
 from westward.placement.filters import shape_reasons, static_reasons
+from westward.placement.posted import Posted
 from westward.placement.profile import NEVER_MS
+from westward.placement.rows import Answers, best_of
 from westward.placement.state import (
     CARBON_UNKNOWN,
     CONSTRAINT,
@@ -36,13 +38,14 @@ class Explainer:
     """Turns rows and codes back into names and numbers, for one network and policy."""
 
     def __init__(
-        self, network: Network, columns: NetworkColumns, policy: Policy, origin_ms: int
+        self, network: Network, columns: NetworkColumns, rules: Rules, posted: Posted | None
     ) -> None:
         self.network = network
         self.columns = columns
-        self.policy = policy
-        self.rules = rule_columns(policy, columns, origin_ms)
+        self.rules = rules
+        self.posted = posted
         self.sites = {site.name: site for site in network.sites}
+        self.kw: list[float] = columns.pools.kw.tolist()
 
     def estimate_at(
         self,
@@ -55,44 +58,50 @@ class Explainer:
         earliest_ms: int,
         start_ms: int,
         transfer: float,
+        cost: Sequence[float],
     ) -> Estimate:
-        """The sum for one pool and start, by the kernels' own ``run_cost``.
-
-        In the interpreter the kernels hand out numpy's scalars; a Plan holds Python's numbers.
-        """
-        pool_row, need_milli = int(pool_row), int(need_milli)
-        start_ms, duration_ms = int(start_ms), int(duration_ms)
+        """One pool and start, and its sum. ``cost``: device, power, grams by the kernels' own
+        ``run_cost``. Whole numbers and floats must be Python's own, not numpy's scalars."""
         pool = self.network.pools[pool_row]
-        device, power, grams = pricing.run_cost(
-            pool_row,
-            need_milli,
-            start_ms,
-            start_ms + duration_ms,
-            self.columns.pools,
-            self.columns.zones,
-            self.rules,
-        )
-        devices = need_milli / 1000.0
         return Estimate(
             pool=pool.name,
             site=pool.site,
-            option=int(option),
+            option=option,
             need_milli=need_milli,
-            earliest_ms=int(earliest_ms),
+            earliest_ms=earliest_ms,
             start_ms=start_ms,
             duration_ms=duration_ms,
-            energy_kwh=float(devices * self.columns.pools.kw[pool_row] * duration_ms / MS_PER_HOUR),
-            carbon_g=float(grams),
-            terms=CostTerms(
-                device=float(device),
-                power=float(power),
-                carbon=float(grams * self.rules.carbon_price),
-                transfer=float(transfer),
-                wait=float(
-                    (start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli)
-                ),
-            ),
+            energy_kwh=need_milli / 1000.0 * self.kw[pool_row] * duration_ms / MS_PER_HOUR,
+            carbon_g=cost[2],
+            terms=self.terms_at(job, pool_row, need_milli, duration_ms, start_ms, transfer, cost),
         )
+
+    def terms_at(
+        self,
+        job: JobSpec,
+        pool_row: int,
+        need_milli: int,
+        duration_ms: int,
+        start_ms: int,
+        transfer: float,
+        cost: Sequence[float],
+    ) -> CostTerms:
+        """The sum of a run, term by term."""
+        device, power, grams = cost
+        return CostTerms(
+            device=device,
+            power=power,
+            carbon=grams * self.rules.carbon_price,
+            transfer=transfer,
+            wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
+            shadow=self.shadow(pool_row, need_milli, start_ms, duration_ms),
+        )
+
+    def shadow(self, pool_row: int, need_milli: int, start_ms: int, duration_ms: int) -> float:
+        """The posted price of the capacity a run takes, millionths."""
+        if self.posted is None:
+            return 0.0
+        return need_milli / 1000.0 * self.posted.cost(pool_row, start_ms, start_ms + duration_ms)
 
     def wait_value(self, job: JobSpec, need_milli: int) -> float:
         """Millionths per hour of waiting (ADR 0002)."""
@@ -105,7 +114,7 @@ class Explainer:
     def alternatives(
         self,
         job: JobSpec,
-        candidates: Sequence[Best],
+        candidates: Answers,
         now_ms: int,
         rules: Rules,
         jobs: Jobs,
@@ -113,17 +122,17 @@ class Explainer:
         *,
         job_row: int,
         options: Sequence[int],
-        chosen: int,
     ) -> tuple[Alternative, ...]:
-        """One per pool: the chosen one, the other accepted ones by the rule's own order, then the
-        refused ones by name.
+        """One per pool: the accepted ones by the rule's own order, then the refused ones by name.
 
-        ``options``: per pool, which of the job's options it would take; ``chosen``: a pool's row
-        (-1: none).
+        ``candidates``: as ``rows.look`` left them; ``options``: per pool, which of the job's
+        options it would take.
         """
-        accepted: list[tuple[bool, float, int, int, Alternative]] = []
+        accepted: list[tuple[float, int, int, Alternative]] = []
         refused: list[Alternative] = []
-        for row, best in enumerate(candidates):
+        costs = candidates.cost.tolist()
+        for row in range(len(self.network.pools)):
+            best = best_of(candidates, row)
             pool = self.network.pools[row]
             if best.refusal == OK:
                 estimate = self.estimate_at(
@@ -135,11 +144,11 @@ class Explainer:
                     earliest_ms=best.earliest_ms,
                     start_ms=best.start_ms,
                     transfer=best.transfer,
+                    cost=costs[row],
                 )
-                value = kernels.objective(best, now_ms, self.columns.pools, rules, state)
+                value = float(candidates.sums[row, 2])
                 accepted.append(
                     (
-                        row != chosen,
                         value,
                         best.start_ms,
                         row,
@@ -165,8 +174,8 @@ class Explainer:
                         ),
                     )
                 )
-        accepted.sort(key=lambda one: one[:4])
-        return (*(one[4] for one in accepted), *refused)
+        accepted.sort(key=lambda one: one[:3])
+        return (*(one[3] for one in accepted), *refused)
 
     def reasons(
         self,

@@ -109,9 +109,30 @@ def build_profile(p: int, now: int, before: int, jobs: Jobs, rules: Rules, state
 
 @jit
 def ensure_profile(p: int, now: int, jobs: Jobs, rules: Rules, state: State) -> None:
-    """Rebuild when something changed, or when a running job has passed its expected end."""
-    if state.profile_count[p] == 0 or first_end_ms(p, state) <= now:
+    """Rebuild when something changed, or when a running job has passed its expected end since."""
+    if state.profile_count[p] == 0 or (
+        first_end_ms(p, state) <= now and state.profile_times[state.profile_from[p]] != now
+    ):
         build_profile(p, now, NEVER_MS, jobs, rules, state)
+
+
+@jit
+def reserve_last(j: int, p: int, now: int, count: int, rules: Rules, state: State) -> None:
+    """Job j was just put at the end of the queue, the profile (of ``count`` entries) is right for
+    all before it: its reservation is all that a rebuild would add."""
+    state.job_reserved_ms[j] = NEVER_MS
+    if state.queued_count[p] <= rules.depth:
+        base = state.profile_from[p]
+        times = state.profile_times[base : state.profile_from[p + 1]]
+        free = state.profile_free[base : state.profile_from[p + 1]]
+        need = state.job_need[j]
+        duration = state.job_duration_ms[j]
+        not_before = max(now, state.job_not_before_ms[j])
+        start = earliest_fit(times, free, count, need, duration, not_before)
+        state.job_reserved_ms[j] = start
+        if start < NEVER_MS:
+            count = reserve(times, free, count, start, start + duration, need)
+    state.profile_count[p] = count
 
 
 @jit
