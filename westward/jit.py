@@ -33,14 +33,17 @@ KERNEL_FILES = (
     "placement/classes.py",
     "placement/dispatch.py",
     "placement/kernels.py",
+    "placement/preempt.py",
     "placement/pricing.py",
     "placement/profile.py",
     "placement/state.py",
     "placement/waiting.py",
     "simulate/charging.py",
     "simulate/heap.py",
+    "simulate/interrupt.py",
     "simulate/live.py",
     "simulate/loop.py",
+    "simulate/notes.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""
 

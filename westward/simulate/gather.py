@@ -41,7 +41,6 @@ class Gather:
             (self.start_ms, records.first_ms),
             (self.end_ms, records.end_ms),
             (self.need_milli, records.need_milli),
-            (self.not_before_ms, records.not_before_ms),
             (self.predicted_ms, records.predicted_ms),
             (self.low_ms, records.low_ms),
             (self.high_ms, records.high_ms),
@@ -50,6 +49,9 @@ class Gather:
         ):
             target[done] = source[:count][over]
         self.refused[row[refused]] = why[refused] - REFUSED
+        # Put off until when: as first told. What held up a later run is no choice of hour.
+        first = ~refused & (records.start_ms[:count] == records.first_ms[:count])
+        self.not_before_ms[row[first]] = records.not_before_ms[:count][first]
         charged = row[~refused]
         if len(done) == len(charged):
             self.money[done] += money[:count][over]
