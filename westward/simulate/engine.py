@@ -135,7 +135,7 @@ def simulate(
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
         events=machine.events,
-        segments=gather.segments(),
+        segments=gather.segments(workload.checkpoint_ms),
     )
 
 

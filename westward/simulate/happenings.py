@@ -60,7 +60,7 @@ class Happenings:
         m.clock.closed[:] = (pools.open == 0) & (self._open == 1)
         if (pools.open > was_open).any():
             # Jobs that had nowhere to go need not wait for their hour.
-            self._place_anew(np.flatnonzero((m.live.away == 1) & (m.state.job_pool < 0)))
+            self._list(np.flatnonzero((m.live.away == 1) & (m.state.job_pool < 0)))
         more = True
         while more:
             m.flush()
@@ -70,6 +70,7 @@ class Happenings:
                     m.records,
                 )
             )  # fmt: skip
+        self._put_in_order()
 
     def _reconsider(self, now_ms: int) -> None:
         """List the runs that write checkpoints and are thought to last over two more ticks."""
@@ -80,15 +81,20 @@ class Happenings:
         expected = live.start_ms[runs] + m.state.job_duration_ms[runs]
         runs = runs[(expected > now_ms + 2 * self._tick) & (live.start_ms[runs] < now_ms)]
         live.asked[runs] = 1
-        self._place_anew(runs)
+        self._list(runs)
+        self._put_in_order()
         m.stop_at(now_ms + self._tick, self._reconsider)
 
-    def _place_anew(self, slots: npt.NDArray[np.intp]) -> None:
-        """List them so that the first in order has its turn first."""
+    def _list(self, slots: npt.NDArray[np.intp]) -> None:
         m = self._machine
-        order: I64 = m.jobs.order[slots]
         m.live.away[slots] = 0
         again = m.clock.again
         height = int(again[0])
-        again[height + 1 : height + 1 + len(slots)] = slots[np.argsort(-order)]
+        again[height + 1 : height + 1 + len(slots)] = slots
         again[0] = height + len(slots)
+
+    def _put_in_order(self) -> None:
+        """The loop takes the last of the list: the first in order has its turn first."""
+        listed = self._machine.clock.again[1 : int(self._machine.clock.again[0]) + 1]
+        order: I64 = self._machine.jobs.order[listed]
+        listed[:] = listed[np.argsort(-order, kind="stable")]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.preempt import choose_victims, kept_ms
@@ -59,6 +57,12 @@ class Asked(NamedTuple):
 
 
 @jit
+def wide(value: int) -> int:
+    """As the compiler's int64, so that ``Asked`` has one type."""
+    return value + 0
+
+
+@jit
 def not_asked() -> Asked:
     return Asked(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
 
@@ -74,12 +78,13 @@ def leave_work(j: int, p: int, kept: int, pools: Pools, jobs: Jobs, inputs: Inpu
                state: State, live: Live) -> None:  # fmt: skip
     """What the planner knows of job j once its run at p has ended with ``kept`` ms saved.
 
-    What is left of its estimate (an overdue job's is as long as it was last thought to run), and
-    where its data lie: a job with a checkpoint takes that and its input along from here.
+    What is left of its estimate (of what was assumed for want of one; an overdue job is as long as
+    it was last thought to run), and where its data lie: a job with a checkpoint takes that and its
+    input along from here.
     """
-    if jobs.estimate_ms[j] >= 0:
-        whole = max(jobs.estimate_ms[j], int(state.job_duration_ms[j] * pools.speed[p]))
-        jobs.estimate_ms[j] = max(1, whole - int(kept * pools.speed[p]))
+    whole = jobs.estimate_ms[j] if jobs.estimate_ms[j] >= 0 else rules.assumed_ms
+    whole = max(whole, int(state.job_duration_ms[j] * pools.speed[p]))
+    jobs.estimate_ms[j] = max(1, whole - int(kept * pools.speed[p]))
     if kept > 0:
         size = rules.checkpoint_gb * (state.job_need[j] / 1000.0)
         if jobs.input_to[j] == jobs.input_from[j]:
@@ -122,7 +127,7 @@ def stop_run(j: int, now: int, why: int, pools: Pools, jobs: Jobs, inputs: Input
 
 @jit
 def place_anew(j: int, live: Live, clock: Clockwork) -> None:
-    """At this instant. The last listed has its turn first."""
+    """At this instant. The last listed has its turn first; ``Happenings`` puts them in order."""
     live.away[j] = 0
     clock.again[0] += 1
     clock.again[clock.again[0]] = j
@@ -163,7 +168,8 @@ def going_on(j: int, now: int, pools: Pools, zones: Zones, costs: Costs, rules: 
     """The rule's sum of what is expected to be left of the run of slot j where it runs."""
     p = state.job_pool[j]
     end = live.start_ms[j] + state.job_duration_ms[j]
-    return state.job_need[j] / 1000.0 * run_sum(p, now, end, pools, zones, costs, rules)
+    devices: float = state.job_need[j] / 1000.0
+    return devices * run_sum(p, now, end, pools, zones, costs, rules)
 
 
 @jit
@@ -174,8 +180,8 @@ def pretend_stopped(j: int, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, 
     elapsed = now - live.start_ms[j]
     kept = kept_ms(elapsed, live.checkpoint_ms[j])
     was = Asked(
-        np.int64(p), jobs.submit_ms[j], jobs.estimate_ms[j], np.int64(jobs.input_to[j]),
-        np.int64(inputs.site[j]), np.int64(inputs.dataset[j]), inputs.gb[j], live.state_gb[j],
+        wide(p), jobs.submit_ms[j], jobs.estimate_ms[j], wide(jobs.input_to[j]),
+        wide(inputs.site[j]), wide(inputs.dataset[j]), inputs.gb[j], live.state_gb[j],
         elapsed - kept,
     )  # fmt: skip
     leave_work(j, p, kept, pools, jobs, inputs, rules, state, live)
@@ -214,7 +220,7 @@ def pays(j: int, best: Best, staying: float, was: Asked, jobs: Jobs, rules: Rule
     if rules.rule == RULE_CARBON:
         wait_value = 0.0
     leaving = best.value + wait_value * (was.lost_ms / MS_PER_HOUR)
-    return staying - leaving > rules.hurdle * abs(staying)
+    return bool(staying - leaving > rules.hurdle * abs(staying))
 
 
 @jit
@@ -270,7 +276,9 @@ def close_pools(losing: U8, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, 
         state.profile_count[p] = 0
         state.shadow_job[p] = -1
     for j in range(len(live.away)):
-        if live.away[j] == 1 and state.job_pool[j] >= 0 and pools.open[state.job_pool[j]] == 0:
+        if live.away[j] == 0 or live.start_ms[j] >= 0 or state.job_pool[j] < 0:
+            continue
+        if pools.open[state.job_pool[j]] == 0:
             state.job_pool[j] = -1
             place_anew(j, live, clock)
     return 0

@@ -232,7 +232,7 @@ def place(
         stop_run(j, now, why, pools, jobs, inputs, rules, state, live, clock, records)
     if best.refusal != OK:
         promised = live.first[j] == 0 or live.predicted_ms[j] >= 0
-        if best.refusal == DEADLINE and promised:
+        if best.refusal >= DEADLINE and promised and jobs.deadline_ms[j] >= 0:
             # It was stopped, or its place was closed: late is better than never.
             jobs.deadline_ms[j] = -1
             release_at(j, now, state, live, clock)
@@ -243,6 +243,7 @@ def place(
             leave_slot(j, live)
         return
     p = best.pool
+    live.away[j] = 0
     if live.predicted_ms[j] < 0:
         live.predicted_ms[j] = best.start_ms
         if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:

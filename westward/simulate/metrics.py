@@ -6,7 +6,7 @@ pool took are counted beside them, by reason, so that refusing work cannot look 
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -69,14 +69,50 @@ def policy_summary(result: SimulationResult, *, until_ms: int) -> Values:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Every run of every job that ran: those that ran once in row order, then the others'. (r,)"""
+
+    row: I64
+    pool: I64
+    start_ms: I64
+    end_ms: I64
+    need_milli: I64
+
+
+def every_run(result: SimulationResult) -> Runs:
+    """What was held, where and when."""
+    whole = result.placed.copy()
+    if result.segments is not None:
+        whole[result.segments.row] = False
+    rows = np.flatnonzero(whole)
+    names = ("pool", "start_ms", "end_ms", "need_milli")
+    columns = [rows, *(getattr(result, name)[rows] for name in names)]
+    if result.segments is not None:
+        more = [getattr(result.segments, name) for name in ("row", *names)]
+        columns = [np.concatenate(pair) for pair in zip(columns, more, strict=True)]
+    return Runs(*(np.asarray(column, dtype=np.int64) for column in columns))
+
+
 def wait_ms(result: SimulationResult) -> I64:
-    """Start minus submission (n,); meaningless where not placed."""
-    return result.start_ms - result.submit_ms
+    """Until the first start, and after it while stopped or doing lost work again (n,);
+    meaningless where not placed."""
+    wait = result.start_ms - result.submit_ms
+    if result.segments is None:
+        return wait
+    several = np.unique(result.segments.row)
+    wait[several] = (result.end_ms - result.submit_ms - run_ms(result))[several]
+    return wait
 
 
 def run_ms(result: SimulationResult) -> I64:
-    """True run time where it ran (n,); 0 where not placed."""
-    return np.where(result.placed, result.end_ms - result.start_ms, 0)
+    """True run time where it ran, less work that was lost (n,); 0 where not placed."""
+    run: I64 = np.where(result.placed, result.end_ms - result.start_ms, 0)
+    if result.segments is not None:
+        runs = result.segments
+        run[runs.row] = 0
+        np.add.at(run, runs.row, runs.end_ms - runs.start_ms - runs.lost_ms)
+    return run
 
 
 def bounded_slowdown(result: SimulationResult) -> F64:
@@ -86,8 +122,10 @@ def bounded_slowdown(result: SimulationResult) -> F64:
 
 
 def device_hours(result: SimulationResult) -> F64:
-    """Held device-hours per job (n,); 0 where not placed."""
-    return result.need_milli * (run_ms(result) / (1000.0 * MS_PER_HOUR))
+    """Held device-hours per job (n,), lost work included; 0 where not placed."""
+    runs = every_run(result)
+    hours = runs.need_milli * ((runs.end_ms - runs.start_ms) / (1000.0 * MS_PER_HOUR))
+    return np.asarray(np.bincount(runs.row, hours, minlength=len(result)), dtype=np.float64)
 
 
 def deadline_missed(result: SimulationResult) -> npt.NDArray[np.bool_]:
@@ -156,9 +194,11 @@ def site_utilisation(result: SimulationResult, *, until_ms: int) -> list[Values]
     for pool, site in zip(result.network.pools, pool_sites(result), strict=True):
         capacity[site] += pool.capacity_milli
     placed = result.placed
-    where = job_sites(result)[placed]
-    held = np.bincount(where, device_hours(result)[placed], minlength=len(sites))
-    jobs = np.bincount(where, minlength=len(sites))
+    jobs = np.bincount(job_sites(result)[placed], minlength=len(sites))
+    runs = every_run(result)
+    where = pool_sites(result)[runs.pool]
+    hours = runs.need_milli * ((runs.end_ms - runs.start_ms) / (1000.0 * MS_PER_HOUR))
+    held = np.bincount(where, hours, minlength=len(sites))
     return [
         {
             "site": site.name,

@@ -7,15 +7,16 @@ runs, and nothing is sampled: device time in the hours adds up to device time of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from westward.model.network import Series
+from westward.model.network import Network, Series
 from westward.model.units import MS_PER_HOUR
 from westward.model.workload import I64
-from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
+from westward.simulate.results import F64, REFUSAL_CODES, SEGMENT_ENDS, Segments, SimulationResult
 
 HOUR_ROWS_MAX = 4_000_000
 """Rows of the table of hours; a longer rehearsal gets steps of several whole hours."""
@@ -67,6 +68,25 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
         grams = getattr(result, f"carbon_{method}_g")
         columns[f"carbon_{method}_g"] = _maybe(grams, placed & ~np.isnan(grams))
     return pl.DataFrame(columns)
+
+
+def segments_table(segments: Segments, network: Network) -> pl.DataFrame:
+    """One row a run of the jobs that were stopped at least once; ``job_row`` counts rows of the
+    table of jobs from 0. What a run's charges and energy come to stands beside it."""
+    return pl.DataFrame(
+        {
+            "job_row": pl.Series(segments.row),
+            "site": _named([pool.site for pool in network.pools], segments.pool),
+            "pool": _named([pool.name for pool in network.pools], segments.pool),
+            "start_ms": pl.Series(segments.start_ms),
+            "end_ms": pl.Series(segments.end_ms),
+            "need_milli": pl.Series(segments.need_milli),
+            "why": _named(list(SEGMENT_ENDS), segments.why),
+            "device_micros": pl.Series(segments.device_micros),
+            "power_micros": pl.Series(segments.power_micros),
+            "energy_kwh": pl.Series(segments.energy_kwh),
+        }
+    )
 
 
 def total_micros(result: SimulationResult) -> F64:
@@ -172,8 +192,8 @@ def hours_table(result: SimulationResult) -> pl.DataFrame:
         "capacity_devices": np.repeat(capacity[:, None] / 1000.0, steps.count, axis=1),
         "utilisation": used / np.maximum(capacity_ms, 1),
         "device_milli_ms": used,
-        "power_kwh": _tidy(spread.by_time(result.energy_kwh), idle),
-        "device_micros": _tidy(spread.by_time(result.device_micros), idle),
+        "power_kwh": _tidy(spread.by_time("energy_kwh"), idle),
+        "device_micros": _tidy(spread.by_time("device_micros"), idle),
     }
     for name, series in (
         ("power_micros", "tariff_per_kwh"),
@@ -181,7 +201,7 @@ def hours_table(result: SimulationResult) -> pl.DataFrame:
         ("carbon_contract_g", "carbon_contract_g_per_kwh"),
     ):
         scale = 1e6 if name == "power_micros" else 1.0
-        columns[name] = _tidy(spread.by_series(result.energy_kwh, series) * scale, idle)
+        columns[name] = _tidy(spread.by_series(series) * scale, idle)
     columns["waiting_jobs_mean"] = spread.mean_jobs(result.submit_ms, result.start_ms)
     columns["put_off_jobs_mean"] = spread.mean_jobs(
         result.submit_ms, np.minimum(result.not_before_ms, result.start_ms)
@@ -214,21 +234,36 @@ def _tidy(values: F64, idle: npt.NDArray[np.bool_]) -> F64:
 
 
 class _Spread:
-    """Spreads what each placed job does over its interval into (pools, steps) arrays."""
+    """Spreads what each run does over its interval into (pools, steps) arrays.
+
+    A job that was never stopped is one run; those in ``segments`` are several.
+    """
 
     def __init__(self, result: SimulationResult, steps: Steps):
         self._result = result
         self._steps = steps
         self._pools = len(result.network.pools)
         self._rows = np.flatnonzero(result.placed)
-        self._pool = result.pool[self._rows].astype(np.int64)
-        self._start = result.start_ms[self._rows]
-        self._end = result.end_ms[self._rows]
+        whole = result.placed
+        if result.segments is not None:
+            whole = whole.copy()
+            whole[result.segments.row] = False
+        self._whole = np.flatnonzero(whole)
+        self._pool = self._of_runs("pool").astype(np.int64)
+        self._start = self._of_runs("start_ms")
+        self._end = self._of_runs("end_ms")
+
+    def _of_runs(self, column: str) -> npt.NDArray[Any]:
+        """A column of the result, one entry a run: jobs that ran once, then the others' runs."""
+        values: npt.NDArray[Any] = getattr(self._result, column)[self._whole]
+        if self._result.segments is None:
+            return values
+        return np.concatenate([values, getattr(self._result.segments, column)])
 
     def device_milli_ms(self) -> I64:
         """Milli-devices x ms held, in integers: exact."""
         steps = self._steps
-        need = self._result.need_milli[self._rows]
+        need = self._of_runs("need_milli")
         first, last = steps.index(self._start), steps.index(self._end)
         width = steps.width_ms
         part = np.zeros((self._pools, steps.count + 1), dtype=np.int64)
@@ -240,16 +275,16 @@ class _Spread:
         np.add.at(rate, (self._pool, last + 1), -need)
         return (part + np.cumsum(rate, axis=1) * width)[:, :-1]
 
-    def by_time(self, amount: F64) -> F64:
-        """``amount`` per job spread evenly over its run."""
-        return self._integrate_time(self._per_ms(amount), self._start, self._end)
+    def by_time(self, amount: str) -> F64:
+        """A column of amounts, each run's spread evenly over it."""
+        return self._integrate_time(self._per_ms(amount), self._pool, self._start, self._end)
 
-    def by_series(self, energy_kwh: F64, series_name: str) -> F64:
-        """Integral of each job's even power times its zone's series; NaN rows where unknown."""
+    def by_series(self, series_name: str) -> F64:
+        """Integral of each run's even power times its zone's series; NaN rows where unknown."""
         network, steps = self._result.network, self._steps
         levels = np.zeros((self._pools, steps.count + 1))
-        at_start = np.zeros(len(self._rows))
-        at_end = np.zeros(len(self._rows))
+        at_start = np.zeros(len(self._pool))
+        at_end = np.zeros(len(self._pool))
         unknown = np.zeros(self._pools, dtype=bool)
         for at, pool in enumerate(network.pools):
             series = getattr(network.zone(network.site(pool.site).zone), series_name)
@@ -261,8 +296,9 @@ class _Spread:
             levels[at] = integral(series, steps.edges_ms - origin)
             at_start[mine] = integral(series, self._start[mine] - origin)
             at_end[mine] = integral(series, self._end[mine] - origin)
-        rate = self._per_ms(energy_kwh)
-        total = self._integrate(rate, levels, at_start, at_end, (self._start, self._end))
+        rate = self._per_ms("energy_kwh")
+        times = (self._start, self._end)
+        total = self._integrate(rate, self._pool, levels, at_start, at_end, times)
         total[unknown] = np.nan
         return total
 
@@ -270,37 +306,45 @@ class _Spread:
         """Jobs of each pool between the two times, averaged over the step (exact, in ms)."""
         begin = begin_ms[self._rows]
         until = np.maximum(until_ms[self._rows], begin)
-        sums = self._integrate_time(np.ones(len(self._rows)), begin, until)
+        pool = self._result.pool[self._rows].astype(np.int64)
+        sums = self._integrate_time(np.ones(len(self._rows)), pool, begin, until)
         return np.maximum(sums, 0.0) / self._steps.width_ms
 
     def count(self, times_ms: I64) -> I64:
-        flat = self._pool * self._steps.count + self._steps.index(times_ms[self._rows])
+        pool = self._result.pool[self._rows].astype(np.int64)
+        flat = pool * self._steps.count + self._steps.index(times_ms[self._rows])
         counts = np.bincount(flat, minlength=self._pools * self._steps.count)
         return counts.reshape(self._pools, self._steps.count).astype(np.int64)
 
-    def _per_ms(self, amount: F64) -> F64:
-        return np.asarray(amount[self._rows] / np.maximum(self._end - self._start, 1))
+    def _per_ms(self, amount: str) -> F64:
+        return np.asarray(self._of_runs(amount) / np.maximum(self._end - self._start, 1))
 
-    def _integrate_time(self, rate: F64, begin: I64, end: I64) -> F64:
+    def _integrate_time(self, rate: F64, pool: I64, begin: I64, end: I64) -> F64:
         """``_integrate`` where the running integral is the time itself."""
         first_ms = self._steps.first_ms
         axis = (self._steps.edges_ms - first_ms).astype(np.float64)
         levels = np.repeat(axis[None, :], self._pools, axis=0)
         at_begin = (begin - first_ms).astype(np.float64)
         at_end = (end - first_ms).astype(np.float64)
-        return self._integrate(rate, levels, at_begin, at_end, (begin, end))
+        return self._integrate(rate, pool, levels, at_begin, at_end, (begin, end))
 
     def _integrate(
-        self, rate: F64, levels: F64, at_begin: F64, at_end: F64, times: tuple[I64, I64]
+        self,
+        rate: F64,
+        pool: I64,
+        levels: F64,
+        at_begin: F64,
+        at_end: F64,
+        times: tuple[I64, I64],
     ) -> F64:
-        """Sum over jobs of rate x (L(end) - L(begin)), cut at the steps' edges.
+        """Sum over runs (or jobs) of rate x (L(end) - L(begin)), cut at the steps' edges.
 
         ``levels`` (pools, steps + 1) is the running integral L at the edges, ``at_begin`` and
-        ``at_end`` (jobs,) its value at the job's own times.
+        ``at_end`` (runs,) its value at the run's own times.
         """
         width = self._steps.count + 1
         step = np.concatenate([self._steps.index(times[0]), self._steps.index(times[1])])
-        pools = np.concatenate([self._pool, self._pool])
+        pools = np.concatenate([pool, pool])
         signed = np.concatenate([rate, -rate])
         to_edge = levels[pools, step + 1] - np.concatenate([at_begin, at_end])
         # In its own step a job counts up to the edge, in every later one the whole step.

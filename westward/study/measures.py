@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from westward.model.units import BYTES_PER_GB, MICROS, MILLI, MS_PER_HOUR
 from westward.simulate.compare import job_classes
-from westward.simulate.metrics import bounded_slowdown, deadline_missed, wait_ms
+from westward.simulate.metrics import bounded_slowdown, deadline_missed, every_run, wait_ms
 from westward.simulate.results import F64, SimulationResult
 from westward.simulate.tables import asked_devices, job_sites, moved_bytes, total_micros
 from westward.study.model import Breakdown
@@ -104,10 +104,11 @@ def _paid(result: SimulationResult) -> F64:
 def _utilisation(result: SimulationResult, jobs: Bools) -> float:
     """Device time held over device time of open pools, from the first submission to the last."""
     first, last = int(result.submit_ms.min()), int(result.submit_ms.max())
-    chosen = jobs & result.placed
-    begin = np.clip(result.start_ms[chosen], first, last)
-    end = np.clip(result.end_ms[chosen], first, last)
-    held = float((result.need_milli[chosen] * (end - begin).astype(np.float64)).sum())
+    runs = every_run(result)
+    chosen = jobs[runs.row]
+    begin = np.clip(runs.start_ms[chosen], first, last)
+    end = np.clip(runs.end_ms[chosen], first, last)
+    held = float((runs.need_milli[chosen] * (end - begin).astype(np.float64)).sum())
     there = sum(p.capacity_milli for p in result.network.pools if p.status == "open")
     return _ratio(held, float(there) * (last - first))
 
