@@ -33,6 +33,7 @@ KERNEL_FILES = (
     "placement/classes.py",
     "placement/dispatch.py",
     "placement/kernels.py",
+    "placement/preempt.py",
     "placement/pricing.py",
     "placement/profile.py",
     "placement/rows.py",
@@ -40,8 +41,10 @@ KERNEL_FILES = (
     "placement/waiting.py",
     "simulate/charging.py",
     "simulate/heap.py",
+    "simulate/interrupt.py",
     "simulate/live.py",
     "simulate/loop.py",
+    "simulate/notes.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""
 

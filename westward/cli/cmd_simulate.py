@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from westward.cli.fail import EXIT_INTERRUPTED, Failure
+from westward.cli.outage_option import OutageOption
 from westward.cli.output import json_option, print_json, print_table
-from westward.cli.policy_options import DISCIPLINES, figure_options, make_policy, rule_choice
+from westward.cli.policy_options import (
+    DISCIPLINES,
+    figure_options,
+    make_policy,
+    rule_choice,
+    stopping_options,
+)
 from westward.cli.progress import Notes, Progress
 from westward.cli.trace_options import NAMES as TRACE_OPTIONS
 from westward.cli.trace_options import make_trace_options, trace_options
 from westward.model.plan import Discipline, Policy, Rule
+from westward.model.scenario import Outage, Scenario
 
 if TYPE_CHECKING:
     from westward.model.network import Network
@@ -69,6 +77,16 @@ DEFAULT_LOAD = 0.8
     help="Which waiting jobs hold reservations: the first of a queue, or all.",
 )
 @figure_options
+@stopping_options
+@click.option(
+    "--outage",
+    "outages",
+    type=OutageOption(),
+    multiple=True,
+    metavar="SITE:FROM:UNTIL[:drain]",
+    help="The site takes no work from FROM to UNTIL after the workload's zero (36h:60h); what "
+    "runs there is lost, or with :drain runs on. May be given several times.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -106,6 +124,7 @@ def simulate(
     seed: int,
     devices: int | None,
     as_of: str | None,
+    outages: tuple[Outage, ...],
     describe: bool,
     out: Path | None,
     as_json: bool,
@@ -135,13 +154,14 @@ def simulate(
             network = scale_network(network, devices)
         except ValueError as problem:
             raise Failure(f"--devices {devices}: {problem}.") from None
+    _check_sites(network, outages)
     jobs = _workload(network, workload, kind, count, load, seed, stated)
     if describe or out is None:
         _describe(jobs, as_json)
         return 0
     policies = [make_policy(rule, discipline, **figures) for rule in dict.fromkeys(rules)]
     try:
-        results = _rehearse(network, jobs, policies, seed)
+        results = _rehearse(network, jobs, policies, seed, outages)
         _write(results, out)
     except KeyboardInterrupt:
         print(f"interrupted: {out} was not written", file=sys.stderr)
@@ -170,6 +190,17 @@ def _check(
         lines.append("say where the results go with --out DIR, or only --describe the workload.")
     if lines:
         raise Failure(*(f"westward simulate: {line}" for line in lines))
+
+
+def _check_sites(network: Network, outages: Sequence[Outage]) -> None:
+    known = [site.name for site in network.sites]
+    lines = [
+        f"--outage {one.site}: the network has no such site; it has {', '.join(known)}."
+        for one in outages
+        if one.site not in known
+    ]
+    if lines:
+        raise Failure(*lines)
 
 
 def _workload(
@@ -210,7 +241,11 @@ def _describe(jobs: Workload, as_json: bool) -> None:
 
 
 def _rehearse(
-    network: Network, jobs: Workload, policies: Sequence[Policy], seed: int
+    network: Network,
+    jobs: Workload,
+    policies: Sequence[Policy],
+    seed: int,
+    outages: tuple[Outage, ...],
 ) -> list[SimulationResult]:
     from westward.simulate.engine import simulate
 
@@ -218,7 +253,16 @@ def _rehearse(
     for policy in policies:
         bar = Progress(policy.rule)
         try:
-            results.append(simulate(network, jobs, policy, seed=seed, progress=bar))
+            results.append(
+                simulate(
+                    network,
+                    jobs,
+                    policy,
+                    seed=seed,
+                    progress=bar,
+                    scenario=Scenario(outages=outages) if outages else None,
+                )
+            )
         finally:
             bar.close()
     return results

@@ -88,6 +88,45 @@ def figure_options(command: F) -> F:
     return command
 
 
+def stopping_options(command: F) -> F:
+    """What may stop a running job: of rehearsals only."""
+    base = Policy()
+    for option in (
+        click.option(
+            "--move-hurdle",
+            type=click.IntRange(0, 100),
+            metavar="PERCENT",
+            default=base.move_hurdle_percent,
+            show_default=True,
+            help="With --reconsider: what stopping must save, of the cost of going on.",
+        ),
+        click.option(
+            "--checkpoint-gb",
+            type=click.FloatRange(0.0, 1e6),
+            metavar="GB",
+            default=base.checkpoint_gb_per_device,
+            show_default=True,
+            help="Of a checkpoint, per device: what a stopped job takes along to another site.",
+        ),
+        click.option(
+            "--reconsider",
+            type=DurationMs(),
+            metavar="TIME",
+            default=base.reconsider_ms,
+            help="So often compare running jobs that save checkpoints with going on later or "
+            "elsewhere, and stop those that gain. [never]",
+        ),
+        click.option(
+            "--preempt",
+            is_flag=True,
+            default=base.preemption,
+            help="The first of a queue may stop running jobs of lower priority.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def make_policy(
     rule: Rule,
     discipline: Discipline,
@@ -96,8 +135,13 @@ def make_policy(
     carbon_method: CarbonMethod,
     carbon_price: float,
     wait_value: float,
+    preempt: bool = False,
+    reconsider: int = 0,
+    checkpoint_gb: float | None = None,
+    move_hurdle: int | None = None,
 ) -> Policy:
     """Money as floats from the command line becomes millionths here and nowhere else."""
+    base = Policy()
     return Policy(
         rule=rule,
         discipline=discipline,
@@ -105,6 +149,12 @@ def make_policy(
         carbon_price_micros_per_tonne=round(carbon_price * MICROS),
         carbon_method=carbon_method,
         defer_limit_ms=defer_limit,
+        preemption=preempt,
+        reconsider_ms=reconsider,
+        checkpoint_gb_per_device=(
+            base.checkpoint_gb_per_device if checkpoint_gb is None else checkpoint_gb
+        ),
+        move_hurdle_percent=base.move_hurdle_percent if move_hurdle is None else move_hurdle,
     )
 
 

@@ -60,6 +60,18 @@ class Policy:
     review_depth: int = 32
     """The first so many of each pool's queue look again."""
 
+    # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
+    preemption: bool = False
+    """The first of a queue may stop running jobs of lower priority when that lets it start."""
+    reconsider_ms: int = 0
+    """So often each running job that writes checkpoints is compared with going on later or
+    elsewhere; 0 = never."""
+    checkpoint_gb_per_device: float = 20.0
+    """A checkpoint's size: what a stopped job takes along to another site. (16 bytes a parameter,
+    ADR 0016.)"""
+    move_hurdle_percent: int = 5
+    """Suspending or moving must save more than this part of what going on would cost."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

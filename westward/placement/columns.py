@@ -191,7 +191,9 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
         shared_links=0,
         review_ms=policy.review_ms if policy.rule == "westward" else 0,
         review_depth=policy.review_depth,
-        preempt=0,
+        preempt=1 if policy.preemption else 0,
+        checkpoint_gb=policy.checkpoint_gb_per_device,
+        hurdle=policy.move_hurdle_percent / 100.0,
     )
 
 

@@ -180,6 +180,10 @@ class Rules(NamedTuple):
     review_depth: int
     preempt: int
     """1: a blocked head may stop running jobs of lower priority."""
+    checkpoint_gb: float
+    """Of a checkpoint, per device: what a job that moves takes along."""
+    hurdle: float
+    """What suspending or moving must save, as a part of what going on would cost."""
 
 
 BLOCK = 64

@@ -31,6 +31,7 @@ from westward.placement.state import (
     PRICE_UNKNOWN,
 )
 from westward.simulate.gather import Gather
+from westward.simulate.happenings import Happenings
 from westward.simulate.machine import RECORDS, Machine
 from westward.simulate.results import SimulationResult, refusal_number
 
@@ -69,6 +70,7 @@ def simulate(
     """Rehearse ``workload`` under ``policy``; same arguments, same arrays.
 
     ``zero_ms`` is the absolute time of the workload's own zero (default: the series origin).
+    Of ``scenario`` the outages are played (ADR 0016); ValueError when one names no site.
     """
     wall = time.perf_counter()
     cpu = time.process_time()
@@ -85,6 +87,7 @@ def simulate(
         zero_ms=zero,
         records=min(RECORDS, count + 64),
     )
+    Happenings(machine, () if scenario is None else scenario.outages)
     home = machine.homes.of(workload)
     chunk = max(1, count // CHUNKS)
     done = 0
@@ -132,7 +135,7 @@ def simulate(
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
         events=machine.events,
-        segments=gather.segments(),
+        segments=gather.segments(workload.checkpoint_ms),
     )
 
 

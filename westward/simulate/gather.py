@@ -29,6 +29,7 @@ class Gather:
         self.money = np.zeros((rows, 5))
         self.refused = np.zeros(rows, dtype=np.int16)
         self._runs: list[list[I64]] = []
+        self._run_money: list[F64] = []
 
     def take(self, count: int, records: Records, money: F64) -> None:
         row = records.row[:count]
@@ -41,7 +42,6 @@ class Gather:
             (self.start_ms, records.first_ms),
             (self.end_ms, records.end_ms),
             (self.need_milli, records.need_milli),
-            (self.not_before_ms, records.not_before_ms),
             (self.predicted_ms, records.predicted_ms),
             (self.low_ms, records.low_ms),
             (self.high_ms, records.high_ms),
@@ -50,6 +50,9 @@ class Gather:
         ):
             target[done] = source[:count][over]
         self.refused[row[refused]] = why[refused] - REFUSED
+        # Put off until when: as first told. What held up a later run is no choice of hour.
+        first = ~refused & (records.start_ms[:count] == records.first_ms[:count])
+        self.not_before_ms[row[first]] = records.not_before_ms[:count][first]
         charged = row[~refused]
         if len(done) == len(charged):
             self.money[done] += money[:count][over]
@@ -57,6 +60,7 @@ class Gather:
             np.add.at(self.money, charged, money[:count][~refused])
         several = ~refused & (~over | (records.start_ms[:count] != records.first_ms[:count]))
         if several.any():
+            self._run_money.append(money[:count][several])
             self._runs.append(
                 [
                     np.asarray(column[:count][several], dtype=np.int64)
@@ -67,15 +71,28 @@ class Gather:
                 ]
             )  # fmt: skip
 
-    def segments(self) -> Segments | None:
-        """Every run of the jobs that ran more than once; None when no run was ever cut short."""
+    def segments(self, checkpoint_ms: I64 | None) -> Segments | None:
+        """Every run of the jobs that ran more than once; None when no run was ever cut short.
+
+        ``checkpoint_ms``: the workload's column.
+        """
         if not self._runs:
             return None
         row, pool, start, end, need, why = (
             np.concatenate(parts) for parts in zip(*self._runs, strict=True)
         )
         order = np.lexsort((start, row))
+        money = np.concatenate(self._run_money)[order]
+        every = np.zeros(len(row), dtype=np.int64)
+        if checkpoint_ms is not None:
+            every = np.asarray(checkpoint_ms, dtype=np.int64)[row]
+        ran = end - start
+        since = np.where(every > 0, ran % np.maximum(every, 1), ran)
+        lost = np.where(why == FINISHED, 0, since)
         return Segments(
             row=row[order], pool=pool[order], start_ms=start[order], end_ms=end[order],
             need_milli=need[order], why=why[order],
+            lost_ms=lost[order],
+            device_micros=money[:, 0], power_micros=money[:, 1], carbon_g=money[:, 2],
+            energy_kwh=money[:, 4],
         )  # fmt: skip

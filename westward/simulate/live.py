@@ -50,10 +50,12 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
     ("paid", np.float64),
+    ("state_gb", np.float64),
     ("tenant", np.int32),
     ("priority", np.int8),
     ("first", np.uint8),
     ("away", np.uint8),
+    ("asked", np.uint8),
 )
 
 
@@ -88,6 +90,10 @@ class Live(NamedTuple):
     """Waited so far, and work lost when it was stopped."""
     paid: F64
     """Millionths for moves of its inputs."""
+    state_gb: F64
+    """Of its inputs: its last checkpoint."""
+    asked: U8
+    """1 = in ``Clockwork.again`` to be looked at while it runs (see ``interrupt``)."""
     free: I32
     """(M + 1,) a stack of free slots; entry 0 is its height."""
 
@@ -156,7 +162,8 @@ class Clockwork(NamedTuple):
     marked: U8
     """(P,) 1 = in ``touched``."""
     again: I32
-    """(M + 1,) slots to place again at this instant; entry 0 counts them."""
+    """(2M + 1,) slots to place again at this instant; entry 0 counts them. A job under review that
+    is preempted stands there twice."""
     review: I32
     """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
     quantiles: F64
@@ -165,3 +172,7 @@ class Clockwork(NamedTuple):
     """(T + 1,) virtual finish of each tenant's last job; entry 0 is the virtual time."""
     weight: F64
     """(T + 1,) shares; entry 0 unused. Length 1: no fair share."""
+    held: I64
+    """(P, 256) what running jobs of each priority + 128 hold; kept under preemption only."""
+    closed: U8
+    """(P,) 1 = closed for a while."""

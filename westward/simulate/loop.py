@@ -14,7 +14,6 @@ from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.state import (
     DEADLINE,
-    NOT_OPEN,
     OK,
     Classes,
     Costs,
@@ -33,11 +32,19 @@ from westward.simulate.heap import (
     KIND_MASK,
     KIND_SHIFT,
     OVERDUE,
-    RELEASE,
     SLOT_MASK,
     TIME_SHIFT,
     pop,
-    push,
+)
+from westward.simulate.interrupt import (
+    going_on,
+    make_way,
+    may_reopen,
+    not_asked,
+    pays,
+    pretend_stopped,
+    run_on,
+    stop_run,
 )
 from westward.simulate.live import (
     AT_STOP,
@@ -52,16 +59,19 @@ from westward.simulate.live import (
     CURSOR_STOP_MS,
     CURSOR_ZERO_MS,
     FINISHED,
+    MOVED,
     NEED_FLUSH,
     NEED_ROWS,
     NEED_SLOTS,
     OVER,
     REFUSED,
+    SUSPENDED,
     Arrivals,
     Clockwork,
     Live,
     Records,
 )
+from westward.simulate.notes import record, release_at, schedule, touch
 
 BYTES_PER_GB = 1_000_000_000.0
 RETRY_MS = 3_600_000
@@ -77,42 +87,7 @@ def run_ms(duration_ms: int, speed: float) -> int:
 
 
 @jit
-def schedule(at_ms: int, kind: int, j: int, clock: Clockwork) -> None:
-    key = ((at_ms - clock.cursor[CURSOR_ZERO_MS]) << TIME_SHIFT) | (kind << KIND_SHIFT) | j
-    clock.cursor[CURSOR_HEAP] = push(clock.heap, clock.cursor[CURSOR_HEAP], key)
-
-
-@jit
-def touch(p: int, clock: Clockwork) -> None:
-    if clock.marked[p] == 0:
-        clock.marked[p] = 1
-        clock.touched[0] += 1
-        clock.touched[clock.touched[0]] = p
-
-
-@jit
-def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
-           clock: Clockwork, records: Records) -> None:  # fmt: skip
-    """Note a run segment (or a refusal: p = -1) of slot j."""
-    at = clock.cursor[CURSOR_RECORDS]
-    clock.cursor[CURSOR_RECORDS] = at + 1
-    records.row[at] = live.row[j]
-    records.pool[at] = p
-    records.start_ms[at] = live.start_ms[j]
-    records.end_ms[at] = end_ms
-    records.need_milli[at] = state.job_need[j]
-    records.why[at] = why
-    records.not_before_ms[at] = state.job_not_before_ms[j]
-    records.predicted_ms[at] = live.predicted_ms[j]
-    records.low_ms[at] = live.low_ms[j]
-    records.high_ms[at] = live.high_ms[j]
-    records.first_ms[at] = live.first_ms[j]
-    records.waited_ms[at] = live.waited_ms[j]
-    records.transfer[at] = live.paid[j]
-
-
-@jit
-def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, state: State,
+def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Rules, state: State,
                live: Live, clock: Clockwork) -> None:  # fmt: skip
     """The first ``count`` slots of ``state.started`` run from now until their true end."""
     for s in range(count):
@@ -121,6 +96,8 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, state: St
         live.start_ms[j] = now
         live.end_ms[j] = end
         live.waited_ms[j] += now - live.since_ms[j]
+        if rules.preempt == 1:
+            clock.held[p, int(live.priority[j]) + 128] += state.job_need[j]
         if live.first[j] == 1:
             live.first[j] = 0
             live.first_ms[j] = now
@@ -157,7 +134,7 @@ def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: Sta
     j = live.free[top]
     live.free[0] = top - 1
     row = clock.cursor[CURSOR_BASE_ROW] + r
-    priority = arrivals.priority[r if len(arrivals.priority) > 1 else 0]
+    priority = int(arrivals.priority[r if len(arrivals.priority) > 1 else 0])
     jobs.submit_ms[j] = arrivals.submit_ms[r]
     jobs.estimate_ms[j] = arrivals.estimate_ms[r]
     jobs.klass[j] = arrivals.klass[r]
@@ -187,18 +164,12 @@ def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: Sta
     live.since_ms[j] = arrivals.submit_ms[r]
     live.waited_ms[j] = 0
     live.paid[j] = 0.0
+    live.state_gb[j] = 0.0
+    live.asked[j] = 0
     state.job_pool[j] = -1
     state.job_need[j] = 0
     state.job_not_before_ms[j] = 0
     return j
-
-
-@jit
-def release_at(j: int, at_ms: int, state: State, live: Live, clock: Clockwork) -> None:
-    """Job j is away until then."""
-    state.job_not_before_ms[j] = at_ms
-    live.away[j] = 1
-    schedule(at_ms, RELEASE, j, clock)
 
 
 @jit
@@ -228,10 +199,21 @@ def place(
 ) -> None:
     """Choose and bind for slot j; refuse it when nothing will do.
 
-    A slot that is bound already (a review) stays where it is unless another pool is better.
+    A slot that is bound already (a review) stays where it is unless another pool is better. One
+    that was ``asked`` runs: it goes on unless the best choice beats that.
     """
-    old = state.job_pool[j]
-    if old >= 0:
+    runs = live.asked[j] == 1
+    if runs and live.start_ms[j] < 0:
+        live.asked[j] = 0  # it ended at this very instant, or was preempted (and is listed twice)
+        return
+    as_it_was = not_asked()
+    staying = 0.0
+    old = -1
+    if runs:
+        staying = going_on(j, now, pools, zones, costs, rules, state, live)
+        as_it_was = pretend_stopped(j, now, pools, jobs, inputs, rules, state, live)
+    elif state.job_pool[j] >= 0:
+        old = state.job_pool[j]
         unlink(j, old, state)
         state.profile_count[old] = 0
         state.hint[0] = old
@@ -241,19 +223,28 @@ def place(
             enqueue(j, old, jobs, state)
             return
         touch(old, clock)
+    if runs:
+        live.asked[j] = 0
+        run_on(j, as_it_was, jobs, inputs, state, live)
+        if not pays(j, best, staying, as_it_was, jobs, rules):
+            return
+        why = SUSPENDED if best.pool == as_it_was.pool else MOVED
+        stop_run(j, now, why, pools, jobs, inputs, rules, state, live, clock, records)
     if best.refusal != OK:
-        if best.refusal == DEADLINE and live.first[j] == 0:
-            # It has run before and was stopped: late is better than never.
+        promised = live.first[j] == 0 or live.predicted_ms[j] >= 0
+        if best.refusal >= DEADLINE and promised and jobs.deadline_ms[j] >= 0:
+            # It was stopped, or its place was closed: late is better than never.
             jobs.deadline_ms[j] = -1
             release_at(j, now, state, live, clock)
-        elif best.refusal == NOT_OPEN or live.first[j] == 0:
+        elif promised or may_reopen(j, best.refusal, pools, classes, jobs, rules, clock):
             release_at(j, now + RETRY_MS, state, live, clock)
         else:
             record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records)
             leave_slot(j, live)
         return
     p = best.pool
-    if live.first[j] == 1 and old < 0:
+    live.away[j] = 0
+    if live.predicted_ms[j] < 0:
         live.predicted_ms[j] = best.start_ms
         if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:
             live.told_from_ms[j] = best.ready_ms
@@ -327,7 +318,14 @@ def advance(
         if row >= rows and more == 1:
             return NEED_ROWS
         now = cursor[CURSOR_STOP_MS]
-        if cursor[CURSOR_HEAP] > 0:
+        pending = (
+            clock.again[0] > 0
+            or clock.touched[0] > 0
+            or cursor[CURSOR_REVIEW_AT] <= clock.review[0]
+        )
+        if pending:
+            now = cursor[CURSOR_NOW]  # the instant is not over: room was needed, or a stop's work
+        elif cursor[CURSOR_HEAP] > 0:
             now = min(now, (clock.heap[0] >> TIME_SHIFT) + cursor[CURSOR_ZERO_MS])
         elif row >= rows:
             return OVER
@@ -336,9 +334,8 @@ def advance(
         if row < rows:
             if live.free[0] == 0:
                 return NEED_SLOTS
-            now = min(now, arrivals.submit_ms[row])
-        if clock.again[0] > 0 or cursor[CURSOR_REVIEW_AT] <= clock.review[0]:
-            now = cursor[CURSOR_NOW]  # left in the middle of an instant, for want of room
+            if not pending:
+                now = min(now, arrivals.submit_ms[row])
         if now >= cursor[CURSOR_STOP_MS]:
             return AT_STOP
         cursor[CURSOR_NOW] = now
@@ -364,6 +361,8 @@ def advance(
                 drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
                 record(j, p, now, FINISHED, live, state, clock, records)
                 live.start_ms[j] = -1
+                if rules.preempt == 1:
+                    clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
                 leave_slot(j, live)
                 touch(p, clock)
                 ended = True
@@ -383,12 +382,21 @@ def advance(
             cursor[CURSOR_REVIEW_MS] = now + rules.review_ms
             cursor[CURSOR_REVIEW_AT] = -1
         while True:
-            for t in range(1, clock.touched[0] + 1):
+            t = 1
+            while t <= clock.touched[0] and cursor[CURSOR_RECORDS] <= room:
                 p = clock.touched[t]
-                clock.marked[p] = 0
                 count = dispatch(p, now, 0, newcomer, pools, jobs, rules, state)
-                begin_runs(count, p, now, pools, jobs, state, live, clock)
-            clock.touched[0] = 0
+                begin_runs(count, p, now, pools, jobs, rules, state, live, clock)
+                if rules.preempt == 1 and make_way(
+                    p, now, pools, jobs, inputs, rules, state, live, clock, records
+                ):
+                    continue
+                clock.marked[p] = 0
+                t += 1
+            # The rest has its turn when the records have been handed on.
+            for left in range(t, clock.touched[0] + 1):
+                clock.touched[left - t + 1] = clock.touched[left]
+            clock.touched[0] -= t - 1
             newcomer = -1
             if cursor[CURSOR_RECORDS] > room:
                 break
@@ -397,13 +405,16 @@ def advance(
                 list_reviews(pools, jobs, inputs, rules, state, clock)
             alone = True
             if clock.again[0] > 0:
+                if cursor[CURSOR_HEAP] > crowded:
+                    break
                 j = clock.again[clock.again[0]]
                 clock.again[0] -= 1
             elif cursor[CURSOR_REVIEW_AT] <= clock.review[0]:
                 j = clock.review[cursor[CURSOR_REVIEW_AT]]
                 cursor[CURSOR_REVIEW_AT] += 1
-                if live.start_ms[j] >= 0:
-                    continue
+                put_off = live.away[j] == 1 and rules.conservative == 0
+                if live.start_ms[j] >= 0 or put_off:
+                    continue  # it started meanwhile, and may even have been put out again
                 alone = False
             elif row < rows and arrivals.submit_ms[row] == now:
                 if live.free[0] == 0 or cursor[CURSOR_HEAP] > crowded:

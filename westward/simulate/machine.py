@@ -106,11 +106,13 @@ class Machine:
             heap=np.zeros(4 * FIRST_SLOTS, dtype=np.int64),
             touched=np.zeros(pools + 1, dtype=np.int32),
             marked=np.zeros(pools, dtype=np.uint8),
-            again=np.zeros(FIRST_SLOTS + 1, dtype=np.int32),
+            again=np.zeros(2 * FIRST_SLOTS + 1, dtype=np.int32),
             review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
             quantiles=np.array([FIRST_LOW, FIRST_HIGH]),
             fair=np.zeros(1),
             weight=np.zeros(1),
+            held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
+            closed=np.zeros(pools, dtype=np.uint8),
         )
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
@@ -119,6 +121,7 @@ class Machine:
         self.money: F64 = np.zeros((records, 5))
 
         self._stops: list[tuple[int, int, Callable[[int], None]]] = []
+        self._stops_set = 0
         self._stretch: Arrivals | None = None
         self._told = 0
         self._posting: Posting | None = None
@@ -141,7 +144,8 @@ class Machine:
 
     def stop_at(self, time_ms: int, call: Callable[[int], None]) -> None:
         """Call ``call(time_ms)`` before anything that happens at that instant or later."""
-        heapq.heappush(self._stops, (time_ms, len(self._stops), call))
+        heapq.heappush(self._stops, (time_ms, self._stops_set, call))
+        self._stops_set += 1
         self.clock.cursor[CURSOR_STOP_MS] = self._stops[0][0]
 
     def _make_stops(self) -> None:
@@ -252,7 +256,7 @@ class Machine:
         heap = np.zeros(4 * slots, dtype=np.int64)
         length = int(self.clock.cursor[CURSOR_HEAP])
         heap[:length] = self.clock.heap[:length]
-        again = np.zeros(slots + 1, dtype=np.int32)
+        again = np.zeros(2 * slots + 1, dtype=np.int32)
         again[: len(self.clock.again)] = self.clock.again
         self.clock = self.clock._replace(heap=heap, again=again)
 

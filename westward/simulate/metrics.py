@@ -17,7 +17,7 @@ from westward.model.units import MS_PER_HOUR, MS_PER_S
 from westward.model.workload import I64
 from westward.placement.intervals import SHARE_ABOVE, SHARE_BELOW
 from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
-from westward.simulate.runs import runs_of, time_run_ms
+from westward.simulate.runs import runs_of
 from westward.simulate.tables import (
     deadlines_ms,
     job_sites,
@@ -71,13 +71,24 @@ def policy_summary(result: SimulationResult, *, until_ms: int) -> Values:
 
 
 def wait_ms(result: SimulationResult) -> I64:
-    """Start minus submission (n,); meaningless where not placed."""
-    return result.start_ms - result.submit_ms
+    """Until the first start, and after it while stopped or doing lost work again (n,);
+    meaningless where not placed."""
+    wait = result.start_ms - result.submit_ms
+    if result.segments is None:
+        return wait
+    several = np.unique(result.segments.row)
+    wait[several] = (result.end_ms - result.submit_ms - run_ms(result))[several]
+    return wait
 
 
 def run_ms(result: SimulationResult) -> I64:
-    """True run time, all its runs together (n,); 0 where not placed."""
-    return time_run_ms(result)
+    """True run time where it ran, less work that was lost (n,); 0 where not placed."""
+    run: I64 = np.where(result.placed, result.end_ms - result.start_ms, 0)
+    if result.segments is not None:
+        runs = result.segments
+        run[runs.row] = 0
+        np.add.at(run, runs.row, runs.end_ms - runs.start_ms - runs.lost_ms)
+    return run
 
 
 def bounded_slowdown(result: SimulationResult) -> F64:

@@ -46,6 +46,13 @@ class Segments:
     end_ms: I64
     need_milli: I64
     why: I64
+    lost_ms: I64
+    """Of the run: since its last checkpoint, when it was stopped; done again later."""
+    device_micros: F64
+    power_micros: F64
+    carbon_g: F64
+    """By the policy's method."""
+    energy_kwh: F64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

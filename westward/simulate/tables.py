@@ -91,6 +91,10 @@ def segments_table(result: SimulationResult) -> pl.DataFrame | None:
             "end_ms": pl.Series(segments.end_ms),
             "need_milli": pl.Series(segments.need_milli),
             "why": _named(list(SEGMENT_ENDS), segments.why),
+            "lost_ms": pl.Series(segments.lost_ms),
+            "device_micros": pl.Series(segments.device_micros),
+            "power_micros": pl.Series(segments.power_micros),
+            "energy_kwh": pl.Series(segments.energy_kwh),
         }
     )
 

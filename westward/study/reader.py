@@ -318,6 +318,11 @@ class _Reader:
                     Any, section.choice("carbon_method", "location", ("location", "contract"))
                 ),
                 defer_limit_ms=section.duration("defer_limit", base.defer_limit_ms),
+                preemption=section.boolean("preempt", base.preemption),
+                reconsider_ms=section.duration("reconsider", base.reconsider_ms),
+                checkpoint_gb_per_device=section.number(
+                    "checkpoint_gb", base.checkpoint_gb_per_device, high=1e6
+                ),
             )
             label = section.text("label", name)
             section.done()
