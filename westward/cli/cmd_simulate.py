@@ -12,7 +12,13 @@ import click
 
 from westward.cli.fail import EXIT_INTERRUPTED, Failure
 from westward.cli.output import json_option, print_json, print_table
-from westward.cli.policy_options import DISCIPLINES, figure_options, make_policy, rule_choice
+from westward.cli.policy_options import (
+    DISCIPLINES,
+    figure_options,
+    make_policy,
+    packing_option,
+    rule_choice,
+)
 from westward.cli.progress import Notes, Progress
 from westward.model.plan import Discipline, Policy, Rule
 
@@ -62,6 +68,7 @@ DEFAULT_LOAD = 0.8
     help="Which waiting jobs hold reservations: the first of a queue, or all.",
 )
 @figure_options
+@packing_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -128,6 +135,8 @@ def simulate(
     no other file. Stopped half-way, nothing is written.
     """
     _check(workload, kind, count, load, out, describe)
+    if figures["packing"] != "pool" and discipline != "easy":
+        raise Failure(f"--packing {figures['packing']} goes with --discipline easy.")
     if out is not None:
         from westward.simulate.outputs import check_destination
 

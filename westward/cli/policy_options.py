@@ -8,13 +8,14 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from westward.model.plan import RULES, CarbonMethod, Discipline, Policy, Rule
+from westward.model.plan import RULES, CarbonMethod, Discipline, Packing, Policy, Rule
 from westward.model.units import MICROS, parse_duration_ms
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DISCIPLINES = get_args(Discipline)
 CARBON_METHODS = get_args(CarbonMethod)
+PACKINGS = get_args(Packing)
 MOST_MONEY = 1e9
 
 
@@ -88,6 +89,17 @@ def figure_options(command: F) -> F:
     return command
 
 
+def packing_option(command: F) -> F:
+    """For rehearsals only: ``plan`` is not told on which nodes claims stand."""
+    return click.option(
+        "--packing",
+        type=click.Choice(PACKINGS),
+        default="pool",
+        show_default=True,
+        help="Count each pool as one number, or start jobs on nodes chosen by this rule.",
+    )(command)
+
+
 def make_policy(
     rule: Rule,
     discipline: Discipline,
@@ -96,6 +108,7 @@ def make_policy(
     carbon_method: CarbonMethod,
     carbon_price: float,
     wait_value: float,
+    packing: Packing = "pool",
 ) -> Policy:
     """Money as floats from the command line becomes millionths here and nowhere else."""
     return Policy(
@@ -105,6 +118,7 @@ def make_policy(
         carbon_price_micros_per_tonne=round(carbon_price * MICROS),
         carbon_method=carbon_method,
         defer_limit_ms=defer_limit,
+        packing=packing,
     )
 
 

@@ -80,9 +80,10 @@ class Tables:
     def dispatch(self, pool: int, now_ms: int, started: int) -> int:
         return int(
             dispatch(
-                pool, now_ms, started, -1, self.columns.pools, self.jobs, self.rules, self.state
+                pool, now_ms, started, -1, self.columns.pools, self.classes, self.jobs,
+                self.rules, self.state, None,
             )
-        )
+        )  # fmt: skip
 
     def bind(self, row: int, best: Best, now_ms: int) -> bool:
         return bool(kernels.bind(row, best, now_ms, self.jobs, self.rules, self.state))
@@ -118,7 +119,8 @@ def plan(
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
     ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
     that finds better is bound there, and its placement names another pool than the snapshot.
-    Raises ValueError for a job id given twice or a snapshot that names an unknown pool.
+    Raises ValueError for a job id given twice, a snapshot that names an unknown pool, or a
+    policy that packs nodes (claims do not say on which nodes they stand).
     """
     return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review)
 
@@ -140,6 +142,11 @@ def _plan(
     only: str | None,
     review: bool = False,
 ) -> Plan:
+    if policy.packing != "pool":
+        raise ValueError(
+            f"plan() counts pools, not nodes: it is not told on which nodes claims stand. "
+            f"Packing {policy.packing!r} is for rehearsals"
+        )
     queued: dict[str, tuple[int, QueuedJob]] = {}
     columns = network_columns(snapshot.network, policy.carbon_method)
     pool_rows = {name: row for row, name in enumerate(columns.pool_names)}

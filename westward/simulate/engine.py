@@ -75,7 +75,7 @@ def simulate(
     origin = network.origin_ms(DEFAULT_ORIGIN_MS)
     zero = origin if zero_ms is None else zero_ms
     count = len(workload)
-    gather = Gather(count)
+    gather = Gather(count, by_nodes=policy.packing != "pool")
     machine = Machine(
         network,
         policy,
@@ -85,6 +85,7 @@ def simulate(
         zero_ms=zero,
         records=min(RECORDS, count + 64),
     )
+    machine.learn(workload)
     home = machine.homes.of(workload)
     chunk = max(1, count // CHUNKS)
     done = 0
@@ -133,6 +134,7 @@ def simulate(
         cpu_s=time.process_time() - cpu,
         events=machine.events,
         segments=gather.segments(),
+        runs=gather.runs(),
     )
 
 

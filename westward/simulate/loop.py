@@ -10,8 +10,10 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
+from westward.placement.dispatch_nodes import leave_nodes
 from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
+from westward.placement.packing_state import NONE, Packing
 from westward.placement.state import (
     DEADLINE,
     NOT_OPEN,
@@ -92,7 +94,7 @@ def touch(p: int, clock: Clockwork) -> None:
 
 @jit
 def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
-           clock: Clockwork, records: Records) -> None:  # fmt: skip
+           clock: Clockwork, records: Records, packing: Packing | None) -> None:  # fmt: skip
     """Note a run segment (or a refusal: p = -1) of slot j."""
     at = clock.cursor[CURSOR_RECORDS]
     clock.cursor[CURSOR_RECORDS] = at + 1
@@ -109,6 +111,25 @@ def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
     records.first_ms[at] = live.first_ms[j]
     records.waited_ms[at] = live.waited_ms[j]
     records.transfer[at] = live.paid[j]
+    if packing is not None:
+        to = records.node_from[at]
+        row = state.job_chain[j]
+        while row != NONE:
+            records.node[to] = packing.nodes.held_node[row] - packing.nodes.node_from[p]
+            to += 1
+            row = packing.nodes.held_next[row]
+        records.node_from[at + 1] = to
+
+
+@jit
+def is_full(room: int, clock: Clockwork, records: Records, packing: Packing | None) -> bool:
+    """Must the records be flushed before another run can be noted?"""
+    at = clock.cursor[CURSOR_RECORDS]
+    full: bool = at > room
+    if packing is not None:
+        widest = len(packing.nodes.picked_node)
+        full = full or records.node_from[at] + 2 * widest > len(records.node)
+    return full
 
 
 @jit
@@ -150,9 +171,19 @@ def prolong(j: int, p: int, now: int, state: State, live: Live, clock: Clockwork
 
 
 @jit
-def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: State, live: Live,
-              clock: Clockwork) -> int:  # fmt: skip
+def members_of(c: int, classes: Classes, packing: Packing) -> int:
+    """Rows that a job of class c may hold; none when it is wider than every pool."""
+    members = 0 + classes.nodes[c]
+    return members if members <= len(packing.nodes.picked_node) else 0
+
+
+@jit
+def take_slot(r: int, arrivals: Arrivals, classes: Classes, jobs: Jobs, inputs: Inputs,
+              state: State, live: Live, clock: Clockwork,
+              packing: Packing | None) -> int:  # fmt: skip
     """Copy row r of the stretch into a free slot."""
+    if packing is not None:
+        packing.members[0] += members_of(arrivals.klass[r], classes, packing)
     top = live.free[0]
     j = live.free[top]
     live.free[0] = top - 1
@@ -189,6 +220,7 @@ def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: Sta
     live.paid[j] = 0.0
     state.job_pool[j] = -1
     state.job_need[j] = 0
+    state.job_chain[j] = -1
     state.job_not_before_ms[j] = 0
     return j
 
@@ -202,10 +234,23 @@ def release_at(j: int, at_ms: int, state: State, live: Live, clock: Clockwork) -
 
 
 @jit
-def leave_slot(j: int, live: Live) -> None:
+def leave_slot(j: int, classes: Classes, jobs: Jobs, live: Live, packing: Packing | None) -> None:
+    if packing is not None:
+        packing.members[0] -= members_of(jobs.klass[j], classes, packing)
     top = live.free[0] + 1
     live.free[0] = top
     live.free[top] = j
+
+
+@jit
+def has_room(r: int, crowded: int, arrivals: Arrivals, classes: Classes, live: Live,
+             clock: Clockwork, packing: Packing | None) -> bool:  # fmt: skip
+    """Is there a slot, room for its events, and for what its members will hold of the nodes?"""
+    room: bool = live.free[0] > 0 and clock.cursor[CURSOR_HEAP] <= crowded
+    if packing is not None:
+        members = packing.members[0] + members_of(arrivals.klass[r], classes, packing)
+        room = room and members <= len(packing.nodes.held_node)
+    return room
 
 
 @jit
@@ -225,6 +270,7 @@ def place(
     live: Live,
     clock: Clockwork,
     records: Records,
+    packing: Packing | None,
 ) -> None:
     """Choose and bind for slot j; refuse it when nothing will do.
 
@@ -249,8 +295,8 @@ def place(
         elif best.refusal == NOT_OPEN or live.first[j] == 0:
             release_at(j, now + RETRY_MS, state, live, clock)
         else:
-            record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records)
-            leave_slot(j, live)
+            record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records, packing)
+            leave_slot(j, classes, jobs, live, packing)
         return
     p = best.pool
     if live.first[j] == 1 and old < 0:
@@ -309,10 +355,11 @@ def advance(
     live: Live,
     clock: Clockwork,
     records: Records,
+    packing: Packing | None,
 ) -> int:
     """Run until rows, slots or room for records are needed, or the stop is reached, or all is over.
 
-    ``more``: 1 = other stretches follow this one.
+    ``more``: 1 = other stretches follow this one. ``packing``: None = pools are one number.
     """
     rows = len(arrivals.submit_ms)
     cursor = clock.cursor
@@ -321,7 +368,7 @@ def advance(
     # An instant adds at most two events a live job to those that are left from runs cut short.
     crowded = len(clock.heap) // 2
     while True:
-        if cursor[CURSOR_RECORDS] > room:
+        if is_full(room, clock, records, packing):
             return NEED_FLUSH
         row = cursor[CURSOR_ARRIVAL]
         if row >= rows and more == 1:
@@ -334,7 +381,7 @@ def advance(
         if cursor[CURSOR_HEAP] > crowded:
             return NEED_SLOTS
         if row < rows:
-            if live.free[0] == 0:
+            if not has_room(row, crowded, arrivals, classes, live, clock, packing):
                 return NEED_SLOTS
             now = min(now, arrivals.submit_ms[row])
         if clock.again[0] > 0 or cursor[CURSOR_REVIEW_AT] <= clock.review[0]:
@@ -345,7 +392,7 @@ def advance(
         ended = False
         mark = (now - cursor[CURSOR_ZERO_MS] + 1) << TIME_SHIFT
         while cursor[CURSOR_HEAP] > 0 and clock.heap[0] < mark:
-            if cursor[CURSOR_RECORDS] > room:
+            if is_full(room, clock, records, packing):
                 return NEED_FLUSH
             key = clock.heap[0]
             cursor[CURSOR_HEAP] = pop(clock.heap, cursor[CURSOR_HEAP])
@@ -362,9 +409,11 @@ def advance(
                 if live.start_ms[j] < 0 or live.end_ms[j] != now:
                     continue  # it was stopped before
                 drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
-                record(j, p, now, FINISHED, live, state, clock, records)
+                record(j, p, now, FINISHED, live, state, clock, records, packing)
+                if packing is not None:
+                    leave_nodes(j, state, packing)
                 live.start_ms[j] = -1
-                leave_slot(j, live)
+                leave_slot(j, classes, jobs, live, packing)
                 touch(p, clock)
                 ended = True
                 continue
@@ -386,11 +435,11 @@ def advance(
             for t in range(1, clock.touched[0] + 1):
                 p = clock.touched[t]
                 clock.marked[p] = 0
-                count = dispatch(p, now, 0, newcomer, pools, jobs, rules, state)
+                count = dispatch(p, now, 0, newcomer, pools, classes, jobs, rules, state, packing)
                 begin_runs(count, p, now, pools, jobs, state, live, clock)
             clock.touched[0] = 0
             newcomer = -1
-            if cursor[CURSOR_RECORDS] > room:
+            if is_full(room, clock, records, packing):
                 break
             if cursor[CURSOR_REVIEW_AT] < 0:
                 # Everybody who could start now has: those still waiting look again.
@@ -406,16 +455,16 @@ def advance(
                     continue
                 alone = False
             elif row < rows and arrivals.submit_ms[row] == now:
-                if live.free[0] == 0 or cursor[CURSOR_HEAP] > crowded:
+                if not has_room(row, crowded, arrivals, classes, live, clock, packing):
                     break
-                j = take_slot(row, arrivals, jobs, inputs, state, live, clock)
+                j = take_slot(row, arrivals, classes, jobs, inputs, state, live, clock, packing)
                 row += 1
                 cursor[CURSOR_EVENTS] += 1
             else:
                 break
             place(
                 j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
-                state, live, clock, records,
+                state, live, clock, records, packing,
             )  # fmt: skip
             if alone:
                 newcomer = j

@@ -23,7 +23,7 @@ from westward.simulate.metrics import policy_summary
 from westward.simulate.plots import draw_all
 from westward.simulate.report import render_report
 from westward.simulate.results import Provenance, SimulationResult
-from westward.simulate.tables import hours_table, jobs_table
+from westward.simulate.tables import hours_table, jobs_table, segments_table
 
 FORMAT = "westward-rehearsal-1"
 """Stands in ``summary.json``; a folder whose summary says so was made by us."""
@@ -31,7 +31,7 @@ SUMMARY = "summary.json"
 PERFORMANCE = "performance.json"
 REPORT = "report.html"
 OUR_FILES = re.compile(
-    r"(jobs|hours)(-[a-z0-9-]+)?\.parquet|(summary|performance)\.json|report\.html"
+    r"(jobs|hours|segments)(-[a-z0-9-]+)?\.parquet|(summary|performance)\.json|report\.html"
     r"|(cost|wait|tariff|carbon|utilisation|flows)(-[a-z0-9-]+)?\.png"
 )
 ROW_GROUP_ROWS = 1 << 18
@@ -178,6 +178,10 @@ def _write_all(
         suffix = f"-{label}" if len(results) > 1 else ""
         progress(f"jobs{suffix}.parquet")
         _write_parquet(jobs_table(result), folder / f"jobs{suffix}.parquet")
+        segments = segments_table(result)
+        if segments is not None:
+            progress(f"segments{suffix}.parquet")
+            _write_parquet(segments, folder / f"segments{suffix}.parquet")
         progress(f"hours{suffix}.parquet")
         hours.append(hours_table(result))
         _write_parquet(hours[-1], folder / f"hours{suffix}.parquet")

@@ -15,7 +15,7 @@ import polars as pl
 from westward.model.network import Series
 from westward.model.units import MS_PER_HOUR
 from westward.model.workload import I64
-from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
+from westward.simulate.results import F64, REFUSAL_CODES, SEGMENT_ENDS, SimulationResult
 
 HOUR_ROWS_MAX = 4_000_000
 """Rows of the table of hours; a longer rehearsal gets steps of several whole hours."""
@@ -67,6 +67,31 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
         grams = getattr(result, f"carbon_{method}_g")
         columns[f"carbon_{method}_g"] = _maybe(grams, placed & ~np.isnan(grams))
     return pl.DataFrame(columns)
+
+
+def segments_table(result: SimulationResult) -> pl.DataFrame | None:
+    """One row a run, sorted by (job_row, start); None when every job ran once and nothing is told
+    of nodes. ``job_row`` counts rows of the table of jobs from 0, ``nodes`` lists the pool's nodes
+    (from 0) that the gang's members stood on; null = not told."""
+    runs = result.segments if result.runs is None else result.runs
+    if runs is None:
+        return None
+    nodes = pl.Series([None] * len(runs.row), dtype=pl.List(pl.Int32))
+    if runs.node_from is not None and runs.node is not None:
+        gang = np.repeat(np.arange(len(runs.row)), np.diff(runs.node_from))
+        told = pl.DataFrame({"run": gang, "node": runs.node}).group_by("run", maintain_order=True)
+        nodes = told.agg(pl.col("node")).get_column("node")
+    return pl.DataFrame(
+        {
+            "job_row": pl.Series(runs.row),
+            "pool": _named([pool.name for pool in result.network.pools], runs.pool),
+            "start_ms": pl.Series(runs.start_ms),
+            "end_ms": pl.Series(runs.end_ms),
+            "need_milli": pl.Series(runs.need_milli),
+            "why": _named(list(SEGMENT_ENDS), runs.why),
+            "nodes": nodes,
+        }
+    )
 
 
 def total_micros(result: SimulationResult) -> F64:
