@@ -70,28 +70,31 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
 
 
 def segments_table(result: SimulationResult) -> pl.DataFrame | None:
-    """One row a run, sorted by (job_row, start); None when every job ran once and nothing is told
-    of nodes. ``job_row`` counts rows of the table of jobs from 0, ``nodes`` lists the pool's nodes
-    (from 0) that the gang's members stood on; null = not told."""
-    runs = result.segments if result.runs is None else result.runs
-    if runs is None:
+    """One row a run of the jobs that ran more than once, by job, then start; None = there are none.
+    Where jobs were packed on nodes: of every job.
+
+    ``job_row`` counts the rows of the table of jobs from 0; ``why`` says how the run ended;
+    ``nodes`` (only where jobs were packed) lists the pool's nodes, from 0, one a gang member.
+    """
+    segments = result.segments if result.runs is None else result.runs
+    network = result.network
+    if segments is None:
         return None
-    nodes = pl.Series([None] * len(runs.row), dtype=pl.List(pl.Int32))
-    if runs.node_from is not None and runs.node is not None:
-        gang = np.repeat(np.arange(len(runs.row)), np.diff(runs.node_from))
-        told = pl.DataFrame({"run": gang, "node": runs.node}).group_by("run", maintain_order=True)
-        nodes = told.agg(pl.col("node")).get_column("node")
-    return pl.DataFrame(
-        {
-            "job_row": pl.Series(runs.row),
-            "pool": _named([pool.name for pool in result.network.pools], runs.pool),
-            "start_ms": pl.Series(runs.start_ms),
-            "end_ms": pl.Series(runs.end_ms),
-            "need_milli": pl.Series(runs.need_milli),
-            "why": _named(list(SEGMENT_ENDS), runs.why),
-            "nodes": nodes,
-        }
-    )
+    columns = {
+        "job_row": pl.Series(segments.row),
+        "job": pl.Series(result.workload.source_row[segments.row]),
+        "site": _named([pool.site for pool in network.pools], segments.pool),
+        "pool": _named([pool.name for pool in network.pools], segments.pool),
+        "start_ms": pl.Series(segments.start_ms),
+        "end_ms": pl.Series(segments.end_ms),
+        "need_milli": pl.Series(segments.need_milli),
+        "why": _named(list(SEGMENT_ENDS), segments.why),
+    }
+    if segments.node is not None and segments.node_from is not None:
+        run = np.repeat(np.arange(len(segments.row)), np.diff(segments.node_from))
+        told = pl.DataFrame({"run": run, "node": segments.node})
+        columns["nodes"] = told.group_by("run", maintain_order=True).agg("node")["node"]
+    return pl.DataFrame(columns)
 
 
 def total_micros(result: SimulationResult) -> F64:
