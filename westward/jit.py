@@ -32,6 +32,7 @@ KERNEL_FILES = (
     "placement/claims.py",
     "placement/classes.py",
     "placement/dispatch.py",
+    "placement/dispatch_nodes.py",
     "placement/kernels.py",
     "placement/preempt.py",
     "placement/pricing.py",

@@ -25,7 +25,10 @@ def check_capacity(case: Case) -> None:
                     f"{name} holds {held} of {pool.capacity_milli} milli-devices at {time}",
                     segments[at].row,
                 )
-        if any(segment.nodes is not None for segment in segments):
+        told = [segment.nodes is not None for segment in segments]
+        if case.by_nodes and not all(told):
+            case.say("node-capacity", f"{told.count(False)} runs at {name} tell no nodes")
+        if any(told):
             _check_nodes(case, pool, segments)
 
 
@@ -40,9 +43,12 @@ def _check_nodes(case: Case, pool: Pool, segments: list[Segment]) -> None:
             continue
         if len(segment.nodes) != job.nodes:
             case.say("node-capacity", f"{len(segment.nodes)} nodes for {job.nodes}", segment.row)
+        if case.by_nodes and len(set(segment.nodes)) < len(segment.nodes):
+            case.say("node-capacity", "two members on one node", segment.row)
         if any(not 0 <= node < pool.nodes for node in segment.nodes):
             case.say("node-capacity", f"a node that {pool.name} does not have", segment.row)
             continue
+        case.reach["node-capacity"] += 1
         events.append((segment.start_ms, 1, at))
         events.append((segment.end_ms, 0, at))
     held: dict[int, list[int]] = {}

@@ -60,6 +60,11 @@ class Case:
             self._needs[key] = self._need(at, pool)
         return self._needs[key]
 
+    @property
+    def by_nodes(self) -> bool:
+        """Jobs were started on nodes, not on a pool as one number."""
+        return bool(self.rehearsal.policy.get("packing", "pool") != "pool")
+
     def _need(self, at: int, pool: Pool) -> int | None:
         job = self.jobs[at]
         if job is None:
@@ -71,6 +76,8 @@ class Case:
         each = pool.node_need(job.devices_milli, cpus, job.memory_mib)
         if each is None or pool.nodes * (pool.devices_per_node * 1000 // each) < job.nodes:
             return None
+        if self.by_nodes and job.nodes > pool.nodes:
+            return None  # members stand on distinct nodes
         # Kinds that the network does not know at all say nothing of where it may run.
         known = self.network.kinds.intersection(job.kinds)
         if job.devices_milli and known and pool.accelerator not in known:

@@ -141,6 +141,20 @@ def test_generated_jobs_with_deadlines_and_inputs(tmp_path: Path) -> None:
     assert {row["refusal"] for row in rows if row["refusal"]} >= {"no-site-fits"}
 
 
+def test_jobs_started_on_nodes_fit_them(tmp_path: Path) -> None:
+    table = workload_table(3_000, 400, 1.1, tmp_path)
+    out = tmp_path / "out"
+    rehearse(
+        out, "--generate", 3_000, "--load", 1.1, "--devices", 400, "--packing", "best-fit",
+        "--policy", "earliest-start", "--policy", "westward",
+    )  # fmt: skip
+    found = check_folder(out, EAST_WEST, table)
+    assert_sound(found, jobs=3_000, passed=0)
+    for checked in found:
+        placed = len(checked.case.rehearsal.placed())
+        assert checked.case.reach["node-capacity"] == placed > 2_000
+
+
 def test_exact_estimates_keep_every_first_reservation(tmp_path: Path) -> None:
     """Nothing deviates from what was said, so conservative must keep every promise it made."""
     drawn = random.Random(4)

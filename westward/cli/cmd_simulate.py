@@ -17,6 +17,7 @@ from westward.cli.policy_options import (
     DISCIPLINES,
     figure_options,
     make_policy,
+    packing_option,
     rule_choice,
     stopping_options,
 )
@@ -87,6 +88,7 @@ DEFAULT_LOAD = 0.8
     help="The site takes no work from FROM to UNTIL after the workload's zero (36h:60h); what "
     "runs there is lost, or with :drain runs on. May be given several times.",
 )
+@packing_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -140,6 +142,8 @@ def simulate(
     """
     _check(workload, kind, count, load, out, describe)
     stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
+    if figures["packing"] != "pool" and discipline != "easy":
+        raise Failure(f"--packing {figures['packing']} goes with --discipline easy.")
     if out is not None:
         from westward.simulate.outputs import check_destination
 

@@ -8,13 +8,14 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from westward.model.plan import RULES, CarbonMethod, Discipline, Policy, Rule
+from westward.model.plan import RULES, CarbonMethod, Discipline, Packing, Policy, Rule
 from westward.model.units import MICROS, parse_duration_ms
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DISCIPLINES = get_args(Discipline)
 CARBON_METHODS = get_args(CarbonMethod)
+PACKINGS = get_args(Packing)
 MOST_MONEY = 1e9
 
 
@@ -127,6 +128,17 @@ def stopping_options(command: F) -> F:
     return command
 
 
+def packing_option(command: F) -> F:
+    """For rehearsals only: ``plan`` is not told on which nodes claims stand."""
+    return click.option(
+        "--packing",
+        type=click.Choice(PACKINGS),
+        default="pool",
+        show_default=True,
+        help="Count each pool as one number, or start jobs on nodes chosen by this rule.",
+    )(command)
+
+
 def make_policy(
     rule: Rule,
     discipline: Discipline,
@@ -139,6 +151,7 @@ def make_policy(
     reconsider: int = 0,
     checkpoint_gb: float | None = None,
     move_hurdle: int | None = None,
+    packing: Packing = "pool",
 ) -> Policy:
     """Money as floats from the command line becomes millionths here and nowhere else."""
     base = Policy()
@@ -155,6 +168,7 @@ def make_policy(
             base.checkpoint_gb_per_device if checkpoint_gb is None else checkpoint_gb
         ),
         move_hurdle_percent=base.move_hurdle_percent if move_hurdle is None else move_hurdle,
+        packing=packing,
     )
 
 

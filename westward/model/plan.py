@@ -29,6 +29,19 @@ RULES: tuple[Rule, ...] = (
 )
 Discipline = Literal["easy", "conservative"]
 CarbonMethod = Literal["location", "contract"]
+Packing = Literal[
+    "pool",
+    "best-fit",
+    "first-fit",
+    "random",
+    "worst-fit",
+    "best-fit-score",
+    "dot-product",
+    "gpu-packing",
+    "gpu-clustering",
+    "fgd",
+    "westward",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +72,15 @@ class Policy:
     the pool it was bound to. Only under ``westward``: the rivals bind once."""
     review_depth: int = 32
     """The first so many of each pool's queue look again."""
+    packing: Packing = "pool"
+    """"pool": a pool is one number of free devices. Else jobs start on nodes chosen by this rule
+    (``placement.packing_state``), in rehearsals under EASY."""
+
+    def __post_init__(self) -> None:
+        if self.packing != "pool" and self.discipline != "easy":
+            raise ValueError(
+                f"packing goes with easy: {self.discipline} reserves devices of a pool, not nodes"
+            )
 
     # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
     preemption: bool = False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from westward.jit import jit
 from westward.placement.claims import add_claim, release_ms
+from westward.placement.dispatch_nodes import dispatch_nodes
+from westward.placement.packing_state import Packing
 from westward.placement.profile import NEVER_MS
-from westward.placement.state import Jobs, Pools, Rules, State
+from westward.placement.state import Classes, Jobs, Pools, Rules, State
 from westward.placement.waiting import ensure_profile, unlink
 
 
@@ -100,17 +102,21 @@ def dispatch(
     started: int,
     newcomer: int,
     pools: Pools,
+    classes: Classes,
     jobs: Jobs,
     rules: Rules,
     state: State,
+    packing: Packing | None,
 ) -> int:
     """Start what may start at pool p now. Appends rows to ``state.started``; returns its length.
 
     ``newcomer``: the one job that joined since the last call for p, if that is all that happened;
-    else -1.
+    else -1. ``packing``: None where pools are counted as one number of devices.
     """
     if pools.open[p] == 0 or state.head[p] < 0:
         return started
     if rules.conservative == 1:
         return dispatch_conservative(p, now, started, jobs, rules, state)
+    if packing is not None:
+        return dispatch_nodes(p, now, started, newcomer, jobs, classes, rules, state, packing)
     return dispatch_easy(p, now, started, newcomer, rules, state)

@@ -192,6 +192,19 @@ class Scores(NamedTuple):
     """(D,) scratch: what is left of the partly used devices of the node looked at."""
 
 
+class Packing(NamedTuple):
+    """All that a rehearsal by nodes keeps. Kernels take None in its place where pools are counted
+    as one number: the compiler then leaves out what is about nodes."""
+
+    nodes: Nodes
+    shadow: Shadow
+    scores: Scores
+    rule: int
+    """See ``RULE_NAMES``."""
+    members: I64
+    """(1,) gang members of all live jobs, running or not; never more than there are held rows."""
+
+
 class Typical(NamedTuple):
     """What a workload usually asks for: C kinds of request (see ``packing_values.typical_of``)."""
 

@@ -107,7 +107,10 @@ class Tables:
         )  # fmt: skip
 
     def dispatch(self, pool: int, now_ms: int, started: int) -> int:
-        count = dispatch(pool, now_ms, started, -1, self.pools, self.jobs, self.rules, self.state)
+        count = dispatch(
+            pool, now_ms, started, -1, self.pools, self.classes, self.jobs, self.rules,
+            self.state, None,
+        )  # fmt: skip
         return int(count)
 
     def options(self, row: int) -> list[int]:
@@ -154,8 +157,9 @@ def plan(
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
     ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
     that finds better is bound there, and its placement names another pool than the snapshot.
-    Raises ValueError for a job id given twice, a snapshot that names an unknown pool, or shadow
-    prices off the grid of the network's series.
+    Raises ValueError for a job id given twice, a snapshot that names an unknown pool, shadow
+    prices off the grid of the network's series, or a policy that packs nodes (claims do not say
+    on which nodes they stand).
     """
     return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review)
 
@@ -177,6 +181,11 @@ def _plan(
     only: str | None,
     review: bool = False,
 ) -> Plan:
+    if policy.packing != "pool":
+        raise ValueError(
+            f"plan() counts pools, not nodes: it is not told on which nodes claims stand. "
+            f"Packing {policy.packing!r} is for rehearsals"
+        )
     network = prepared(snapshot.network, policy.carbon_method)
     queued: dict[str, tuple[int, QueuedJob]] = {}
     waiting = 0

@@ -177,7 +177,7 @@ def plan_rows(
             p = best.pool
             if not bind(newcomer, best, now, jobs, rules, state):
                 continue
-        started = dispatch(p, now, started, newcomer, pools, jobs, rules, state)
+        started = dispatch(p, now, started, newcomer, pools, classes, jobs, rules, state, None)
     return len(rows), started
 
 

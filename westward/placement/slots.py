@@ -38,14 +38,14 @@ QUEUE_FIELDS: tuple[tuple[str, type], ...] = (
     ("next", np.int32),
     ("prev", np.int32),
     ("job_pool", np.int32),
-    ("padding", np.int32),
+    ("job_chain", np.int32),
 )
 INPUT_FIELDS: tuple[tuple[str, type], ...] = (
     ("gb", np.float64),
     ("site", np.int32),
     ("dataset", np.int32),
 )
-_UNSET = ("deadline_ms", "next", "prev", "job_pool", "dataset", "home")
+_UNSET = ("deadline_ms", "next", "prev", "job_pool", "job_chain", "dataset", "home")
 
 
 def new_slots(
@@ -67,7 +67,7 @@ def new_slots(
 
 def views(slots: Slots, fields: tuple[tuple[str, type], ...]) -> dict[str, Any]:
     """The named fields as columns, sharing the records' memory."""
-    return {name: slots[name] for name, _ in fields if name not in ("unused", "padding")}
+    return {name: slots[name] for name, _ in fields if name != "unused"}
 
 
 def jobs_of(slots: Slots) -> Jobs:

@@ -229,6 +229,8 @@ class State(NamedTuple):
     job_not_before_ms: I64
     job_reserved_ms: I64
     """Conservative only: the reservation made when the profile was last built."""
+    job_chain: I32
+    """First of the held rows of what it took of the nodes (``packing_state``); -1 = nothing."""
     profile_from: I64
     profile_times: I64
     profile_free: I64

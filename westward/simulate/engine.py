@@ -77,7 +77,7 @@ def simulate(
     origin = network.origin_ms(DEFAULT_ORIGIN_MS)
     zero = origin if zero_ms is None else zero_ms
     count = len(workload)
-    gather = Gather(count)
+    gather = Gather(count, by_nodes=policy.packing != "pool")
     machine = Machine(
         network,
         policy,
@@ -88,6 +88,7 @@ def simulate(
         records=min(RECORDS, count + 64),
     )
     Happenings(machine, () if scenario is None else scenario.outages)
+    machine.learn(workload)
     home = machine.homes.of(workload)
     chunk = max(1, count // CHUNKS)
     done = 0
@@ -136,6 +137,7 @@ def simulate(
         cpu_s=time.process_time() - cpu,
         events=machine.events,
         segments=gather.segments(workload.checkpoint_ms),
+        runs=gather.runs(workload.checkpoint_ms),
     )
 
 

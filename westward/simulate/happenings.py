@@ -67,7 +67,7 @@ class Happenings:
             more = bool(
                 close_pools(
                     losing, now_ms, pools, m.jobs, m.inputs, m.rules, m.state, m.live, m.clock,
-                    m.records,
+                    m.records, m.packing,
                 )
             )  # fmt: skip
         self._put_in_order()

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
+from westward.placement.dispatch_nodes import leave_nodes
+from westward.placement.packing_state import Packing
 from westward.placement.preempt import choose_victims, kept_ms
 from westward.placement.pricing import MS_PER_HOUR, run_sum
 from westward.placement.state import (
@@ -31,14 +33,13 @@ from westward.placement.state import (
 )
 from westward.placement.waiting import unlink
 from westward.simulate.live import (
-    CURSOR_RECORDS,
     LOST,
     PREEMPTED,
     Clockwork,
     Live,
     Records,
 )
-from westward.simulate.notes import record, touch
+from westward.simulate.notes import is_full, record, touch
 
 
 class Asked(NamedTuple):
@@ -99,7 +100,8 @@ def leave_work(j: int, p: int, kept: int, pools: Pools, jobs: Jobs, inputs: Inpu
 
 @jit
 def stop_run(j: int, now: int, why: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: Rules,
-             state: State, live: Live, clock: Clockwork, records: Records) -> None:  # fmt: skip
+             state: State, live: Live, clock: Clockwork, records: Records,
+             packing: Packing | None) -> None:  # fmt: skip
     """The run of slot j ends now, unfinished; it is unbound. The caller says what becomes of it.
 
     What is lost counts as waiting: it puts the end off by so much. A run of no length (started and
@@ -113,10 +115,12 @@ def stop_run(j: int, now: int, why: int, pools: Pools, jobs: Jobs, inputs: Input
     if rules.preempt == 1:
         clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
     if elapsed > 0:
-        record(j, p, now, why, live, state, clock, records)
+        record(j, p, now, why, live, state, clock, records, packing)
     elif live.first_ms[j] == now:
         live.first[j] = 1
         live.first_ms[j] = -1
+    if packing is not None:
+        leave_nodes(j, state, packing)
     live.left_ms[j] -= kept_work(kept, pools.speed[p], live.left_ms[j])
     live.waited_ms[j] += elapsed - kept
     live.start_ms[j] = -1
@@ -135,7 +139,8 @@ def place_anew(j: int, live: Live, clock: Clockwork) -> None:
 
 @jit
 def make_way(p: int, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: Rules,
-             state: State, live: Live, clock: Clockwork, records: Records) -> bool:  # fmt: skip
+             state: State, live: Live, clock: Clockwork, records: Records,
+             packing: Packing | None) -> bool:  # fmt: skip
     """Stop runs of lower priority at pool p so that the head of its queue fits. True if any was."""
     head = state.head[p]
     if head < 0 or pools.open[p] == 0 or state.job_not_before_ms[head] > now:
@@ -154,10 +159,11 @@ def make_way(p: int, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: 
         state, state.started,
     )  # fmt: skip
     for k in range(count):
-        if clock.cursor[CURSOR_RECORDS] >= len(records.row):
+        if is_full(len(records.row) - 1, clock, records, packing):
             break  # the others when the records have been handed on
         j = state.started[k]
-        stop_run(j, now, PREEMPTED, pools, jobs, inputs, rules, state, live, clock, records)
+        stop_run(j, now, PREEMPTED, pools, jobs, inputs, rules, state, live, clock, records,
+                 packing)  # fmt: skip
         place_anew(j, live, clock)
     return count > 0
 
@@ -241,7 +247,8 @@ def may_reopen(j: int, refusal: int, pools: Pools, classes: Classes, jobs: Jobs,
 
 @jit
 def close_pools(losing: U8, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: Rules,
-                state: State, live: Live, clock: Clockwork, records: Records) -> int:  # fmt: skip
+                state: State, live: Live, clock: Clockwork, records: Records,
+                packing: Packing | None) -> int:  # fmt: skip
     """Clear the pools that have just been closed: whoever waits there is placed anew, and at those
     with ``losing`` 1 (P,) whoever runs is stopped. Jobs whose last instant this is are over.
 
@@ -260,10 +267,11 @@ def close_pools(losing: U8, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, 
                     state.started[count] = j
                     count += 1
         for k in range(count):
-            if clock.cursor[CURSOR_RECORDS] >= len(records.row):
+            if is_full(len(records.row) - 1, clock, records, packing):
                 return 1
             j = state.started[k]
-            stop_run(j, now, LOST, pools, jobs, inputs, rules, state, live, clock, records)
+            stop_run(j, now, LOST, pools, jobs, inputs, rules, state, live, clock, records,
+                     packing)  # fmt: skip
             place_anew(j, live, clock)
     for p in range(len(pools.site)):
         if pools.open[p] == 1:

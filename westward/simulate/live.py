@@ -116,6 +116,10 @@ class Records(NamedTuple):
     """Its very first start; on the last row of a job, as the next two."""
     waited_ms: I64
     transfer: F64
+    node_from: I64
+    """(R + 1,) where its nodes begin in ``node``; length 1 where pools are one number."""
+    node: I32
+    """Nodes of the pool, from 0, one for each gang member in the order chosen."""
 
 
 FINISHED = 0

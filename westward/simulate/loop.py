@@ -10,8 +10,10 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
+from westward.placement.dispatch_nodes import leave_nodes
 from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
+from westward.placement.packing_state import Packing
 from westward.placement.state import (
     DEADLINE,
     OK,
@@ -71,7 +73,7 @@ from westward.simulate.live import (
     Live,
     Records,
 )
-from westward.simulate.notes import record, release_at, schedule, touch
+from westward.simulate.notes import is_full, record, release_at, schedule, touch
 
 BYTES_PER_GB = 1_000_000_000.0
 RETRY_MS = 3_600_000
@@ -127,9 +129,19 @@ def prolong(j: int, p: int, now: int, state: State, live: Live, clock: Clockwork
 
 
 @jit
-def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: State, live: Live,
-              clock: Clockwork) -> int:  # fmt: skip
+def members_of(c: int, classes: Classes, packing: Packing) -> int:
+    """Rows that a job of class c may hold; none when it is wider than every pool."""
+    members = 0 + classes.nodes[c]
+    return members if members <= len(packing.nodes.picked_node) else 0
+
+
+@jit
+def take_slot(r: int, arrivals: Arrivals, classes: Classes, jobs: Jobs, inputs: Inputs,
+              state: State, live: Live, clock: Clockwork,
+              packing: Packing | None) -> int:  # fmt: skip
     """Copy row r of the stretch into a free slot."""
+    if packing is not None:
+        packing.members[0] += members_of(arrivals.klass[r], classes, packing)
     top = live.free[0]
     j = live.free[top]
     live.free[0] = top - 1
@@ -168,15 +180,29 @@ def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: Sta
     live.asked[j] = 0
     state.job_pool[j] = -1
     state.job_need[j] = 0
+    state.job_chain[j] = -1
     state.job_not_before_ms[j] = 0
     return j
 
 
 @jit
-def leave_slot(j: int, live: Live) -> None:
+def leave_slot(j: int, classes: Classes, jobs: Jobs, live: Live, packing: Packing | None) -> None:
+    if packing is not None:
+        packing.members[0] -= members_of(jobs.klass[j], classes, packing)
     top = live.free[0] + 1
     live.free[0] = top
     live.free[top] = j
+
+
+@jit
+def has_room(r: int, crowded: int, arrivals: Arrivals, classes: Classes, live: Live,
+             clock: Clockwork, packing: Packing | None) -> bool:  # fmt: skip
+    """Is there a slot, room for its events, and for what its members will hold of the nodes?"""
+    room: bool = live.free[0] > 0 and clock.cursor[CURSOR_HEAP] <= crowded
+    if packing is not None:
+        members = packing.members[0] + members_of(arrivals.klass[r], classes, packing)
+        room = room and members <= len(packing.nodes.held_node)
+    return room
 
 
 @jit
@@ -196,6 +222,7 @@ def place(
     live: Live,
     clock: Clockwork,
     records: Records,
+    packing: Packing | None,
 ) -> None:
     """Choose and bind for slot j; refuse it when nothing will do.
 
@@ -210,6 +237,7 @@ def place(
     staying = 0.0
     old = -1
     if runs:
+        state.hint[0] = state.job_pool[j]
         staying = going_on(j, now, pools, zones, costs, rules, state, live)
         as_it_was = pretend_stopped(j, now, pools, jobs, inputs, rules, state, live)
     elif state.job_pool[j] >= 0:
@@ -229,7 +257,7 @@ def place(
         if not pays(j, best, staying, as_it_was, jobs, rules):
             return
         why = SUSPENDED if best.pool == as_it_was.pool else MOVED
-        stop_run(j, now, why, pools, jobs, inputs, rules, state, live, clock, records)
+        stop_run(j, now, why, pools, jobs, inputs, rules, state, live, clock, records, packing)
     if best.refusal != OK:
         promised = live.first[j] == 0 or live.predicted_ms[j] >= 0
         if best.refusal >= DEADLINE and promised and jobs.deadline_ms[j] >= 0:
@@ -239,8 +267,8 @@ def place(
         elif promised or may_reopen(j, best.refusal, pools, classes, jobs, rules, clock):
             release_at(j, now + RETRY_MS, state, live, clock)
         else:
-            record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records)
-            leave_slot(j, live)
+            record(j, -1, -1, REFUSED + best.refusal, live, state, clock, records, packing)
+            leave_slot(j, classes, jobs, live, packing)
         return
     p = best.pool
     live.away[j] = 0
@@ -300,10 +328,11 @@ def advance(
     live: Live,
     clock: Clockwork,
     records: Records,
+    packing: Packing | None,
 ) -> int:
     """Run until rows, slots or room for records are needed, or the stop is reached, or all is over.
 
-    ``more``: 1 = other stretches follow this one.
+    ``more``: 1 = other stretches follow this one. ``packing``: None = pools are one number.
     """
     rows = len(arrivals.submit_ms)
     cursor = clock.cursor
@@ -312,7 +341,7 @@ def advance(
     # An instant adds at most two events a live job to those that are left from runs cut short.
     crowded = len(clock.heap) // 2
     while True:
-        if cursor[CURSOR_RECORDS] > room:
+        if is_full(room, clock, records, packing):
             return NEED_FLUSH
         row = cursor[CURSOR_ARRIVAL]
         if row >= rows and more == 1:
@@ -332,7 +361,7 @@ def advance(
         if cursor[CURSOR_HEAP] > crowded:
             return NEED_SLOTS
         if row < rows:
-            if live.free[0] == 0:
+            if not has_room(row, crowded, arrivals, classes, live, clock, packing):
                 return NEED_SLOTS
             if not pending:
                 now = min(now, arrivals.submit_ms[row])
@@ -342,7 +371,7 @@ def advance(
         ended = False
         mark = (now - cursor[CURSOR_ZERO_MS] + 1) << TIME_SHIFT
         while cursor[CURSOR_HEAP] > 0 and clock.heap[0] < mark:
-            if cursor[CURSOR_RECORDS] > room:
+            if is_full(room, clock, records, packing):
                 return NEED_FLUSH
             key = clock.heap[0]
             cursor[CURSOR_HEAP] = pop(clock.heap, cursor[CURSOR_HEAP])
@@ -359,11 +388,13 @@ def advance(
                 if live.start_ms[j] < 0 or live.end_ms[j] != now:
                     continue  # it was stopped before
                 drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
-                record(j, p, now, FINISHED, live, state, clock, records)
+                record(j, p, now, FINISHED, live, state, clock, records, packing)
+                if packing is not None:
+                    leave_nodes(j, state, packing)
                 live.start_ms[j] = -1
                 if rules.preempt == 1:
                     clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
-                leave_slot(j, live)
+                leave_slot(j, classes, jobs, live, packing)
                 touch(p, clock)
                 ended = True
                 continue
@@ -385,10 +416,10 @@ def advance(
             t = 1
             while t <= clock.touched[0] and cursor[CURSOR_RECORDS] <= room:
                 p = clock.touched[t]
-                count = dispatch(p, now, 0, newcomer, pools, jobs, rules, state)
+                count = dispatch(p, now, 0, newcomer, pools, classes, jobs, rules, state, packing)
                 begin_runs(count, p, now, pools, jobs, rules, state, live, clock)
                 if rules.preempt == 1 and make_way(
-                    p, now, pools, jobs, inputs, rules, state, live, clock, records
+                    p, now, pools, jobs, inputs, rules, state, live, clock, records, packing
                 ):
                     continue
                 clock.marked[p] = 0
@@ -398,7 +429,7 @@ def advance(
                 clock.touched[left - t + 1] = clock.touched[left]
             clock.touched[0] -= t - 1
             newcomer = -1
-            if cursor[CURSOR_RECORDS] > room:
+            if is_full(room, clock, records, packing):
                 break
             if cursor[CURSOR_REVIEW_AT] < 0:
                 # Everybody who could start now has: those still waiting look again.
@@ -417,16 +448,16 @@ def advance(
                     continue  # it started meanwhile, and may even have been put out again
                 alone = False
             elif row < rows and arrivals.submit_ms[row] == now:
-                if live.free[0] == 0 or cursor[CURSOR_HEAP] > crowded:
+                if not has_room(row, crowded, arrivals, classes, live, clock, packing):
                     break
-                j = take_slot(row, arrivals, jobs, inputs, state, live, clock)
+                j = take_slot(row, arrivals, classes, jobs, inputs, state, live, clock, packing)
                 row += 1
                 cursor[CURSOR_EVENTS] += 1
             else:
                 break
             place(
                 j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
-                state, live, clock, records,
+                state, live, clock, records, packing,
             )  # fmt: skip
             if alone:
                 newcomer = j

@@ -25,6 +25,14 @@ from westward.placement.columns import (
     rule_columns,
 )
 from westward.placement.intervals import FIRST_HIGH, FIRST_LOW
+from westward.placement.packing_columns import (
+    SCORED,
+    Usual,
+    make_packing,
+    with_rows,
+    with_scores,
+)
+from westward.placement.packing_state import Packing
 from westward.placement.slots import inputs_of, jobs_of, new_slots, views
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
@@ -50,9 +58,9 @@ from westward.simulate.live import (
     Live,
     Records,
 )
-from westward.simulate.loop import advance
+from westward.simulate.loop import advance, members_of
 from westward.simulate.posting import Posting
-from westward.simulate.rows import Homes, Requests, arrivals
+from westward.simulate.rows import Homes, Requests, arrivals, kinds_of
 
 FIRST_SLOTS = 4_096
 RECORDS = 65_536
@@ -89,7 +97,12 @@ class Machine:
         self.rules = rule_columns(policy, self.columns, origin_ms)
         self.costs = cost_table(self.columns, self.rules, zero_ms)
         self.traffic = no_traffic(len(network.sites))
-        self.requests = Requests(self.columns)
+        self.packing: Packing | None = None
+        if policy.packing != "pool":
+            pool_names = self.columns.pool_names
+            self.packing = make_packing(self.columns.pools, policy.packing, pool_names)
+        self._usual: Usual | None = None
+        self.requests = Requests(self.columns, by_nodes=self.packing is not None)
         self.homes = Homes(len(network.sites), seed)
         self.conservative = policy.discipline == "conservative"
         pools = len(self.columns.pool_names)
@@ -117,7 +130,7 @@ class Machine:
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
         self.clock.cursor[CURSOR_REVIEW_AT] = 1
-        self.records: Records = _records(records)
+        self.records: Records = _records(records, self.packing)
         self.money: F64 = np.zeros((records, 5))
 
         self._stops: list[tuple[int, int, Callable[[int], None]]] = []
@@ -174,6 +187,17 @@ class Machine:
             self._posting.saw(self._stretch, self._told, until)
             self._told = until
 
+    def learn(self, workload: Workload) -> None:
+        """What the rules that score nodes take for usual (not when anything comes or ends).
+
+        Without it they learn from the first stretch they are fed."""
+        if self.policy.packing not in SCORED or len(workload) == 0:
+            return
+        kinds = kinds_of(workload, self.columns)
+        every = (1 << len(self.columns.kind_names)) - 1
+        asked = np.where((kinds == every) | (workload.devices_milli == 0), 0, kinds)
+        self._usual = Usual.of(workload.nodes, workload.devices_milli, workload.cpus_milli, asked)
+
     def feed(
         self,
         workload: Workload,
@@ -187,6 +211,13 @@ class Machine:
             if last >= LONGEST_MS:
                 raise ValueError("a rehearsal may span at most eight years, runs included")
         klass = self.requests.number(workload)
+        if self.packing is not None:
+            if self._usual is None:
+                self.learn(workload)
+            if self._usual is not None:
+                # Room for the scores of every class there is.
+                classes = len(self.requests.classes.nodes)
+                self.packing = with_scores(self.packing, classes, self._usual)
         rows = arrivals(
             workload, klass, self.homes.of(workload) if home is None else home, self.zero_ms
         )
@@ -198,7 +229,7 @@ class Machine:
             if why == NEED_FLUSH:
                 self.flush()
             elif why == NEED_SLOTS:
-                self._grow()
+                self._grow(rows)
             elif why == AT_STOP:
                 self._make_stops()
             else:
@@ -214,7 +245,7 @@ class Machine:
             advance(
                 rows, 1 if more else 0, c.pools, c.zones, self.costs, c.links,
                 self.requests.classes, self.jobs, self.inputs, self.traffic, self.rules,
-                self.state, self.live, self.clock, self.records,
+                self.state, self.live, self.clock, self.records, self.packing,
             )
         )  # fmt: skip
 
@@ -231,7 +262,16 @@ class Machine:
         self.sink.take(count, self.records, self.money)
         cursor[CURSOR_RECORDS] = 0
 
-    def _grow(self) -> None:
+    def _grow(self, rows: Arrivals) -> None:
+        """More room for what the next row of the stretch ran short of."""
+        if self.packing is not None and self.clock.cursor[CURSOR_ARRIVAL] < len(rows.klass):
+            klass = rows.klass[self.clock.cursor[CURSOR_ARRIVAL]]
+            members = self.packing.members[0] + members_of(
+                klass, self.requests.classes, self.packing
+            )
+            if members > len(self.packing.nodes.held_node):
+                self.packing = with_rows(self.packing, int(members))
+                return
         slots = 2 * self.slots
         if slots > SLOT_MASK:
             raise ValueError(
@@ -261,7 +301,9 @@ class Machine:
         self.clock = self.clock._replace(heap=heap, again=again)
 
 
-def _records(size: int) -> Records:
+def _records(size: int, packing: Packing | None) -> Records:
+    widest = 0 if packing is None else len(packing.nodes.picked_node)
+
     def wide() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.zeros(size, dtype=np.int64)
 
@@ -279,4 +321,6 @@ def _records(size: int) -> Records:
         first_ms=wide(),
         waited_ms=wide(),
         transfer=np.zeros(size),
+        node_from=np.zeros(1 if packing is None else size + 1, dtype=np.int64),
+        node=np.zeros(0 if packing is None else 4 * size + 4 * widest, dtype=np.int32),
     )

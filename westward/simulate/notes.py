@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from westward.jit import jit
+from westward.placement.packing_state import NONE, Packing
 from westward.placement.state import State
 from westward.simulate.heap import KIND_SHIFT, RELEASE, TIME_SHIFT, push
 from westward.simulate.live import (
@@ -31,7 +32,7 @@ def touch(p: int, clock: Clockwork) -> None:
 
 @jit
 def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
-           clock: Clockwork, records: Records) -> None:  # fmt: skip
+           clock: Clockwork, records: Records, packing: Packing | None) -> None:  # fmt: skip
     """Note a run segment (or a refusal: p = -1) of slot j."""
     at = clock.cursor[CURSOR_RECORDS]
     clock.cursor[CURSOR_RECORDS] = at + 1
@@ -48,6 +49,25 @@ def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
     records.first_ms[at] = live.first_ms[j]
     records.waited_ms[at] = live.waited_ms[j]
     records.transfer[at] = live.paid[j]
+    if packing is not None:
+        to = records.node_from[at]
+        row = state.job_chain[j]
+        while row != NONE:
+            records.node[to] = packing.nodes.held_node[row] - packing.nodes.node_from[p]
+            to += 1
+            row = packing.nodes.held_next[row]
+        records.node_from[at + 1] = to
+
+
+@jit
+def is_full(room: int, clock: Clockwork, records: Records, packing: Packing | None) -> bool:
+    """Must the records be flushed before another run can be noted?"""
+    at = clock.cursor[CURSOR_RECORDS]
+    full: bool = at > room
+    if packing is not None:
+        widest = len(packing.nodes.picked_node)
+        full = full or records.node_from[at] + 2 * widest > len(records.node)
+    return full
 
 
 @jit

@@ -38,7 +38,7 @@ SEGMENT_ENDS = ("finished", "preempted", "suspended", "site-lost", "moved")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
-    """Every run of the jobs that ran more than once, sorted by (row, start). Shapes (s,)."""
+    """Runs, sorted by (row, start). Shapes (s,)."""
 
     row: I64
     pool: I64
@@ -53,6 +53,10 @@ class Segments:
     carbon_g: F64
     """By the policy's method."""
     energy_kwh: F64
+    node_from: I64 | None = None
+    """(s + 1,) run i stood on ``node[node_from[i]:node_from[i + 1]]``; None = not told."""
+    node: I32 | None = None
+    """Nodes of the pool, from 0, one for each gang member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,8 @@ class SimulationResult:
     segments: Segments | None = None
     """None: every placed job ran once, from ``start_ms`` to ``end_ms`` at ``pool``. Else the runs
     of those that did not: ``pool`` and ``end_ms`` are their last run's, ``start_ms`` their first's."""
+    runs: Segments | None = None
+    """Where jobs were packed on nodes: every run of every job, with its nodes. None otherwise."""
 
     def __post_init__(self) -> None:
         rows = len(self.workload)
@@ -130,8 +136,11 @@ class SimulationResult:
 
     @property
     def label(self) -> str:
-        """The name used in file names and figures: the rule, and the discipline unless EASY."""
-        rule = self.policy.rule
+        """The name used in file names and figures: the rule, how nodes are packed if they are, and
+        the discipline unless EASY."""
+        rule: str = self.policy.rule
+        if self.policy.packing != "pool":
+            rule = f"{rule}-on-nodes-{self.policy.packing}"
         return rule if self.policy.discipline == "easy" else f"{rule}-{self.policy.discipline}"
 
     @property

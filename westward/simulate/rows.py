@@ -82,8 +82,10 @@ def kinds_of(workload: Workload, columns: NetworkColumns) -> I64:
 class Requests:
     """Numbers equal requests alike, and works out what fits where for each new one."""
 
-    def __init__(self, columns: NetworkColumns) -> None:
+    def __init__(self, columns: NetworkColumns, *, by_nodes: bool = False) -> None:
+        """``by_nodes``: gang members stand on distinct nodes, so no gang fits a narrower pool."""
         self._columns = columns
+        self._by_nodes = by_nodes
         self._keys = np.zeros((FIRST_CLASSES, 5), dtype=np.int64)
         self._slots = np.zeros(4 * FIRST_CLASSES, dtype=np.int32)
         self._count = 0
@@ -147,6 +149,10 @@ class Requests:
             self._columns.pools,
             self.classes,
         )
+        if self._by_nodes:
+            new = slice(before, self._count)
+            wider = self.classes.nodes[new, None] > self._columns.pools.nodes
+            self.classes.need[new][wider] = 0
 
 
 def _or_one(column: Any, value: int, kind: type) -> Any:

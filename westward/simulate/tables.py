@@ -75,28 +75,34 @@ def jobs_table(result: SimulationResult) -> pl.DataFrame:
 
 def segments_table(result: SimulationResult) -> pl.DataFrame | None:
     """One row a run of the jobs that ran more than once, by job, then start; None = there are none.
+    Where jobs were packed on nodes: of every job.
 
-    ``job_row`` counts the rows of the table of jobs from 0; ``why`` says how the run ended.
+    ``job_row`` counts the rows of the table of jobs from 0; ``why`` says how the run ended;
+    ``nodes`` (only where jobs were packed) lists the pool's nodes, from 0, one a gang member.
     """
-    segments, network = result.segments, result.network
+    segments = result.segments if result.runs is None else result.runs
+    network = result.network
     if segments is None:
         return None
-    return pl.DataFrame(
-        {
-            "job_row": pl.Series(segments.row),
-            "job": pl.Series(result.workload.source_row[segments.row]),
-            "site": _named([pool.site for pool in network.pools], segments.pool),
-            "pool": _named([pool.name for pool in network.pools], segments.pool),
-            "start_ms": pl.Series(segments.start_ms),
-            "end_ms": pl.Series(segments.end_ms),
-            "need_milli": pl.Series(segments.need_milli),
-            "why": _named(list(SEGMENT_ENDS), segments.why),
-            "lost_ms": pl.Series(segments.lost_ms),
-            "device_micros": pl.Series(segments.device_micros),
-            "power_micros": pl.Series(segments.power_micros),
-            "energy_kwh": pl.Series(segments.energy_kwh),
-        }
-    )
+    columns = {
+        "job_row": pl.Series(segments.row),
+        "job": pl.Series(result.workload.source_row[segments.row]),
+        "site": _named([pool.site for pool in network.pools], segments.pool),
+        "pool": _named([pool.name for pool in network.pools], segments.pool),
+        "start_ms": pl.Series(segments.start_ms),
+        "end_ms": pl.Series(segments.end_ms),
+        "need_milli": pl.Series(segments.need_milli),
+        "why": _named(list(SEGMENT_ENDS), segments.why),
+        "lost_ms": pl.Series(segments.lost_ms),
+        "device_micros": pl.Series(segments.device_micros),
+        "power_micros": pl.Series(segments.power_micros),
+        "energy_kwh": pl.Series(segments.energy_kwh),
+    }
+    if segments.node is not None and segments.node_from is not None:
+        run = np.repeat(np.arange(len(segments.row)), np.diff(segments.node_from))
+        told = pl.DataFrame({"run": run, "node": segments.node})
+        columns["nodes"] = told.group_by("run", maintain_order=True).agg("node")["node"]
+    return pl.DataFrame(columns)
 
 
 def total_micros(result: SimulationResult) -> F64:
