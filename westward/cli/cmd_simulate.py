@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from westward.cli.policy_options import (
     stopping_options,
 )
 from westward.cli.progress import Notes, Progress
+from westward.cli.scenario_options import make_scenario, scenario_options
 from westward.cli.trace_options import NAMES as TRACE_OPTIONS
 from westward.cli.trace_options import make_trace_options, trace_options
 from westward.model.plan import Discipline, Policy, Rule
@@ -87,6 +89,7 @@ DEFAULT_LOAD = 0.8
     help="The site takes no work from FROM to UNTIL after the workload's zero (36h:60h); what "
     "runs there is lost, or with :drain runs on. May be given several times.",
 )
+@scenario_options
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -140,6 +143,10 @@ def simulate(
     """
     _check(workload, kind, count, load, out, describe)
     stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
+    fair_share = figures.pop("fair_share")
+    scenario = make_scenario(figures, outages, seed)
+    if scenario is not None and scenario.shares and not fair_share:
+        raise Failure("--share goes with --fair-share; without it jobs wait in order of arrival.")
     if out is not None:
         from westward.simulate.outputs import check_destination
 
@@ -160,8 +167,9 @@ def simulate(
         _describe(jobs, as_json)
         return 0
     policies = [make_policy(rule, discipline, **figures) for rule in dict.fromkeys(rules)]
+    policies = [replace(policy, fair_share=fair_share) for policy in policies]
     try:
-        results = _rehearse(network, jobs, policies, seed, outages)
+        results = _rehearse(network, jobs, policies, seed, scenario)
         _write(results, out)
     except KeyboardInterrupt:
         print(f"interrupted: {out} was not written", file=sys.stderr)
@@ -245,7 +253,7 @@ def _rehearse(
     jobs: Workload,
     policies: Sequence[Policy],
     seed: int,
-    outages: tuple[Outage, ...],
+    scenario: Scenario | None,
 ) -> list[SimulationResult]:
     from westward.simulate.engine import simulate
 
@@ -254,14 +262,7 @@ def _rehearse(
         bar = Progress(policy.rule)
         try:
             results.append(
-                simulate(
-                    network,
-                    jobs,
-                    policy,
-                    seed=seed,
-                    progress=bar,
-                    scenario=Scenario(outages=outages) if outages else None,
-                )
+                simulate(network, jobs, policy, seed=seed, progress=bar, scenario=scenario)
             )
         finally:
             bar.close()

@@ -59,6 +59,9 @@ class Policy:
     the pool it was bound to. Only under ``westward``: the rivals bind once."""
     review_depth: int = 32
     """The first so many of each pool's queue look again."""
+    fair_share: bool = False
+    """Jobs of one priority wait in order of their tenants' shares in place of arrival (see
+    ``simulate.fair``). The rehearsal only: a snapshot knows no tenants."""
 
     # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
     preemption: bool = False
@@ -115,6 +118,9 @@ class PoolState:
     status: PoolStatus
     running: tuple[Claim, ...] = ()
     queue: tuple[QueuedJob, ...] = ()
+    expected_wait_ms: int | None = None
+    """A delegated pool, whose site's own scheduler decides the order and shows no queue: how long
+    a new job is expected to wait there. None: managed, we see the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

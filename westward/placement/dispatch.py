@@ -111,6 +111,6 @@ def dispatch(
     """
     if pools.open[p] == 0 or state.head[p] < 0:
         return started
-    if rules.conservative == 1:
+    if rules.conservative == 1 and state.delegated[p] == 0:
         return dispatch_conservative(p, now, started, jobs, rules, state)
     return dispatch_easy(p, now, started, newcomer, rules, state)

@@ -86,6 +86,7 @@ def simulate(
         origin_ms=origin,
         zero_ms=zero,
         records=min(RECORDS, count + 64),
+        scenario=scenario,
     )
     Happenings(machine, () if scenario is None else scenario.outages)
     home = machine.homes.of(workload)
@@ -136,6 +137,7 @@ def simulate(
         cpu_s=time.process_time() - cpu,
         events=machine.events,
         segments=gather.segments(workload.checkpoint_ms),
+        scenario=scenario,
     )
 
 

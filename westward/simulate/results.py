@@ -16,6 +16,7 @@ from westward import __version__
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.reasons import Code
+from westward.model.scenario import Scenario
 from westward.model.workload import I32, I64, Workload
 
 I16 = npt.NDArray[np.int16]
@@ -112,6 +113,8 @@ class SimulationResult:
     segments: Segments | None = None
     """None: every placed job ran once, from ``start_ms`` to ``end_ms`` at ``pool``. Else the runs
     of those that did not: ``pool`` and ``end_ms`` are their last run's, ``start_ms`` their first's."""
+    scenario: Scenario | None = None
+    """What else was rehearsed; None: the network as it is."""
 
     def __post_init__(self) -> None:
         rows = len(self.workload)
