@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from westward.cli.policy_options import (
     stopping_options,
 )
 from westward.cli.progress import Notes, Progress
+from westward.cli.scenario_options import make_scenario, scenario_options
 from westward.cli.trace_options import NAMES as TRACE_OPTIONS
 from westward.cli.trace_options import make_trace_options, trace_options
 from westward.model.plan import Discipline, Policy, Rule
@@ -89,6 +91,7 @@ DEFAULT_LOAD = 0.8
     "runs there is lost, or with :drain runs on. May be given several times.",
 )
 @packing_option
+@scenario_options
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -144,6 +147,10 @@ def simulate(
     stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
     if figures["packing"] != "pool" and discipline != "easy":
         raise Failure(f"--packing {figures['packing']} goes with --discipline easy.")
+    fair_share = figures.pop("fair_share")
+    scenario = make_scenario(figures, outages, seed)
+    if scenario is not None and scenario.shares and not fair_share:
+        raise Failure("--share goes with --fair-share; without it jobs wait in order of arrival.")
     if out is not None:
         from westward.simulate.outputs import check_destination
 
@@ -164,8 +171,9 @@ def simulate(
         _describe(jobs, as_json)
         return 0
     policies = [make_policy(rule, discipline, **figures) for rule in dict.fromkeys(rules)]
+    policies = [replace(policy, fair_share=fair_share) for policy in policies]
     try:
-        results = _rehearse(network, jobs, policies, seed, outages)
+        results = _rehearse(network, jobs, policies, seed, scenario)
         _write(results, out)
     except KeyboardInterrupt:
         print(f"interrupted: {out} was not written", file=sys.stderr)
@@ -249,7 +257,7 @@ def _rehearse(
     jobs: Workload,
     policies: Sequence[Policy],
     seed: int,
-    outages: tuple[Outage, ...],
+    scenario: Scenario | None,
 ) -> list[SimulationResult]:
     from westward.simulate.engine import simulate
 
@@ -258,14 +266,7 @@ def _rehearse(
         bar = Progress(policy.rule)
         try:
             results.append(
-                simulate(
-                    network,
-                    jobs,
-                    policy,
-                    seed=seed,
-                    progress=bar,
-                    scenario=Scenario(outages=outages) if outages else None,
-                )
+                simulate(network, jobs, policy, seed=seed, progress=bar, scenario=scenario)
             )
         finally:
             bar.close()

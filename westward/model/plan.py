@@ -75,6 +75,9 @@ class Policy:
     packing: Packing = "pool"
     """"pool": a pool is one number of free devices. Else jobs start on nodes chosen by this rule
     (``placement.packing_state``), in rehearsals under EASY."""
+    fair_share: bool = False
+    """Jobs of one priority wait in order of their tenants' shares in place of arrival (see
+    ``simulate.fair``). The rehearsal only: a snapshot knows no tenants."""
 
     def __post_init__(self) -> None:
         if self.packing != "pool" and self.discipline != "easy":
@@ -137,6 +140,9 @@ class PoolState:
     status: PoolStatus
     running: tuple[Claim, ...] = ()
     queue: tuple[QueuedJob, ...] = ()
+    expected_wait_ms: int | None = None
+    """A delegated pool, whose site's own scheduler decides the order and shows no queue: how long
+    a new job is expected to wait there. None: managed, we see the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

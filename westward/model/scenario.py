@@ -31,13 +31,28 @@ class ForecastError:
     and grows with the hours ahead to a standard deviation of ``sigma`` (log scale).
 
     The simulator charges the truth. ``growth_ms``: lead time at which the error has reached 63 %
-    of its full spread (an Ornstein-Uhlenbeck walk, so neighbouring hours err alike).
+    of its full spread (an Ornstein-Uhlenbeck walk, so neighbouring hours err alike). A forecast is
+    right on average: the error's mean is minus half its variance.
     """
 
     tariff_sigma: float = 0.0
     carbon_sigma: float = 0.0
     growth_ms: int = 12 * MS_PER_HOUR
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The weight of one tenant (``Workload.user``), of a programme, or of a tenant within one.
+
+    ``programme`` alone: the programme's weight among programmes; ``tenant`` alone: that tenant's,
+    which then is a programme of its own; both: the tenant belongs to the programme, and this is
+    its weight among the programme's tenants. Whoever is not named weighs 1.
+    """
+
+    weight: float
+    tenant: int | None = None
+    programme: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +63,11 @@ class Scenario:
     forecast: ForecastError | None = None
     shared_links: bool = False
     """Transfers over one link queue behind each other; else each has the full bandwidth."""
+    shares: tuple[Share, ...] = ()
+    """Under ``Policy.fair_share``; empty: every tenant the same."""
+    delegated_pools: bool = False
+    """In pools that are not ``managed`` the site's own scheduler decides (first come, first
+    served, EASY), and waits there are learnt from outcomes; else every pool counts as managed."""
+    strict_kinds: bool = False
+    """A job runs on no accelerator kind it did not name. Else a job none of whose kinds the
+    network has may run on any, at the kinds' relative speeds."""

@@ -24,6 +24,8 @@ from westward.placement.state import (
     OK,
     PRICE_UNKNOWN,
     RULE_CARBON,
+    WAIT_FLOOR_MS,
+    WAIT_SIZES,
     Classes,
     Costs,
     Inputs,
@@ -219,12 +221,14 @@ def cost_table(
     shadow: F64 | None = None,
     shadow_from_ms: int | None = None,
     shadow_step_ms: int = MS_PER_HOUR,
+    factors: tuple[F64, F64] | None = None,
 ) -> Costs:
     """The rule's sum per device as prefix sums from ``from_ms`` (rounded down to a step).
 
     ``shadow``: (P, H) millionths per device-hour in each of H steps (hours) from
     ``shadow_from_ms`` (the table's first step) on, a price of capacity on top of what is paid (see
-    ``shadow.py``). It counts to the table's step: those who post see to it that the grids agree.
+    ``shadow.py``). It counts to the table's step: those who post see to it that the grids agree. ``factors``: what
+    tariff and carbon are believed to be, over what they will be, (Z, steps) each.
     """
     zones, pools = columns.zones, columns.pools
     step = table_step_ms(columns, rules)
@@ -232,6 +236,8 @@ def cost_table(
     steps = COST_STEPS
     if until_ms is not None:
         steps = min(steps, max(1, -(-(until_ms - from_ms) // step) + 1))
+    if factors is not None:
+        steps = min(steps, factors[0].shape[1])
     at = (first + np.arange(steps, dtype=np.int64)) * step
     count = len(pools.site)
     rate = np.empty((count, steps))
@@ -250,12 +256,22 @@ def cost_table(
         if rules.rule == RULE_CARBON:
             rate[p] = grams[at // zones.carbon_step_ms[z] % len(carbon)]
             least[p] = grams.min()
+            if factors is not None:
+                rate[p] *= factors[1][z, :steps]
+                least[p] = min(least[p], rate[p].min())
             continue
         weighed = grams * rules.carbon_price
         power = tariff * kw
-        rate[p] = price + power[at // zones.tariff_step_ms[z] % len(tariff)]
-        rate[p] += weighed[at // zones.carbon_step_ms[z] % len(carbon)]
+        powers = power[at // zones.tariff_step_ms[z] % len(tariff)]
+        weights = weighed[at // zones.carbon_step_ms[z] % len(carbon)]
+        if factors is not None:
+            powers *= factors[0][z, :steps]
+            weights *= factors[1][z, :steps]
+        rate[p] = price + powers
+        rate[p] += weights
         least[p] = price + power.min() + weighed.min()
+        if factors is not None:
+            least[p] = min(least[p], rate[p].min())
         if shadow is not None:
             since = 0 if shadow_from_ms is None else shadow_from_ms - rules.origin_ms - at[0]
             hour = (at - at[0] - since) // shadow_step_ms
@@ -434,9 +450,16 @@ def spec_classes(
 
 
 def new_state(
-    pools: Pools, slots: Slots, depth: int, *, conservative: bool, extra: int = 0
+    pools: Pools,
+    slots: Slots,
+    depth: int,
+    *,
+    conservative: bool,
+    extra: int = 0,
+    ranked: bool = False,
 ) -> State:
     """An idle network for so many live jobs. ``extra`` claims per pool beyond those may be added.
+    ``ranked``: queues are not in order of arrival, each gets a tree.
 
     A pool never holds more claims than fit into it, nor more than there are jobs.
     """
@@ -451,6 +474,7 @@ def new_state(
     def zeros(size: int) -> I64:
         return np.zeros(size, dtype=np.int64)
 
+    tree = len(slots) if ranked else 0
     return State(
         free_milli=pools.capacity_milli.copy(),
         dir_from=dir_from,
@@ -481,12 +505,21 @@ def new_state(
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
         wait_scale=np.ones(count),
         hint=zeros(1),
+        tree_root=np.full(count, -1, dtype=np.int64),
+        tree_left=np.full(tree, -1, dtype=np.int32),
+        tree_right=np.full(tree, -1, dtype=np.int32),
+        tree_up=np.full(tree, -1, dtype=np.int32),
+        tree_need=zeros(tree),
+        tree_work=zeros(tree),
+        delegated=np.zeros(count, dtype=np.uint8),
+        wait_log=np.full((count, WAIT_SIZES), math.log(WAIT_FLOOR_MS)),
     )
 
 
 def grow_state(old: State, pools: Pools, slots: Slots, depth: int, *, conservative: bool) -> State:
     """The same state with room for more live jobs; ``slots`` already holds the old ones."""
-    new = new_state(pools, slots, depth, conservative=conservative)
+    ranked = len(old.tree_up) > 0
+    new = new_state(pools, slots, depth, conservative=conservative, ranked=ranked)
     shared = queue_of(slots)
     by_directory = ("dir_block", "dir_end_ms", "dir_need")
     moved = (*by_directory, "dir_from", "free_blocks", "started")

@@ -115,7 +115,7 @@ def dispatch(
     """
     if pools.open[p] == 0 or state.head[p] < 0:
         return started
-    if rules.conservative == 1:
+    if rules.conservative == 1 and state.delegated[p] == 0:
         return dispatch_conservative(p, now, started, jobs, rules, state)
     if packing is not None:
         return dispatch_nodes(p, now, started, newcomer, jobs, classes, rules, state, packing)

@@ -417,7 +417,7 @@ def bind(j: int, best: Best, now: int, jobs: Jobs, rules: Rules, state: State) -
     # Held back only by a choice of hour or by its data: a wait for capacity is the queue's matter.
     not_before = best.ready_ms if best.start_ms == best.earliest_ms else best.start_ms
     state.job_not_before_ms[j] = not_before
-    if rules.conservative == 1 or not_before <= now:
+    if (rules.conservative == 1 and state.delegated[p] == 0) or not_before <= now:
         known = state.profile_count[p]
         enqueue(j, p, jobs, state)
         if (

@@ -9,6 +9,7 @@ simulator's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -45,6 +46,7 @@ from westward.placement.slots import jobs_of
 from westward.placement.state import (
     I64,
     OK,
+    WAIT_FLOOR_MS,
     Best,
     Classes,
     Costs,
@@ -310,6 +312,9 @@ def _tables(
         row = network.pool_rows[pool_state.pool]
         if pool_state.status != "open":
             open_pools[row] = 0
+        if pool_state.expected_wait_ms is not None:
+            state.delegated[row] = 1
+            state.wait_log[row] = math.log(pool_state.expected_wait_ms + WAIT_FLOOR_MS)
         held += [(row, claim.need_milli, claim.end_ms(now_ms)) for claim in pool_state.running]
     if held:
         pool, need, end = np.array(held, dtype=np.int64).T.copy()
@@ -336,7 +341,8 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
     state, pools = tables.state, tables.pools
     waiting: list[tuple[int, int]] = []
     for p in range(len(tables.columns.pool_names)):
-        row = int(state.head[p])
+        # What was handed to a site's own scheduler stays there.
+        row = int(state.head[p]) if state.delegated[p] == 0 else -1
         for _ in range(policy.review_depth):
             if row < 0:
                 break

@@ -35,7 +35,12 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import enqueue, ensure_profile, expected_release
+from westward.placement.waiting import (
+    enqueue,
+    ensure_profile,
+    expected_release,
+    expected_wait_ms,
+)
 
 
 class Answers(NamedTuple):
@@ -97,8 +102,10 @@ def queue_rows(rows: I64, now: int, jobs: Jobs, rules: Rules, state: State) -> N
     those that are put off."""
     for i in range(len(rows)):
         j = rows[i]
-        if rules.conservative == 1 or state.job_not_before_ms[j] <= now:
-            enqueue(j, state.job_pool[j], jobs, state)
+        p = state.job_pool[j]
+        queues = rules.conservative == 1 and state.delegated[p] == 0
+        if queues or state.job_not_before_ms[j] <= now:
+            enqueue(j, p, jobs, state)
 
 
 @jit
@@ -222,6 +229,9 @@ def expected_start(
 ) -> int:  # fmt: skip
     """When a bound job is now expected to start: its reservation, or (EASY) the release of what
     it and everybody ahead of it need."""
+    if state.delegated[p] == 1:
+        told: int = expected_wait_ms(p, state.job_need[j], state)
+        return max(now, state.job_not_before_ms[j]) + told
     if rules.conservative == 1:
         ensure_profile(p, now, jobs, rules, state)
         reserved: int = state.job_reserved_ms[j]

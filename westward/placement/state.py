@@ -247,6 +247,25 @@ class State(NamedTuple):
     """(P,) how long waits turned out, over the estimate; 1 where nothing was learnt."""
     hint: I64
     """(1,) the pool chosen last: tried first, since a good bound early ends most searches."""
+    tree_root: I64
+    """(P,) each queue as a tree by rank (see ``ranked``); -1 = empty."""
+    tree_left: I32
+    """(J,), or (0,) where queues are in order of arrival and need no tree."""
+    tree_right: I32
+    tree_up: I32
+    tree_need: I64
+    """Σ need of the job and of those below it."""
+    tree_work: I64
+    delegated: U8
+    """(P,) 1 = the site's own scheduler orders this pool's queue, which we do not see."""
+    wait_log: F64
+    """(P, WAIT_SIZES) delegated pools: what waits there are expected to be, by size of job, as
+    log(wait in ms + ``WAIT_FLOOR_MS``)."""
+
+
+WAIT_SIZES = 12
+"""Classes of job size for expected waits: up to 1, 2, 4, ... devices."""
+WAIT_FLOOR_MS = 60_000.0
 
 
 class Best(NamedTuple):

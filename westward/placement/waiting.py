@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from westward.jit import jit
 from westward.placement.claims import PAST_LIMIT, first_end_ms, release_ms
 from westward.placement.profile import NEVER_MS, earliest_fit, reserve
-from westward.placement.state import BLOCK, Jobs, Pools, Rules, State
+from westward.placement.ranked import insert, remove, sums_ahead
+from westward.placement.state import (
+    BLOCK,
+    WAIT_FLOOR_MS,
+    WAIT_SIZES,
+    Jobs,
+    Pools,
+    Rules,
+    State,
+)
+
+WAIT_PACE = 0.1
+"""Weight of the newest wait in the mean of logarithms: the last ten or so count."""
 
 
 @jit
@@ -51,7 +65,9 @@ def release_estimate(
     ahead_milli = state.queued_milli[p]
     ahead_work = state.queued_work[p]
     rank = jobs.order[j]
-    if state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank:
+    if len(state.tree_up) > 0:
+        ahead_milli, ahead_work = sums_ahead(p, rank, jobs, state)
+    elif state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank:
         ahead_milli = 0
         ahead_work = 0
         other = state.head[p]
@@ -136,6 +152,31 @@ def reserve_last(j: int, p: int, now: int, count: int, rules: Rules, state: Stat
 
 
 @jit
+def wait_size(need: int) -> int:
+    """The class of job size, for waits at delegated pools."""
+    size = 0
+    while size < WAIT_SIZES - 1 and need > 1000 << size:
+        size += 1
+    return size
+
+
+@jit
+def expected_wait_ms(p: int, need: int, state: State) -> int:
+    """How long a job of this need is expected to wait in the queue of a delegated pool."""
+    wait_ms = math.exp(state.wait_log[p, wait_size(need)]) - WAIT_FLOOR_MS
+    return max(0, int(wait_ms + 0.5))
+
+
+@jit
+def learn_wait(p: int, need: int, wait_ms: int, state: State) -> None:
+    """A job of this need has waited so long at delegated pool p."""
+    size = wait_size(need)
+    state.wait_log[p, size] += WAIT_PACE * (
+        math.log(wait_ms + WAIT_FLOOR_MS) - state.wait_log[p, size]
+    )
+
+
+@jit
 def capacity_start(
     j: int,
     p: int,
@@ -153,6 +194,8 @@ def capacity_start(
 
     NEVER_MS: not at all, or (EASY) perhaps after ``limit_ms``.
     """
+    if state.delegated[p] == 1:
+        return ready + expected_wait_ms(p, need, state)
     if rules.conservative == 0:
         return max(ready, release_estimate(j, p, need, now, limit_ms, pools, jobs, state))
     rank = jobs.order[j]
@@ -184,6 +227,11 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
     """Put job j into pool p's queue at its place in order (usually the end)."""
     rank = jobs.order[j]
     after = state.tail[p]
+    own = state.delegated[p] == 1
+    if own:
+        rank = NEVER_MS  # a site of its own mind: first come, first served
+    elif len(state.tree_up) > 0:
+        after = insert(j, p, jobs, state)
     if (
         after >= 0
         and jobs.order[after] > rank
@@ -216,6 +264,8 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
 
 @jit
 def unlink(j: int, p: int, state: State) -> None:
+    if len(state.tree_up) > 0 and state.delegated[p] == 0:
+        remove(j, p, state)
     before = state.prev[j]
     after = state.next[j]
     if before < 0:

@@ -86,6 +86,7 @@ def simulate(
         origin_ms=origin,
         zero_ms=zero,
         records=min(RECORDS, count + 64),
+        scenario=scenario,
     )
     Happenings(machine, () if scenario is None else scenario.outages)
     machine.learn(workload)
@@ -138,6 +139,7 @@ def simulate(
         events=machine.events,
         segments=gather.segments(workload.checkpoint_ms),
         runs=gather.runs(workload.checkpoint_ms),
+        scenario=scenario,
     )
 
 

@@ -143,6 +143,8 @@ def make_way(p: int, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: 
              packing: Packing | None) -> bool:  # fmt: skip
     """Stop runs of lower priority at pool p so that the head of its queue fits. True if any was."""
     head = state.head[p]
+    if state.delegated[p] == 1:
+        return False  # the site's own scheduler decides
     if head < 0 or pools.open[p] == 0 or state.job_not_before_ms[head] > now:
         return False
     missing = state.job_need[head] - state.free_milli[p]

@@ -56,6 +56,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("first", np.uint8),
     ("away", np.uint8),
     ("asked", np.uint8),
+    ("charged", np.uint8),
 )
 
 
@@ -69,6 +70,9 @@ class Live(NamedTuple):
     checkpoint_ms: I64
     priority: I8
     tenant: I32
+    """Row of ``Clockwork.fair``, under fair shares."""
+    charged: U8
+    """1 = its work is in its tenant's virtual finish."""
     start_ms: I64
     """Of the run in progress; -1 = not running."""
     end_ms: I64
@@ -173,9 +177,18 @@ class Clockwork(NamedTuple):
     quantiles: F64
     """(2,) what has been learnt of waits (``placement.intervals``)."""
     fair: F64
-    """(T + 1,) virtual finish of each tenant's last job; entry 0 is the virtual time."""
+    """(T + 1,) virtual finish of each tenant's last job, in tags (see ``fair``); entry 0 is the
+    virtual time."""
     weight: F64
-    """(T + 1,) shares; entry 0 unused. Length 1: no fair share."""
+    """(T + 1,) a tenant's weight within its programme; entry 0 unused. Length 1: no fair share."""
+    programme: I32
+    """(T + 1,) each tenant's programme."""
+    alive: I32
+    """(T + 1,) jobs of each tenant that wait or run."""
+    active: F64
+    """(G,) summed weight of a programme's tenants that have any."""
+    programme_rate: F64
+    """(G,) tags per device-ms of work, at the programme's weight."""
     held: I64
     """(P, 256) what running jobs of each priority + 128 hold; kept under preemption only."""
     closed: U8

@@ -28,7 +28,8 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import enqueue, unlink
+from westward.placement.waiting import enqueue, learn_wait, unlink
+from westward.simulate.fair import charge_share, served, tag_order
 from westward.simulate.heap import (
     END,
     KIND_MASK,
@@ -100,10 +101,15 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
         live.waited_ms[j] += now - live.since_ms[j]
         if rules.preempt == 1:
             clock.held[p, int(live.priority[j]) + 128] += state.job_need[j]
+        if len(clock.weight) > 1:
+            served(j, p, jobs, state, clock)
+        if state.delegated[p] == 1 and jobs.pinned[j] == 0:
+            joined_ms = max(live.since_ms[j], state.job_not_before_ms[j])
+            learn_wait(p, state.job_need[j], now - joined_ms, state)
         if live.first[j] == 1:
             live.first[j] = 0
             live.first_ms[j] = now
-            if jobs.submit_ms[j] == now:
+            if jobs.submit_ms[j] == now and state.delegated[p] == 0:
                 live.predicted_ms[j] = now  # backfilled at once: that is the answer given
                 live.low_ms[j] = -1
                 live.high_ms[j] = -1
@@ -154,6 +160,8 @@ def take_slot(r: int, arrivals: Arrivals, classes: Classes, jobs: Jobs, inputs: 
     jobs.home[j] = arrivals.home[r]
     jobs.pinned[j] = arrivals.pinned[r if len(arrivals.pinned) > 1 else 0]
     jobs.order[j] = ((127 - priority) << PRIORITY_SHIFT) | row
+    if len(clock.weight) > 1:
+        jobs.order[j] = tag_order(j, int(arrivals.tenant[r]), priority, live, clock)
     size = arrivals.input_bytes[r if len(arrivals.input_bytes) > 1 else 0]
     jobs.input_to[j] = jobs.input_from[j]
     if size > 0:
@@ -283,6 +291,8 @@ def place(
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
     live.paid[j] += best.transfer
     joined = bind(j, best, now, jobs, rules, state)
+    if len(clock.weight) > 1:
+        charge_share(j, jobs.estimate_ms[j], rules, state, live, clock)
     if state.job_not_before_ms[j] > now:
         release_at(j, state.job_not_before_ms[j], state, live, clock)
     if joined:
@@ -299,7 +309,8 @@ def list_reviews(
     for p in range(len(pools.site)):
         idle = idle or state.head[p] < 0
     for p in range(len(pools.site) if idle else 0):
-        j = state.head[p]
+        # What was handed to a site's own scheduler stays there.
+        j = state.head[p] if state.delegated[p] == 0 else -1
         looked = 0
         while j >= 0 and looked < rules.review_depth:
             if may_review(j, p, jobs, inputs, pools):
@@ -405,7 +416,7 @@ def advance(
                 clock.again[0] += 1
                 clock.again[clock.again[0]] = j
                 continue
-            if rules.conservative == 0:
+            if rules.conservative == 0 or state.delegated[p] == 1:
                 enqueue(j, p, jobs, state)
             touch(p, clock)
         newcomer = -1

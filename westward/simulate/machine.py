@@ -14,8 +14,10 @@ import numpy as np
 
 from westward.model.network import Network
 from westward.model.plan import CarbonMethod, Policy
+from westward.model.scenario import Scenario
 from westward.model.workload import I32, Workload
 from westward.placement.columns import (
+    COST_STEPS,
     NetworkColumns,
     cost_table,
     grow_state,
@@ -36,6 +38,7 @@ from westward.placement.packing_state import Packing
 from westward.placement.slots import inputs_of, jobs_of, new_slots, views
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
+from westward.simulate.forecast import PERIOD_MS, Forecast
 from westward.simulate.heap import LONGEST_MS, SLOT_MASK
 from westward.simulate.live import (
     AT_STOP,
@@ -61,6 +64,7 @@ from westward.simulate.live import (
 from westward.simulate.loop import advance, members_of
 from westward.simulate.posting import Posting
 from westward.simulate.rows import Homes, Requests, arrivals, kinds_of
+from westward.simulate.shares import ShareTables, tenants_of
 
 FIRST_SLOTS = 4_096
 RECORDS = 65_536
@@ -87,7 +91,9 @@ class Machine:
         origin_ms: int,
         zero_ms: int,
         records: int = RECORDS,
+        scenario: Scenario | None = None,
     ) -> None:
+        scenario = scenario or Scenario()
         self.policy = policy
         self.sink = sink
         self.zero_ms = zero_ms
@@ -95,6 +101,8 @@ class Machine:
         other: CarbonMethod = "contract" if policy.carbon_method == "location" else "location"
         self.other_zones = network_columns(network, other).zones
         self.rules = rule_columns(policy, self.columns, origin_ms)
+        if scenario.shared_links:
+            self.rules = self.rules._replace(shared_links=1)
         self.costs = cost_table(self.columns, self.rules, zero_ms)
         self.traffic = no_traffic(len(network.sites))
         self.packing: Packing | None = None
@@ -102,14 +110,19 @@ class Machine:
             pool_names = self.columns.pool_names
             self.packing = make_packing(self.columns.pools, policy.packing, pool_names)
         self._usual: Usual | None = None
-        self.requests = Requests(self.columns, by_nodes=self.packing is not None)
+        self.requests = Requests(
+            self.columns, by_nodes=self.packing is not None, strict_kinds=scenario.strict_kinds
+        )
         self.homes = Homes(len(network.sites), seed)
         self.conservative = policy.discipline == "conservative"
         pools = len(self.columns.pool_names)
         self._slots = new_slots(FIRST_SLOTS, more=LIVE_FIELDS)
         self.state: State = new_state(
-            self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative
-        )
+            self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative,
+            ranked=policy.fair_share,
+        )  # fmt: skip
+        if scenario.delegated_pools:
+            self.state.delegated[:] = [not pool.managed for pool in network.pools]
         self.jobs: Jobs = jobs_of(self._slots)
         self.inputs: Inputs = inputs_of(self._slots)
         free = np.concatenate([[FIRST_SLOTS], np.arange(FIRST_SLOTS - 1, -1, -1)])
@@ -126,13 +139,20 @@ class Machine:
             weight=np.zeros(1),
             held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
             closed=np.zeros(pools, dtype=np.uint8),
+            programme=np.zeros(1, dtype=np.int32),
+            alive=np.zeros(1, dtype=np.int32),
+            active=np.zeros(1),
+            programme_rate=np.zeros(1),
         )
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
         self.clock.cursor[CURSOR_REVIEW_AT] = 1
         self.records: Records = _records(records, self.packing)
         self.money: F64 = np.zeros((records, 5))
-
+        self._shares: ShareTables | None = None
+        if policy.fair_share:
+            devices = float(self.columns.pools.capacity_milli.sum()) / 1000.0
+            self._shares = ShareTables(scenario.shares, devices)
         self._stops: list[tuple[int, int, Callable[[int], None]]] = []
         self._stops_set = 0
         self._stretch: Arrivals | None = None
@@ -141,6 +161,21 @@ class Machine:
         if policy.price_period_ms > 0 and policy.rule == "westward":
             self._posting = Posting(self.columns, self.rules, zero_ms)
             self.stop_at(zero_ms + policy.price_period_ms, self._post)
+        self._forecast: Forecast | None = None
+        if scenario.forecast is not None:
+            step_ms = int(self.costs.window[1])
+            self._forecast = Forecast(scenario.forecast, len(network.zones), step_ms)
+            self._foresee(zero_ms)
+
+    def _foresee(self, now_ms: int) -> None:
+        """A new forecast, and the next in an hour."""
+        assert self._forecast is not None
+        price = None if self._posting is None else self._posting.price
+        self.costs = cost_table(
+            self.columns, self.rules, now_ms, factors=self._forecast.next(),
+            shadow=None if price is None else np.repeat(price[:, None], COST_STEPS, axis=1),
+        )  # fmt: skip
+        self.stop_at(now_ms + PERIOD_MS, self._foresee)
 
     @property
     def now_ms(self) -> int:
@@ -178,7 +213,10 @@ class Machine:
         """Capacity priced anew (``posting``)."""
         assert self._posting is not None
         self._tell_posting()
-        self.costs = self._posting.post(now_ms, self.requests.classes, self._slots, self.in_use())
+        factors = None if self._forecast is None else self._forecast.next()
+        self.costs = self._posting.post(
+            now_ms, self.requests.classes, self._slots, self.in_use(), factors
+        )
         self.stop_at(now_ms + self.policy.price_period_ms, self._post)
 
     def _tell_posting(self) -> None:
@@ -218,9 +256,14 @@ class Machine:
                 # Room for the scores of every class there is.
                 classes = len(self.requests.classes.nodes)
                 self.packing = with_scores(self.packing, classes, self._usual)
-        rows = arrivals(
-            workload, klass, self.homes.of(workload) if home is None else home, self.zero_ms
-        )
+        home = self.homes.of(workload) if home is None else home
+        tenant = None
+        if self._shares is not None:
+            tenant = tenants_of(workload)
+            self.clock = self._shares.grown(self.clock, int(tenant.max(initial=0)) + 1)
+        if workload.dataset is not None:
+            self._meet_datasets(workload, home)
+        rows = arrivals(workload, klass, home, self.zero_ms, tenant)
         cursor = self.clock.cursor
         cursor[CURSOR_ARRIVAL] = 0
         self._stretch, self._told = rows, 0
@@ -238,6 +281,22 @@ class Machine:
         cursor[CURSOR_BASE_ROW] += len(workload)
         if why != NEED_ROWS:
             self.flush()
+
+    def _meet_datasets(self, workload: Workload, home: I32) -> None:
+        """Room for the stretch's data sets; each lies from ever at the home of its first reader."""
+        assert workload.dataset is not None
+        reads = np.flatnonzero((workload.dataset >= 0) & (workload.input_bytes > 0))
+        if len(reads) == 0:
+            return
+        numbers, first = np.unique(workload.dataset[reads], return_index=True)
+        room = len(self.traffic.replica_ms)
+        if int(numbers[-1]) >= room:
+            sites = self.traffic.replica_ms.shape[1]
+            replica_ms = np.full((max(2 * room, int(numbers[-1]) + 1), sites), -1, dtype=np.int64)
+            replica_ms[:room] = self.traffic.replica_ms
+            self.traffic = self.traffic._replace(replica_ms=replica_ms)
+        new = (self.traffic.replica_ms[numbers] < 0).all(axis=1)
+        self.traffic.replica_ms[numbers[new], home[reads[first[new]]]] = 0
 
     def _advance(self, rows: Arrivals, more: bool) -> int:
         c = self.columns

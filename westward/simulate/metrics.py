@@ -25,6 +25,7 @@ from westward.simulate.tables import (
     pool_sites,
     total_micros,
 )
+from westward.simulate.waits import wait_scores
 
 SLOWDOWN_FLOOR_MS = 10 * MS_PER_S
 """Run time below which slowdown is not blamed on the scheduler (Feitelson's bound)."""
@@ -67,7 +68,17 @@ def policy_summary(result: SimulationResult, *, until_ms: int) -> Values:
         "utilisation": site_utilisation(result, until_ms=until_ms),
         "flows": flows(result),
         "start_prediction": start_prediction(result),
+        **_scenario(result),
     }
+
+
+def _scenario(result: SimulationResult) -> Values:
+    """What was rehearsed beside network, workload and policy; nothing where nothing was."""
+    if result.scenario is None:
+        return {}
+    delegated = result.scenario.delegated_pools
+    scores = [asdict(one) for one in wait_scores(result, delegated=True)] if delegated else []
+    return {"scenario": asdict(result.scenario), "waits_by_pool": scores}
 
 
 def wait_ms(result: SimulationResult) -> I64:

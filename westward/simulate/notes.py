@@ -5,11 +5,14 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.packing_state import NONE, Packing
 from westward.placement.state import State
+from westward.simulate.fair import gone
 from westward.simulate.heap import KIND_SHIFT, RELEASE, TIME_SHIFT, push
 from westward.simulate.live import (
     CURSOR_HEAP,
     CURSOR_RECORDS,
     CURSOR_ZERO_MS,
+    FINISHED,
+    REFUSED,
     Clockwork,
     Live,
     Records,
@@ -34,6 +37,8 @@ def touch(p: int, clock: Clockwork) -> None:
 def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
            clock: Clockwork, records: Records, packing: Packing | None) -> None:  # fmt: skip
     """Note a run segment (or a refusal: p = -1) of slot j."""
+    if len(clock.weight) > 1 and (why == FINISHED or why >= REFUSED):
+        gone(j, live, clock)
     at = clock.cursor[CURSOR_RECORDS]
     clock.cursor[CURSOR_RECORDS] = at + 1
     records.row[at] = live.row[j]

@@ -67,8 +67,15 @@ class Posting:
                 columns[name] = column[rows] if len(column) > 1 else column
             self._recent.append(Arrivals(**columns))
 
-    def post(self, now_ms: int, classes: Classes, slots: Slots, in_use: I64) -> Costs:
-        """New prices, and the planner's cost table with them in it."""
+    def post(
+        self,
+        now_ms: int,
+        classes: Classes,
+        slots: Slots,
+        in_use: I64,
+        factors: tuple[F64, F64] | None = None,
+    ) -> Costs:
+        """New prices, and the planner's cost table with them (and a forecast's ``factors``) in it."""
         submit, klass, estimate, deadline, gb, home = self._new_jobs()
         pattern = self._pattern(classes)
         kl = class_of(estimate, deadline >= 0, pattern[klass])
@@ -112,7 +119,7 @@ class Posting:
         shadow = None
         if self.price is not None:
             shadow = np.repeat(self.price[:, None], COST_STEPS, axis=1)
-        return cost_table(self._columns, self._rules, now_ms, shadow=shadow)
+        return cost_table(self._columns, self._rules, now_ms, shadow=shadow, factors=factors)
 
     def _new_jobs(self) -> tuple[I64, I64, I64, I64, F64, I64]:
         """submit, class of request, estimate, deadline, GB of input, home: since the last time."""

@@ -16,6 +16,7 @@ from westward import __version__
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.reasons import Code
+from westward.model.scenario import Scenario
 from westward.model.workload import I32, I64, Workload
 
 I16 = npt.NDArray[np.int16]
@@ -118,6 +119,8 @@ class SimulationResult:
     of those that did not: ``pool`` and ``end_ms`` are their last run's, ``start_ms`` their first's."""
     runs: Segments | None = None
     """Where jobs were packed on nodes: every run of every job, with its nodes. None otherwise."""
+    scenario: Scenario | None = None
+    """What else was rehearsed; None: the network as it is."""
 
     def __post_init__(self) -> None:
         rows = len(self.workload)

@@ -12,7 +12,7 @@ from westward.model.job import InputData, JobSpec, ResourceOption
 from westward.model.network import Network
 from westward.model.workload import I32, I64, Workload
 from westward.placement.classes import classify, fill_classes
-from westward.placement.columns import NetworkColumns, new_classes
+from westward.placement.columns import MAX_KINDS, NetworkColumns, new_classes
 from westward.placement.state import Classes, Options
 from westward.simulate.live import Arrivals
 
@@ -62,11 +62,11 @@ def home_sites(workload: Workload, network: Network, seed: int) -> I32:
     return Homes(len(network.sites), seed).of(workload)
 
 
-def kinds_of(workload: Workload, columns: NetworkColumns) -> I64:
+def kinds_of(workload: Workload, columns: NetworkColumns, *, strict: bool = False) -> I64:
     """Accelerator kinds as the network's bits; one entry where the workload states none.
 
     A job none of whose kinds the network has may run on any: kinds differ by their relative speed
-    then, which is how a workload of other hardware is rehearsed at all.
+    then, which is how a workload of other hardware is rehearsed at all. ``strict``: it fits nowhere.
     """
     every = (1 << len(columns.kind_names)) - 1
     if workload.kind_mask is None:
@@ -76,16 +76,21 @@ def kinds_of(workload: Workload, columns: NetworkColumns) -> I64:
         if name in columns.kind_names:
             asked = (workload.kind_mask >> k) & 1
             bits |= asked << columns.kind_names.index(name)
+    if strict:
+        return np.where(workload.kind_mask == 0, every, np.where(bits == 0, 1 << MAX_KINDS, bits))
     return np.where(bits == 0, every, bits)
 
 
 class Requests:
     """Numbers equal requests alike, and works out what fits where for each new one."""
 
-    def __init__(self, columns: NetworkColumns, *, by_nodes: bool = False) -> None:
+    def __init__(
+        self, columns: NetworkColumns, *, by_nodes: bool = False, strict_kinds: bool = False
+    ) -> None:
         """``by_nodes``: gang members stand on distinct nodes, so no gang fits a narrower pool."""
         self._columns = columns
         self._by_nodes = by_nodes
+        self._strict_kinds = strict_kinds
         self._keys = np.zeros((FIRST_CLASSES, 5), dtype=np.int64)
         self._slots = np.zeros(4 * FIRST_CLASSES, dtype=np.int32)
         self._count = 0
@@ -93,7 +98,7 @@ class Requests:
 
     def number(self, workload: Workload) -> I32:
         """The class of each row."""
-        kinds = kinds_of(workload, self._columns)
+        kinds = kinds_of(workload, self._columns, strict=self._strict_kinds)
         klass = np.empty(len(workload), dtype=np.int32)
         before = self._count
         while True:
@@ -162,8 +167,11 @@ def _or_one(column: Any, value: int, kind: type) -> Any:
     return np.ascontiguousarray(column, dtype=kind)
 
 
-def arrivals(workload: Workload, klass: I32, home: I32, zero_ms: int) -> Arrivals:
-    """A stretch of a workload for the loop. ``zero_ms``: absolute time of the workload's zero."""
+def arrivals(
+    workload: Workload, klass: I32, home: I32, zero_ms: int, tenant: I32 | None = None
+) -> Arrivals:
+    """A stretch of a workload for the loop. ``zero_ms``: absolute time of the workload's zero.
+    ``tenant``: rows' tenants, where shares count."""
     deadline = workload.deadline_ms
     has_deadline = len(deadline) > 0 and bool((deadline >= 0).any())
     has_input = len(workload) > 0 and bool((workload.input_bytes > 0).any())
@@ -181,7 +189,7 @@ def arrivals(workload: Workload, klass: I32, home: I32, zero_ms: int) -> Arrival
         priority=_or_one(workload.priority, 0, np.int8),
         checkpoint_ms=_or_one(workload.checkpoint_ms, 0, np.int64),
         pinned=_or_one(workload.pinned, 0, np.uint8),
-        tenant=np.zeros(1, dtype=np.int32),
+        tenant=np.zeros(1, dtype=np.int32) if tenant is None else tenant,
     )
 
 
