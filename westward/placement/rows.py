@@ -231,7 +231,8 @@ def expected_start(
     it and everybody ahead of it need."""
     if state.delegated[p] == 1:
         told: int = expected_wait_ms(p, state.job_need[j], state)
-        return max(now, state.job_not_before_ms[j]) + told
+        ready: int = state.job_not_before_ms[j]
+        return max(now, ready) + told
     if rules.conservative == 1:
         ensure_profile(p, now, jobs, rules, state)
         reserved: int = state.job_reserved_ms[j]
