@@ -1,6 +1,6 @@
 """What node packing changes: openb's jobs on openb's nodes, and its price in speed.
 
-    python -m benchmarks.packing openb [--shares 100 70 60] [--packing pool best-fit fgd westward]
+    python -m benchmarks.packing openb [--shares 100 50 1] [--packing pool best-fit fgd westward]
     python -m benchmarks.packing national [--jobs 1000000] [--packing pool best-fit]
 
 openb: the recorded jobs (8,151 with a run time) at their recorded times, over a network of the
@@ -113,7 +113,7 @@ def run_national(count: int, load: float, packings: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("openb", "national"))
-    parser.add_argument("--shares", type=int, nargs="+", default=[100, 70, 60, 50])
+    parser.add_argument("--shares", type=int, nargs="+", default=[100, 50, 1])
     parser.add_argument("--packing", nargs="+", default=["pool", "best-fit", "fgd", "westward"])
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--load", type=float, default=0.8)

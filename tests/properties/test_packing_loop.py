@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from tests.twin.small import CARD, cards, world
 from westward.model.network import Network
 from westward.model.plan import Packing, Policy
+from westward.model.scenario import Outage, Scenario
 from westward.model.workload import Workload
 from westward.placement import plan
 from westward.placement.columns import network_columns
@@ -278,12 +280,43 @@ def test_the_rules_of_the_policy_are_the_kernels() -> None:
 def test_what_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ValueError, match="packing goes with easy"):
         Policy(discipline="conservative", packing="best-fit")
+    with pytest.raises(ValueError, match="packing goes without preemption"):
+        Policy(preemption=True, packing="best-fit")
     with pytest.raises(ValueError, match="plan\\(\\) counts pools"):
         plan(world(cards("p", 2)), [], Policy(packing="fgd"), 0)
     large = replace(cards("large", 2), devices_per_node=31)
     one = workload([(0, 1, 1, 1, 1000, 0, 0)], exact=True)
     with pytest.raises(ValueError, match="more than 30 devices cannot be packed: large"):
         simulate(world(large).network, one, Policy(packing="best-fit"), seed=1)
+
+
+def test_runs_cut_short_give_their_nodes_back() -> None:
+    """Two outages and the usual second thoughts: runs of one node never overlap, all end."""
+    rng = np.random.Generator(np.random.PCG64(9))
+    network = world(replace(cards("p", 4), devices_per_node=2)).network
+    rows = [
+        (int(rng.integers(0, 60)), int(rng.integers(5, 60)), 0, int(rng.choice([1, 2, 3])), 2000, 0, 0)
+        for _ in range(40)
+    ]  # fmt: skip
+    work = replace(workload(rows, exact=True), checkpoint_ms=np.full(40, 4 * MINUTE))
+    outages = tuple(
+        Outage(site="s", from_ms=at * MINUTE, until_ms=(at + 7) * MINUTE) for at in (30, 95)
+    )
+    result = simulate(
+        network, work, Policy(rule="earliest-start", packing="best-fit"), seed=1,
+        scenario=Scenario(outages=outages),
+    )  # fmt: skip
+    fits = work.nodes <= 4
+    assert result.placed.tolist() == fits.tolist()
+    assert result.runs is not None
+    assert (result.runs.why != 0).sum() >= 2, "nothing was cut short"
+    on: dict[int, list[tuple[int, int]]] = {}
+    for _, _, start, end, nodes in standing(result):
+        for node in nodes:
+            on.setdefault(node, []).append((start, end))
+    for spans in on.values():
+        spans.sort()
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 SAMPLE = """
