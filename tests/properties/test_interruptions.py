@@ -25,7 +25,7 @@ from westward.simulate.results import SEGMENT_ENDS, SimulationResult
 from westward.simulate.tables import hours_table
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = range(400)
+SEEDS = range(250)
 Piece = tuple[int, int, int, int, str]
 
 
