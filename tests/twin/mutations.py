@@ -80,10 +80,11 @@ TESTS = (
     "properties/test_placement.py",
     "properties/test_claims.py",
     "parity/test_loop_equals_plan.py",
+    "parity/test_pruning.py",
 )
 ONLY = (
     "placement_by_hand or placement_ties or equals_the_plain_twin or as_the_twin_sees_it"
-    " or plain_list or (more_seeds and 0)"
+    " or plain_list or more_seeds or (every_candidate and 1200)"
 )
 EXAMPLES = "400"
 """Fewer drawn cases than the suite's: enough to notice, in a quarter of the time."""
