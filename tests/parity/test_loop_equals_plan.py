@@ -71,7 +71,9 @@ def test_waiting_jobs_that_look_again(network: Network, discipline: str) -> None
     still = Policy(discipline=discipline)  # type: ignore[arg-type]
     jobs = crowded(120, 5)
     assert_same(network, jobs, policy)
-    moved = simulate(network, jobs, policy, seed=7).pool != simulate(network, jobs, still, seed=7).pool
+    moved = (
+        simulate(network, jobs, policy, seed=7).pool != simulate(network, jobs, still, seed=7).pool
+    )
     assert moved.sum() >= 2, "nobody found a better pool: nothing was tried"
 
 

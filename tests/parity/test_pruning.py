@@ -19,14 +19,22 @@ from westward.simulate.scale import scale_network
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("rule", ["westward", "lowest-carbon"])
-@pytest.mark.parametrize("discipline", ["easy", "conservative"])
+@pytest.mark.parametrize(
+    ("rule", "discipline", "devices", "gang"),
+    [
+        ("westward", "easy", 400, 64),
+        ("westward", "conservative", 400, 64),
+        ("lowest-carbon", "easy", 400, 64),
+        ("lowest-carbon", "conservative", 400, 64),
+        ("westward", "easy", 1_200, 2),  # hundreds of claims a pool: the walk over them is cut
+    ],
+)
 def test_examining_every_candidate_gives_the_same_rehearsal(
-    rule: Rule, discipline: str, monkeypatch: pytest.MonkeyPatch
+    rule: Rule, discipline: str, devices: int, gang: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = scale_network(load_network(ROOT / "networks" / "east-west"), 400)
-    options = GeneratorOptions(homes=10, max_gang_devices=64)
-    workload = generate(2_000, 11, capacity_devices=400, load=1.2, options=options)
+    network = scale_network(load_network(ROOT / "networks" / "east-west"), devices)
+    options = GeneratorOptions(homes=10, max_gang_devices=gang)
+    workload = generate(3_000, 11, capacity_devices=devices, load=1.3, options=options)
     policy = Policy(rule=rule, discipline=discipline)  # type: ignore[arg-type]
     usual = simulate(network, workload, policy, seed=1)
     asked: list[int] = []

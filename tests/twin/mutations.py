@@ -63,10 +63,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "reserve-too-long": ("profile.py", "while segment < length and times[segment] < end_ms", "while segment < length and times[segment] <= end_ms"),
     "release-one-early": ("claims.py", "while released + state.run_need[at] < missing:", "while released + 2 * state.run_need[at] < missing:"),
     "release-same-end": ("claims.py", "while at < last and state.run_end_ms[at] == end:", "while at < last and released < missing:"),
-    "cordoned-open": ("planner.py", "columns=replace(columns, pools=columns.pools._replace(open=open_pools))", "columns=columns"),
-    "new-not-dispatched": ("planner.py", "if tables.bind(row, best, now_ms):", "if tables.bind(row, best, now_ms) and False:"),
-    "old-not-dispatched": ("planner.py", "for p in range(len(columns.pool_names)):\n        started", "for p in range(0):\n        started"),
-    "put-off-restored-at-once": ("planner.py", "or entry.not_before_ms <= now_ms", "or True"),
+    "cordoned-open": ("planner.py", "pools=columns.pools._replace(open=open_pools)", "pools=columns.pools"),
     "wait-per-job-not-device": (K, "rules.wait_value * devices", "rules.wait_value"),
     "deadline-job-pays-for-waiting": (K, "0.0 if jobs.deadline_ms[j] >= 0 else rules", "rules"),
     "everybody-counts-as-ahead": (W, "jobs.order[state.tail[p]] > rank:\n        ahead_milli = 0", "False:\n        ahead_milli = 0"),
@@ -80,13 +77,13 @@ TESTS = (
     "properties/test_placement.py",
     "properties/test_claims.py",
     "parity/test_loop_equals_plan.py",
+    "parity/test_pruning.py",
 )
 ONLY = (
     "placement_by_hand or placement_ties or equals_the_plain_twin or as_the_twin_sees_it"
-    " or plain_list or (more_seeds and 0)"
+    " or plain_list or more_seeds or (every_candidate and 1200)"
 )
-EXAMPLES = "400"
-"""Fewer drawn cases than the suite's: enough to notice, in a quarter of the time."""
+EXAMPLES = "1200"
 LONG_S = 300
 RUN = f"""
 import sys

@@ -28,6 +28,7 @@ def interrupted(made: SimulationResult, pieces: list[Piece]) -> SimulationResult
         np.array(column, dtype=np.int64) for column in zip(*pieces, strict=True)
     )
     last = np.append(row[1:] != row[:-1], True)
+    hours = need / 1000 * (end - start) / MS_PER_HOUR
     segments = Segments(
         row=row,
         pool=pool,
@@ -35,6 +36,11 @@ def interrupted(made: SimulationResult, pieces: list[Piece]) -> SimulationResult
         end_ms=end,
         need_milli=need,
         why=np.where(last, SEGMENT_ENDS.index("finished"), SEGMENT_ENDS.index("preempted")),
+        lost_ms=np.zeros_like(row),
+        device_micros=hours * [price(made, p) for p in pool.tolist()],
+        power_micros=np.zeros(len(row)),
+        carbon_g=np.zeros(len(row)),
+        energy_kwh=hours * [kw(made, p) for p in pool.tolist()],
     )
     columns = {name: getattr(made, name).copy() for name in made.columns()}
     for r in set(row.tolist()):
