@@ -18,7 +18,7 @@ from westward.cli.render_plan import render_plan
 from westward.formats.skypilot import read_task
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network
-from westward.model.plan import Claim, Policy, PoolState, QueuedJob, Snapshot
+from westward.model.plan import Claim, Policy, PoolState, QueuedJob, ShadowPrices, Snapshot
 from westward.model.units import parse_duration_ms, parse_instant_ms
 from westward.network.loader import load_network
 from westward.placement import plan
@@ -26,7 +26,7 @@ from westward.placement import plan
 HERE = Path(__file__).parent
 SCENARIOS = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
 KEYS = {
-    "network", "now", "policy", "rules", "running", "queued", "cordoned", "blank_price", "jobs",
+    "network", "now", "policy", "rules", "running", "queued", "cordoned", "blank_price", "posted", "jobs",
 }  # fmt: skip
 
 
@@ -66,7 +66,26 @@ def read_snapshot(scenario: dict[str, Any], network: Network, now: int) -> Snaps
             )
         )
     origin = parse_instant_ms(network.series_origin, now)
-    return Snapshot(version=1, network=network, series_origin_ms=origin, pools=tuple(states))
+    return Snapshot(
+        version=1, network=network, series_origin_ms=origin, pools=tuple(states),
+        shadow=read_posted(scenario, network, now),
+    )  # fmt: skip
+
+
+def read_posted(scenario: dict[str, Any], network: Network, now: int) -> ShadowPrices | None:
+    """``posted: {pool: [price of each hour from now on]}``, in currency units."""
+    posted = scenario.get("posted")
+    if posted is None:
+        return None
+    hours = max(len(row) for row in posted.values())
+    rows = [posted.get(pool.name, ()) for pool in network.pools]
+    return ShadowPrices(
+        from_ms=now,
+        step_ms=3_600_000,
+        per_pool=tuple(
+            tuple(round(price * 1e6) for price in [*row, *[0] * (hours - len(row))]) for row in rows
+        ),
+    )
 
 
 def queued(one: dict[str, Any], kind: str | None, now: int) -> QueuedJob:

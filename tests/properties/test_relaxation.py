@@ -92,7 +92,9 @@ def test_the_relaxation_told_really_places_the_job_at_the_sum_told() -> None:
             assert spec.job_id in {p.job_id for p in at_last.placements}, (seed, told.change)
             theirs = twin_plan(one.snapshot, [*first, changed], one.policy, one.now).answers()
             mine = told.estimate.terms
-            terms = (mine.device, mine.power, mine.carbon, mine.transfer, mine.wait)
+            terms = (
+                    mine.device, mine.power, mine.carbon, mine.transfer, mine.wait, mine.shadow,
+                )  # fmt: skip
             for a, b in zip(theirs[spec.job_id].terms, terms, strict=True):
                 assert math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6), (seed, told.change)
     assert {"a", "max_hourly_cost", "num_nodes:", "cpus:", "memory:", "no", "accelerator"} <= kinds

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.twin.cases import HOUR, MINUTE, Case, case
-from westward.model.plan import Claim
+from westward.model.plan import Claim, ShadowPrices
 from westward.placement import plan
 from westward.placement.resident import Resident
 
@@ -114,3 +114,23 @@ def decided(one: Case) -> list[str]:
     answer = plan(one.snapshot, one.jobs, one.policy, one.now, explain=False)
     names = {job.job_id for job in one.jobs}
     return [placed.job_id for placed in answer.placements if placed.job_id in names]
+
+
+def test_prices_that_the_sum_cannot_hold_are_refused() -> None:
+    one = case(3)
+    step = 6 * HOUR
+    pools = len(one.snapshot.network.pools)
+    good = ShadowPrices(
+        from_ms=one.snapshot.series_origin_ms + step, step_ms=step, per_pool=((1, 2),) * pools
+    )
+    for changes in (
+        {"per_pool": ((1, 2),) * (pools + 1)},
+        {"per_pool": ((1, -2),) * pools},
+        {"from_ms": good.from_ms + 1},
+        {"step_ms": step + 1},
+        {"per_pool": ((1,) * 5_000,) * pools},
+    ):
+        wrong = replace(one.snapshot, shadow=replace(good, **changes))
+        with pytest.raises(ValueError, match="shadow price"):
+            plan(wrong, one.jobs, one.policy, one.now)
+    plan(replace(one.snapshot, shadow=good), one.jobs, one.policy, one.now)

@@ -20,7 +20,7 @@ from tests.twin.planner_twin import dominant_need
 from tests.twin.twin_filters import option_codes, site_codes
 from westward.model.job import InputData, JobSpec, LatencyRule, ResourceOption, TagRule
 from westward.model.network import Accelerator, Link, Network, Place, Pool, Series, Site, Zone
-from westward.model.plan import RULES, Claim, Policy, PoolState, QueuedJob, Snapshot
+from westward.model.plan import RULES, Claim, Policy, PoolState, QueuedJob, ShadowPrices, Snapshot
 
 T = TypeVar("T")
 HOUR = 3_600_000
@@ -324,7 +324,26 @@ def case(seed: int) -> Case:
         series_origin_ms=T0 + dice.any_of([0, -25 * HOUR - 1, 2 * HOUR]),
         pools=states,
     )
-    return Case(snapshot=snapshot, jobs=jobs, policy=_policy(dice), now=now)
+    policy = _policy(dice)
+    snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
+    return Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now)
+
+
+def _shadow(dice: Dice, snapshot: Snapshot, now: int) -> ShadowPrices | None:
+    """Prices of capacity once in four, in steps of six hours: a multiple of every series' step."""
+    if not dice.once_in(4):
+        return None
+    step = 6 * HOUR
+    origin = snapshot.series_origin_ms
+    count = dice.up_to(1, 4)
+    return ShadowPrices(
+        from_ms=origin + ((now - origin) // step + dice.any_of([-1, 0, 0, 1])) * step,
+        step_ms=step,
+        per_pool=tuple(
+            tuple(dice.any_of([0, 0, 300_000, 2_000_000]) for _ in range(count))
+            for _ in snapshot.network.pools
+        ),
+    )
 
 
 def _less(one: Case) -> Iterator[Case]:
@@ -342,7 +361,9 @@ def _less(one: Case) -> Iterator[Case]:
         pools = tuple(p for p in one.snapshot.network.pools if p.name != state.pool)
         if pools:
             net = replace(one.snapshot.network, pools=pools)
-            rest = replace(one.snapshot, network=net, pools=states[:at] + states[at + 1 :])
+            rest = replace(
+                one.snapshot, network=net, pools=states[:at] + states[at + 1 :], shadow=None
+            )
             yield replace(one, snapshot=rest)
 
 

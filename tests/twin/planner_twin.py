@@ -62,7 +62,7 @@ class Candidate:
     ready: int = 0
     earliest: int = 0
     start: int = 0
-    terms: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    terms: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     grams: float = 0.0
 
 
@@ -78,7 +78,7 @@ class Answer:
     starts_now: bool
     start: int
     earliest: int
-    terms: tuple[float, float, float, float, float]
+    terms: tuple[float, float, float, float, float, float]
     grams: float
     kwh: float
 
@@ -106,6 +106,7 @@ class Twin:
     def __init__(self, snapshot: Snapshot, jobs: list[JobSpec], policy: Policy, now: int) -> None:
         self.network: Network = snapshot.network
         self.origin = snapshot.series_origin_ms
+        self.shadow = snapshot.shadow
         self.policy = policy
         self.now = now
         self.met: Counter[str] = Counter()
@@ -234,8 +235,8 @@ class Twin:
 
     def terms(
         self, job: JobSpec, pool: Pool, need: int, start: int, duration: int, transfer: float
-    ) -> tuple[tuple[float, float, float, float, float], float]:
-        """device, power, carbon, transfer, wait in millionths; and grams."""
+    ) -> tuple[tuple[float, float, float, float, float, float], float]:
+        """device, power, carbon, transfer, wait, capacity in millionths; and grams."""
         site = self.network.site(pool.site)
         zone = self.network.zone(site.zone)
         carbon = self.carbon_of(pool)
@@ -262,7 +263,23 @@ class Twin:
             grams * self.policy.carbon_price_micros_per_tonne / 1e6,
             transfer,
             (start - job.submit_ms) / HOUR * per_hour,
+            devices * self.posted(pool, start, start + duration),
         ), grams
+
+    def posted(self, pool: Pool, start: int, end: int) -> float:
+        """The price of one device's capacity over a run, hour by posted hour."""
+        shadow = self.shadow
+        if shadow is None:
+            return 0.0
+        names = [one.name for one in self.network.pools]
+        total = 0.0
+        for k, price in enumerate(shadow.per_pool[names.index(pool.name)]):
+            since = shadow.from_ms + k * shadow.step_ms
+            inside = min(end, since + shadow.step_ms) - max(start, since)
+            if inside > 0:
+                total += price * inside / HOUR
+                self.met["a price of capacity"] += price > 0
+        return total
 
     def carbon_of(self, pool: Pool) -> Series | None:
         zone = self.network.zone(self.network.site(pool.site).zone)

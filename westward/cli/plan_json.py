@@ -100,6 +100,7 @@ def _estimate(one: Estimate) -> dict[str, Any]:
             "carbon": terms.carbon,
             "transfer": terms.transfer,
             "wait": terms.wait,
+            "capacity": terms.shadow,
             "total": terms.total,
         },
     }

@@ -18,7 +18,8 @@ from westward.model.reasons import Reason
 from westward.model.units import MICROS, format_duration, format_instant, format_mass, format_money
 
 _SUM = ("device", "power", "carbon", "transfer", "waiting")
-_NUMBERS = tuple(range(2, 13))
+_POSTED = "capacity"
+"""A further term, shown where a price of capacity is posted."""
 
 
 def render_plan(plan: Plan, network: Network, jobs: Sequence[JobSpec]) -> str:
@@ -192,7 +193,8 @@ def _no_relaxation(refusal: Refusal) -> str:
 
 def _sum_table(rows: Sequence[tuple[str, Estimate]], now_ms: int) -> list[str]:
     """The candidates with each term of the sum; ``>`` marks the chosen one."""
-    terms = {id(one): _terms(one) for _, one in rows}
+    posted = any(one.terms.shadow for _, one in rows)
+    terms = {id(one): _terms(one, posted=posted) for _, one in rows}
     digits = enough_digits([value for values in terms.values() for value in values])
     energy = enough_digits([one.energy_kwh for _, one in rows], keep=3, least=0)
     carbon = enough_digits([one.carbon_g for _, one in rows], keep=3, least=0)
@@ -212,17 +214,16 @@ def _sum_table(rows: Sequence[tuple[str, Estimate]], now_ms: int) -> list[str]:
                 fixed(one.carbon_g, carbon),
             )
         )
-    head = ("", "pool", "start", "put off", "runs", *_SUM, "SUM", "kWh", "g CO2")
-    return plain_table(head, cells, right=_NUMBERS, indent="    ")
+    names = (*_SUM, _POSTED) if posted else _SUM
+    head = ("", "pool", "start", "put off", "runs", *names, "SUM", "kWh", "g CO2")
+    return plain_table(head, cells, right=tuple(range(2, len(head))), indent="    ")
 
 
-def _terms(one: Estimate) -> tuple[float, ...]:
-    """The terms of the sum in currency units, in the order of ``_SUM``."""
+def _terms(one: Estimate, *, posted: bool) -> tuple[float, ...]:
+    """The terms of the sum in currency units, in the order of ``_SUM``; what is posted last."""
     terms = one.terms
-    return tuple(
-        value / MICROS
-        for value in (terms.device, terms.power, terms.carbon, terms.transfer, terms.wait)
-    )
+    values = (terms.device, terms.power, terms.carbon, terms.transfer, terms.wait)
+    return tuple(value / MICROS for value in ((*values, terms.shadow) if posted else values))
 
 
 def _reasons(alternatives: Sequence[Alternative]) -> list[str]:

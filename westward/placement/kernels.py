@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
-from westward.placement.claims import first_end_ms
 from westward.placement.pricing import MS_PER_HOUR, run_sum
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
@@ -418,13 +417,14 @@ def bind(j: int, best: Best, now: int, jobs: Jobs, rules: Rules, state: State) -
     not_before = best.ready_ms if best.start_ms == best.earliest_ms else best.start_ms
     state.job_not_before_ms[j] = not_before
     if (rules.conservative == 1 and state.delegated[p] == 0) or not_before <= now:
+        # An older profile is not added to: a reservation that has passed may have lost its place.
         known = state.profile_count[p]
         enqueue(j, p, jobs, state)
         if (
             rules.conservative == 1
             and known > 0
             and state.tail[p] == j
-            and (state.profile_times[state.profile_from[p]] == now or first_end_ms(p, state) > now)
+            and state.profile_times[state.profile_from[p]] == now
         ):
             reserve_last(j, p, now, known, rules, state)
         return True
