@@ -21,6 +21,7 @@ from westward.cli.policy_options import (
     packing_option,
     rule_choice,
     stopping_options,
+    waiting_options,
 )
 from westward.cli.progress import Notes, Progress
 from westward.cli.scenario_options import make_scenario, scenario_options
@@ -80,6 +81,7 @@ DEFAULT_LOAD = 0.8
     help="Which waiting jobs hold reservations: the first of a queue, or all.",
 )
 @figure_options
+@waiting_options
 @stopping_options
 @click.option(
     "--outage",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from westward.model.plan import RULES, CarbonMethod, Discipline, Packing, Policy, Rule
-from westward.model.units import MICROS, parse_duration_ms
+from westward.model.units import MICROS, MS_PER_HOUR, parse_duration_ms
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,6 +17,9 @@ DISCIPLINES = get_args(Discipline)
 CARBON_METHODS = get_args(CarbonMethod)
 PACKINGS = get_args(Packing)
 MOST_MONEY = 1e9
+REHEARSAL_REVIEW_MS = 60_000
+REHEARSAL_PRICE_PERIOD_MS = 6 * MS_PER_HOUR
+"""What ``westward simulate`` does unless told otherwise (docs/decisions/0018)."""
 
 
 class DurationMs(click.ParamType[int]):
@@ -89,6 +92,30 @@ def figure_options(command: F) -> F:
     return command
 
 
+def waiting_options(command: F) -> F:
+    """What may happen to jobs that wait: of rehearsals, where the clock can be stopped."""
+    for option in (
+        click.option(
+            "--price-period",
+            type=DurationMs(),
+            metavar="TIME",
+            default=REHEARSAL_PRICE_PERIOD_MS,
+            help="So often price capacity anew by what waits, runs and is expected, and add the "
+            "price to the sum; 0s = never. [6h]",
+        ),
+        click.option(
+            "--review",
+            type=DurationMs(),
+            metavar="TIME",
+            default=REHEARSAL_REVIEW_MS,
+            help="Waiting jobs look at other pools again when a run has ended, at most so often; "
+            "0s = never. [1m]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def stopping_options(command: F) -> F:
     """What may stop a running job: of rehearsals only."""
     base = Policy()
@@ -147,6 +174,8 @@ def make_policy(
     carbon_method: CarbonMethod,
     carbon_price: float,
     wait_value: float,
+    review: int = 0,
+    price_period: int = 0,
     preempt: bool = False,
     reconsider: int = 0,
     checkpoint_gb: float | None = None,
@@ -162,6 +191,8 @@ def make_policy(
         carbon_price_micros_per_tonne=round(carbon_price * MICROS),
         carbon_method=carbon_method,
         defer_limit_ms=defer_limit,
+        review_ms=review,
+        price_period_ms=price_period,
         preemption=preempt,
         reconsider_ms=reconsider,
         checkpoint_gb_per_device=(
