@@ -38,9 +38,11 @@ KERNEL_FILES = (
     "placement/state.py",
     "placement/waiting.py",
     "simulate/charging.py",
+    "simulate/gather.py",
     "simulate/heap.py",
     "simulate/live.py",
     "simulate/loop.py",
+    "simulate/totals.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""
 

@@ -31,7 +31,7 @@ from westward.placement.state import (
     PRICE_UNKNOWN,
 )
 from westward.simulate.gather import Gather
-from westward.simulate.machine import RECORDS, Machine
+from westward.simulate.machine import RECORDS, RESERVED_SLOTS, Machine
 from westward.simulate.results import SimulationResult, refusal_number
 
 CHUNKS = 200
@@ -84,6 +84,7 @@ def simulate(
         origin_ms=origin,
         zero_ms=zero,
         records=min(RECORDS, count + 64),
+        reserve=min(RESERVED_SLOTS, count + 1),
     )
     home = machine.homes.of(workload)
     chunk = max(1, count // CHUNKS)
@@ -94,14 +95,16 @@ def simulate(
         done = until
         if progress is not None:
             progress(done, count)
-    placed = gather.pool >= 0
+    table = gather.table
+    placed = table.pool >= 0
     refusal = np.zeros(count, dtype=np.int16)
     for code, word in _CODES.items():
-        refusal[gather.refused == code] = refusal_number(word)
-    per_hour = policy.wait_value_micros_per_device_hour * (gather.need_milli / 1000.0)
-    waited = gather.waited_ms / MS_PER_HOUR * np.where(workload.deadline_ms >= 0, 0.0, per_hour)
-    grams = {policy.carbon_method: gather.money[:, 2]}
-    grams["contract" if policy.carbon_method == "location" else "location"] = gather.money[:, 3]
+        refusal[table.refused == code] = refusal_number(word)
+    waited = table.waited_ms / MS_PER_HOUR
+    waited *= policy.wait_value_micros_per_device_hour * (table.need_milli / 1000.0)
+    waited[~placed | (workload.deadline_ms >= 0)] = 0.0
+    grams = {policy.carbon_method: table.money[2]}
+    grams["contract" if policy.carbon_method == "location" else "location"] = table.money[3]
     submit = workload.submit_ms + zero
     return SimulationResult(
         policy=policy,
@@ -110,25 +113,25 @@ def simulate(
         seed=seed,
         series_origin_ms=origin,
         workload_zero_ms=zero,
-        pool=gather.pool,
+        pool=table.pool,
         home_site=home,
         submit_ms=submit,
-        start_ms=gather.start_ms,
-        end_ms=gather.end_ms,
-        need_milli=gather.need_milli,
-        not_before_ms=np.where(gather.not_before_ms > 0, gather.not_before_ms, submit),
-        predicted_start_ms=gather.predicted_ms,
-        start_low_ms=gather.low_ms,
-        start_high_ms=gather.high_ms,
+        start_ms=table.start_ms,
+        end_ms=table.end_ms,
+        need_milli=table.need_milli,
+        not_before_ms=np.where(table.not_before_ms > 0, table.not_before_ms, submit),
+        predicted_start_ms=table.predicted_ms,
+        start_low_ms=table.low_ms,
+        start_high_ms=table.high_ms,
         refusal=refusal,
-        device_micros=gather.money[:, 0].copy(),
-        power_micros=gather.money[:, 1].copy(),
-        carbon_micros=gather.money[:, 2] * machine.rules.carbon_price,
-        transfer_micros=gather.transfer,
-        wait_micros=np.where(placed, waited, 0.0),
-        energy_kwh=gather.money[:, 4].copy(),
-        carbon_location_g=grams["location"].copy(),
-        carbon_contract_g=grams["contract"].copy(),
+        device_micros=table.money[0],
+        power_micros=table.money[1],
+        carbon_micros=table.money[2] * machine.rules.carbon_price,
+        transfer_micros=table.transfer,
+        wait_micros=waited,
+        energy_kwh=table.money[4],
+        carbon_location_g=grams["location"],
+        carbon_contract_g=grams["contract"],
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
         events=machine.events,

@@ -49,6 +49,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
+    ("due_ms", np.int64),
     ("paid", np.float64),
     ("tenant", np.int32),
     ("priority", np.int8),
@@ -65,6 +66,8 @@ class Live(NamedTuple):
     left_ms: I64
     """True work left, on the reference device."""
     checkpoint_ms: I64
+    due_ms: I64
+    """The deadline it came with; -1 = none."""
     priority: I8
     tenant: I32
     start_ms: I64
@@ -110,6 +113,7 @@ class Records(NamedTuple):
     """Its very first start; on the last row of a job, as the next two."""
     waited_ms: I64
     transfer: F64
+    due_ms: I64
 
 
 FINISHED = 0

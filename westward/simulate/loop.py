@@ -109,6 +109,7 @@ def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
     records.first_ms[at] = live.first_ms[j]
     records.waited_ms[at] = live.waited_ms[j]
     records.transfer[at] = live.paid[j]
+    records.due_ms[at] = live.due_ms[j]
 
 
 @jit
@@ -174,6 +175,7 @@ def take_slot(r: int, arrivals: Arrivals, jobs: Jobs, inputs: Inputs, state: Sta
         inputs.dataset[j] = arrivals.dataset[r if len(arrivals.dataset) > 1 else 0]
     live.row[j] = row
     live.left_ms[j] = arrivals.duration_ms[r]
+    live.due_ms[j] = jobs.deadline_ms[j]
     live.checkpoint_ms[j] = arrivals.checkpoint_ms[r if len(arrivals.checkpoint_ms) > 1 else 0]
     live.priority[j] = priority
     live.start_ms[j] = -1
