@@ -340,12 +340,26 @@ def choose(
     best = first
     lowest = 0.0
     again = state.job_pool[j] >= 0
+    klass = jobs.klass[j]
+    asked_ms = jobs.estimate_ms[j]
+    if asked_ms < 0:
+        asked_ms = rules.assumed_ms
+    speed = 0.0
+    hours = 0.0
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
         if again and p != hint and state.head[p] >= 0:
             # A job that waits already looks at pools where nobody waits: nowhere else would it
             # gain much, and its place in every queue would have to be found.
             continue
+        if rules.prunable == 1 and bound < math.inf and p != hint:
+            # ``estimate``'s first bound, ahead of all else: it settles most pools, and pools of
+            # one speed share the division. The hint did better, so what is lost is no answer.
+            if pools.speed[p] != speed:
+                speed = pools.speed[p]
+                hours = max(1, int(asked_ms / speed)) / MS_PER_HOUR
+            if classes.need[klass, p] / 1000.0 * costs.least[p] * hours > bound:
+                continue
         this = first
         if turn < 0 or p != hint:
             this = estimate(

@@ -25,7 +25,14 @@ from westward.placement.columns import (
     rule_columns,
 )
 from westward.placement.intervals import FIRST_HIGH, FIRST_LOW
-from westward.placement.slots import blank_slots, fill_slots, inputs_of, jobs_of, views
+from westward.placement.slots import (
+    Slots,
+    blank_slots,
+    fill_slots,
+    inputs_of,
+    jobs_of,
+    views,
+)
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
 from westward.simulate.heap import LONGEST_MS, SLOT_MASK
@@ -142,6 +149,16 @@ class Machine:
         return int(self.clock.cursor[CURSOR_EVENTS])
 
     @property
+    def posting(self) -> Posting | None:
+        """None: no prices of capacity are posted."""
+        return self._posting
+
+    @property
+    def slot_records(self) -> Slots:
+        """The records of live jobs, address space included that is not opened yet."""
+        return self._slots
+
+    @property
     def slots(self) -> int:
         """Slots opened: at most twice the most jobs alive at one time, or FIRST_SLOTS."""
         return self._opened
@@ -234,6 +251,13 @@ class Machine:
         self.sink.take(count, self.records, self.money)
         cursor[CURSOR_RECORDS] = 0
 
+    def resize(self, reserve: int, opened: int) -> None:
+        """Room as another machine had it: before the first stretch only."""
+        if reserve != len(self._slots):
+            self._move(reserve)
+        if opened > self._opened:
+            self._open(opened)
+
     def _open(self, until: int) -> None:
         """Ready slots up to ``until`` for use; the lowest is taken first."""
         first = self._opened
@@ -255,7 +279,7 @@ class Machine:
             self._open(min(2 * self._opened, len(self._slots)))
 
     def _move(self, slots: int) -> None:
-        """Copy everything into twice the address space."""
+        """Copy everything into address space for so many."""
         if slots > SLOT_MASK:
             raise ValueError(
                 f"more than {SLOT_MASK // 2} jobs alive at once: the network is swamped"

@@ -18,6 +18,7 @@ from westward.simulate.live import FINISHED, REFUSED, Records
 BINS_PER_OCTAVE = 32
 OCTAVES = 40
 """Waits up to 2⁴⁰ ms (34 years)."""
+PRIME = 2_147_483_647
 MONEY = ("device_micros", "power_micros", "grams", "other_grams", "energy_kwh")
 
 COUNTS = ("finished", "refused", "runs", "waited", "late", "dated", "wait_ms", "checksum")
@@ -41,13 +42,11 @@ class Tally(NamedTuple):
 
 @jit
 def mixed(row: int, pool: int, start_ms: int) -> int:
-    """A hash of one run (after splitmix64; Steele, Lea and Flood 2014), in wrapping int64."""
-    mix = row * -7046029254386353131 + (pool + 1) * -4417276706812531889 + start_ms * 2685821657736338717
-    mix ^= (mix >> 31) & 0x1FFFFFFFF
-    mix *= -7723592293110705685
-    mix ^= (mix >> 29) & 0x7FFFFFFFF
-    mix *= -4658895280553007687
-    return mix ^ ((mix >> 32) & 0xFFFFFFFF)
+    """A hash of one run below 2³¹: squares modulo a prime, so that no sum of it ever wraps."""
+    mix = (row * 1_000_003 + (pool + 1) * 7_919) % PRIME
+    mix = (mix * mix + start_ms // 65_536) % PRIME
+    mix = (mix * 69_621 + start_ms % 65_536) % PRIME
+    return mix * mix % PRIME
 
 
 @jit
@@ -149,5 +148,5 @@ class Totals:
             "transfer_micros": float(self.tally.money[5]),
             "wait_micros": float(self.tally.money[6]),
             "device_hours": [float(one) / 3_600_000.0 for one in self.tally.device_ms],
-            "checksum": f"{count['checksum'] & (1 << 64) - 1:016x}",
+            "checksum": f"{count['checksum']:016x}",
         }
