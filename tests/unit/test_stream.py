@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from westward.cli.fail import Failure
 from westward.formats.generate import GeneratorOptions, generate, generate_blocks
 from westward.model.network import Network
 from westward.model.plan import Policy
@@ -168,3 +173,59 @@ def test_a_checkpoint_is_refused_under_other_arguments(network: Network, tmp_pat
 def make(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def westward(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "westward.cli.main", "simulate", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_the_command_streams_and_refuses_what_it_cannot(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    usual = ("networks/laptop", "--generate", "300", "--stream", "--out", str(out))
+    done = westward(*usual)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    runs = pl.read_parquet(out / "runs" / "part-*.parquet")
+    assert summary["finished"] + summary["refused"] == 300 == len(runs)
+    assert not (out / "checkpoint.npz").exists()
+    again = westward(*usual)
+    assert again.returncode == 2 and "finished rehearsal" in again.stderr
+    wrong = westward("networks/laptop", "--workload", "x", "--format", "swf", "--stream",
+                     "--policy", "cheapest", "--policy", "westward", "--out", str(out))  # fmt: skip
+    assert wrong.returncode == 2
+    assert "--stream goes with --generate" in wrong.stderr and "one --policy" in wrong.stderr
+
+
+def test_ctrl_c_leaves_a_folder_to_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from westward.cli import stream_run
+    from westward.simulate import stream
+
+    network = load_network(ROOT / "networks" / "laptop")
+    monkeypatch.setattr(stream.rehearse_stream, "__kwdefaults__",
+                        {**stream.rehearse_stream.__kwdefaults__, "feed_jobs": 100})  # fmt: skip
+    told: list[int] = []
+
+    class Line(stream_run._Line):
+        def __call__(self, done: int) -> None:
+            told.append(done)
+            if done == 400:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(stream_run, "_Line", Line)
+    ask = {"jobs": 900, "load": 0.8, "seed": 2, "as_json": False}
+    straight = tmp_path / "straight"
+    told.clear()
+    first = stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask)  # type: ignore[arg-type]
+    assert first == 130 and "same command again" in capsys.readouterr().err
+    assert told[-1] == 400
+    with pytest.raises(Failure, match="something else"):
+        stream_run.run_stream(network, Policy(), out=tmp_path / "out", **{**ask, "seed": 3})  # type: ignore[arg-type]
+    assert stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask) == 0  # type: ignore[arg-type]
+    assert told[told.index(400) + 1] == 500
+    monkeypatch.setattr(Line, "__call__", lambda self, done: None)
+    assert stream_run.run_stream(network, Policy(), out=straight, **ask) == 0  # type: ignore[arg-type]
+    ours, theirs = (json.loads((f / "summary.json").read_text()) for f in (tmp_path / "out", straight))
+    assert ours["checksum"] == theirs["checksum"] and ours["finished"] == theirs["finished"]

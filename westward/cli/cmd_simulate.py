@@ -93,6 +93,11 @@ DEFAULT_LOAD = 0.8
     show_default=True,
     help="swf, gaia: a recorded processor asks for a device of any kind, or for a cpu.",
 )
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="With --generate: keep only what is alive, write runs as they end.",
+)
 @click.option("--describe", is_flag=True, help="Only describe the workload; nothing is written.")
 @click.option(
     "--out",
@@ -114,6 +119,7 @@ def simulate(
     as_of: str | None,
     processors: str,
     processors_as: str,
+    stream: bool,
     describe: bool,
     out: Path | None,
     as_json: bool,
@@ -126,9 +132,14 @@ def simulate(
 
     DIR gets tables of jobs and hours (Parquet), summary.json, plots, and report.html, which needs
     no other file. Stopped half-way, nothing is written.
+
+    With --stream, for more jobs than memory holds: DIR gets runs/part-*.parquet, a row a run, and
+    summary.json. Ctrl-C leaves DIR so that the same command goes on where it stopped.
     """
     _check(workload, kind, count, load, out, describe)
-    if out is not None:
+    if stream:
+        _check_stream(count, describe, rules)
+    if out is not None and not stream:
         from westward.simulate.outputs import check_destination
 
         check_destination(out)
@@ -142,6 +153,13 @@ def simulate(
             network = scale_network(network, devices)
         except ValueError as problem:
             raise Failure(f"--devices {devices}: {problem}.") from None
+    if stream and out is not None and count is not None:
+        from westward.cli.stream_run import run_stream
+
+        return run_stream(
+            network, make_policy(rules[0], discipline, **figures), jobs=count,
+            load=DEFAULT_LOAD if load is None else load, seed=seed, out=out, as_json=as_json,
+        )  # fmt: skip
     jobs = _workload(network, workload, kind, count, load, seed, processors, processors_as)
     if describe or out is None:
         _describe(jobs, as_json)
@@ -177,6 +195,18 @@ def _check(
         lines.append("--load goes with --generate; a recorded workload has the load it has.")
     if out is None and not describe:
         lines.append("say where the results go with --out DIR, or only --describe the workload.")
+    if lines:
+        raise Failure(*(f"westward simulate: {line}" for line in lines))
+
+
+def _check_stream(count: int | None, describe: bool, rules: tuple[Rule, ...]) -> None:
+    lines = []
+    if count is None:
+        lines.append("--stream goes with --generate JOBS.")
+    if describe:
+        lines.append("--stream rehearses; --describe does not. Give one of them.")
+    if len(dict.fromkeys(rules)) > 1:
+        lines.append("--stream takes one --policy; rehearse the others into folders of their own.")
     if lines:
         raise Failure(*(f"westward simulate: {line}" for line in lines))
 
