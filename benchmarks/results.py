@@ -28,7 +28,7 @@ def page(measured: Found) -> str:
             lines += write(measured[number])
     lines += ["", "Commands:", ""]
     for number, found in measured.items():
-        commands = sorted({c for c in _commands(found)})
+        commands = sorted(set(_commands(found)))
         lines += [f"- row {number}: `{command}`" for command in commands]
     machines = sorted({str(found["machine"]) for found in measured.values()})
     lines += ["", f"Machine: {'; '.join(machines)}.", "", *_notes(measured)]

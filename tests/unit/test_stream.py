@@ -52,7 +52,8 @@ def run(network: Network, policy: Policy, size: int, feed: int) -> Totals:
     done = rehearse_stream(
         network, blocks(network, size), policy, seed=3, sink=totals, feed_jobs=feed
     )
-    assert done.done and done.jobs == JOBS
+    assert done.done
+    assert done.jobs == JOBS
     return totals
 
 
@@ -84,7 +85,8 @@ def test_stream_gives_what_simulate_gives(
     found = totals.summary()
     placed = whole.placed
     waits = (whole.start_ms - whole.submit_ms)[placed]
-    assert found["finished"] == placed.sum() and found["refused"] == (~placed).sum()
+    assert found["finished"] == placed.sum()
+    assert found["refused"] == (~placed).sum()
     assert (waits > 0).sum() > 500  # the case has queues
     assert found["mean_wait_ms"] == pytest.approx(waits.mean())
     for share in (0.5, 0.95):
@@ -141,7 +143,9 @@ def test_a_stopped_rehearsal_goes_on_as_if_nothing_had_been(
         assert checkpoint.exists()
         if rounds == 2:  # a crash after the checkpoint: its parts come again
             (tmp_path / "stopped" / f"part-{parts.parts:05d}.parquet").write_bytes(b"half")
-    assert rounds > 2 and done.jobs == JOBS and done.resumed_at > 0
+    assert rounds > 2
+    assert done.jobs == JOBS
+    assert done.resumed_at > 0
     assert not checkpoint.exists()
     first = straight._sinks[0]
     assert isinstance(first, Totals)
@@ -161,7 +165,8 @@ def test_a_checkpoint_is_refused_under_other_arguments(network: Network, tmp_pat
         network, blocks(network, 500), policy, seed=3, sink=totals_for(network, policy),
         stop=lambda: True, checkpoint=checkpoint,
     )  # fmt: skip
-    assert not stopped.done and stopped.jobs == 500
+    assert not stopped.done
+    assert stopped.jobs == 500
     for seed, jobs_seed, rule in ((4, 5, "westward"), (3, 6, "westward"), (3, 5, "cheapest")):
         with pytest.raises(AnotherRun):
             rehearse_stream(
@@ -190,11 +195,13 @@ def test_the_command_streams_and_refuses_what_it_cannot(tmp_path: Path) -> None:
     assert summary["finished"] + summary["refused"] == 300 == len(runs)
     assert not (out / "checkpoint.npz").exists()
     again = westward(*usual)
-    assert again.returncode == 2 and "finished rehearsal" in again.stderr
+    assert again.returncode == 2
+    assert "finished rehearsal" in again.stderr
     wrong = westward("networks/laptop", "--workload", "x", "--format", "swf", "--stream",
                      "--policy", "cheapest", "--policy", "westward", "--out", str(out))  # fmt: skip
     assert wrong.returncode == 2
-    assert "--stream goes with --generate" in wrong.stderr and "one --policy" in wrong.stderr
+    assert "--stream goes with --generate" in wrong.stderr
+    assert "one --policy" in wrong.stderr
 
 
 def test_ctrl_c_leaves_a_folder_to_go_on_from(
@@ -219,7 +226,8 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(
     straight = tmp_path / "straight"
     told.clear()
     first = stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask)  # type: ignore[arg-type]
-    assert first == 130 and "same command again" in capsys.readouterr().err
+    assert first == 130
+    assert "same command again" in capsys.readouterr().err
     assert told[-1] == 400
     with pytest.raises(Failure, match="something else"):
         stream_run.run_stream(network, Policy(), out=tmp_path / "out", **{**ask, "seed": 3})  # type: ignore[arg-type]
@@ -227,5 +235,8 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(
     assert told[told.index(400) + 1] == 500
     monkeypatch.setattr(Line, "__call__", lambda self, done: None)
     assert stream_run.run_stream(network, Policy(), out=straight, **ask) == 0  # type: ignore[arg-type]
-    ours, theirs = (json.loads((f / "summary.json").read_text()) for f in (tmp_path / "out", straight))
-    assert ours["checksum"] == theirs["checksum"] and ours["finished"] == theirs["finished"]
+    ours, theirs = (
+        json.loads((f / "summary.json").read_text()) for f in (tmp_path / "out", straight)
+    )
+    assert ours["checksum"] == theirs["checksum"]
+    assert ours["finished"] == theirs["finished"]

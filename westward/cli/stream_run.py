@@ -86,7 +86,9 @@ def check_folder(out: Path) -> bool:
     if SUMMARY in found and RUNS in found:
         raise Failure(f"{out} holds a finished rehearsal; give another folder.")
     if found - {RUNS, CHECKPOINT + ".part"} or not _ours(out / RUNS):
-        raise Failure(f"{out} is not empty and holds no interrupted rehearsal; give another folder.")
+        raise Failure(
+            f"{out} is not empty and holds no interrupted rehearsal; give another folder."
+        )
     return False
 
 

@@ -34,9 +34,7 @@ class Parts:
         self.parts = 0
 
     def take(self, count: int, records: Records, money: F64) -> None:
-        columns: dict[str, Any] = {
-            name: getattr(records, name)[:count].copy() for name in _COLUMNS
-        }
+        columns: dict[str, Any] = {name: getattr(records, name)[:count].copy() for name in _COLUMNS}
         columns |= {name: money[:count, k].copy() for k, name in enumerate(MONEY)}
         self._held.append(columns)
         self._count += count
@@ -49,9 +47,7 @@ class Parts:
             return
         import polars as pl
 
-        joined = {
-            name: np.concatenate([one[name] for one in self._held]) for name in self._held[0]
-        }
+        joined = {name: np.concatenate([one[name] for one in self._held]) for name in self._held[0]}
         path = self._path(self.parts)
         unfinished = path.with_name(path.name + ".part")
         pl.DataFrame(joined).rename({"transfer": "transfer_micros"}).write_parquet(unfinished)

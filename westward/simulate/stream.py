@@ -2,7 +2,7 @@
 
 The loop is ``simulate``'s and the runs are the same, whatever the size of the blocks. With a
 ``checkpoint`` file an interrupted rehearsal goes on from the last one and ends as if it had never
-been interrupted (docs/decisions/0016).
+been interrupted (docs/decisions/0019).
 """
 
 from __future__ import annotations
@@ -140,12 +140,12 @@ def rehearse_stream(
         if progress is not None:
             progress(jobs)
         stopped = following is not None and stop is not None and stop()
-        if checkpoint is not None and following is not None:
-            if stopped or jobs - saved_at >= every_jobs:
-                clock.start()
-                _save(machine, sink, checkpoint, finger, jobs)
-                clock.pause()
-                saved_at = jobs
+        due = stopped or (following is not None and jobs - saved_at >= every_jobs)
+        if checkpoint is not None and due:
+            clock.start()
+            _save(machine, sink, checkpoint, finger, jobs)
+            clock.pause()
+            saved_at = jobs
         if stopped:
             break
         block = following
@@ -197,9 +197,7 @@ def _skipped(first: Workload, ahead: Iterator[Workload], jobs: int) -> Workload 
     return block if block is None or jobs == 0 else stretch(block, jobs, len(block))
 
 
-def _fingerprint(
-    network: Network, block: Workload, policy: Policy, seed: int, zero_ms: int
-) -> str:
+def _fingerprint(network: Network, block: Workload, policy: Policy, seed: int, zero_ms: int) -> str:
     what = [network.digest, block.digest, asdict(policy), seed, zero_ms]
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
