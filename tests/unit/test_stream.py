@@ -167,7 +167,7 @@ def test_a_checkpoint_is_refused_under_other_arguments(network: Network, tmp_pat
     )  # fmt: skip
     assert not stopped.done
     assert stopped.jobs == 500
-    for seed, jobs_seed, rule in ((4, 5, "westward"), (3, 6, "westward"), (3, 5, "cheapest")):
+    for seed, jobs_seed, rule in ((4, 5, "westward"), (3, 6, "westward"), (3, 5, "cheapest-static")):
         with pytest.raises(AnotherRun):
             rehearse_stream(
                 network, blocks(network, 500, jobs_seed), Policy(rule=rule), seed=seed,  # type: ignore[arg-type]
@@ -198,7 +198,7 @@ def test_the_command_streams_and_refuses_what_it_cannot(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "finished rehearsal" in again.stderr
     wrong = westward("networks/laptop", "--workload", "x", "--format", "swf", "--stream",
-                     "--policy", "cheapest", "--policy", "westward", "--out", str(out))  # fmt: skip
+                     "--policy", "cheapest-static", "--policy", "westward", "--out", str(out))  # fmt: skip
     assert wrong.returncode == 2
     assert "--stream goes with --generate" in wrong.stderr
     assert "one --policy" in wrong.stderr

@@ -28,7 +28,7 @@ FINISHED_JOBS, REFUSED_JOBS, RUNS, WAITED, LATE, DATED, WAIT_MS, CHECKSUM = rang
 class Tally(NamedTuple):
     """What ``tally_records`` adds to."""
 
-    count: I64
+    counts: I64
     """(8,) by ``COUNTS``."""
     money: F64
     """(7,) by ``MONEY``, then transfer and the worth of waiting, millionths."""
@@ -57,32 +57,32 @@ def tally_records(
     for r in range(count):
         why = records.why[r]
         if why >= REFUSED:
-            tally.count[REFUSED_JOBS] += 1
-            tally.count[CHECKSUM] += mixed(records.row[r], -1, -1)
+            tally.counts[REFUSED_JOBS] += 1
+            tally.counts[CHECKSUM] += mixed(records.row[r], -1, -1)
             continue
         p = records.pool[r]
         need = records.need_milli[r]
-        tally.count[RUNS] += 1
-        tally.count[CHECKSUM] += mixed(records.row[r], p, records.start_ms[r])
+        tally.counts[RUNS] += 1
+        tally.counts[CHECKSUM] += mixed(records.row[r], p, records.start_ms[r])
         tally.device_ms[p] += need * (records.end_ms[r] - records.start_ms[r]) // 1000
         for k in range(5):
             tally.money[k] += money[r, k]
         if why != FINISHED:
             continue
-        tally.count[FINISHED_JOBS] += 1
+        tally.counts[FINISHED_JOBS] += 1
         tally.money[5] += records.transfer[r]
         waited = records.waited_ms[r]
         due = records.due_ms[r]
         if due >= 0:
-            tally.count[DATED] += 1
+            tally.counts[DATED] += 1
             if records.end_ms[r] > due:
-                tally.count[LATE] += 1
+                tally.counts[LATE] += 1
         else:
             tally.money[6] += wait_value * need * waited
         low = 0
         if waited > 0:
-            tally.count[WAITED] += 1
-            tally.count[WAIT_MS] += waited
+            tally.counts[WAITED] += 1
+            tally.counts[WAIT_MS] += waited
             high = len(tally.edges)
             while high - low > 1:
                 middle = (low + high) >> 1
@@ -101,7 +101,7 @@ class Totals:
         edges = np.zeros(bins + 1, dtype=np.int64)
         edges[1:] = np.ceil(2.0 ** (np.arange(bins) / BINS_PER_OCTAVE))
         self.tally = Tally(
-            count=np.zeros(len(COUNTS), dtype=np.int64),
+            counts=np.zeros(len(COUNTS), dtype=np.int64),
             money=np.zeros(len(MONEY) + 2),
             wait_bins=np.zeros(bins + 1, dtype=np.int64),
             device_ms=np.zeros(pools, dtype=np.int64),
@@ -131,7 +131,7 @@ class Totals:
 
     def summary(self) -> dict[str, Any]:
         """Figures by name, units last; ``device_hours`` has one entry a pool."""
-        count = {name: int(self.tally.count[k]) for k, name in enumerate(COUNTS)}
+        count = {name: int(self.tally.counts[k]) for k, name in enumerate(COUNTS)}
         finished = max(1, count["finished"])
         return {
             "jobs": count["finished"] + count["refused"],
