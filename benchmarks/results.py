@@ -112,7 +112,7 @@ def _accasim(found: Found) -> list[str]:
 
 def _cpp(found: Found) -> list[str]:
     lines = []
-    for run in (found["few"], found["many"]):
+    for run in (found[size] for size in ("few", "many") if size in found):
         figure = (
             f"{run['ratio']:.2f} ({run['westward']['cpu_s']:.2f} against "
             f"{run['twin']['cpu_s']:.2f} CPU s, checksum {run['twin']['checksum']} in both)"

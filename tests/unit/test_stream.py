@@ -69,7 +69,6 @@ def test_stream_gives_what_simulate_gives(
         network, blocks(network, 700), policy, seed=3, sink=Both(totals, parts), feed_jobs=333
     )
     parts.close()
-    assert len(list(tmp_path.glob("part-*.parquet"))) > 3
     table = pl.read_parquet(tmp_path / "part-*.parquet").sort("row")
     assert np.array_equal(table["row"].to_numpy(), np.arange(JOBS))
     kept = table.filter(pl.col("why") < 32)
@@ -167,7 +166,11 @@ def test_a_checkpoint_is_refused_under_other_arguments(network: Network, tmp_pat
     )  # fmt: skip
     assert not stopped.done
     assert stopped.jobs == 500
-    for seed, jobs_seed, rule in ((4, 5, "westward"), (3, 6, "westward"), (3, 5, "cheapest-static")):
+    for seed, jobs_seed, rule in (
+        (4, 5, "westward"),
+        (3, 6, "westward"),
+        (3, 5, "cheapest-static"),
+    ):
         with pytest.raises(AnotherRun):
             rehearse_stream(
                 network, blocks(network, 500, jobs_seed), Policy(rule=rule), seed=seed,  # type: ignore[arg-type]
