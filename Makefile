@@ -38,7 +38,15 @@ test: lint
 	.venv-bench/bin/pip install -q --require-hashes -r benchmarks/requirements-rival.lock
 	touch $@
 
-bench: setup .venv-bench/ready
+# The twin is C++: benchmarks/twin_cpp.
+.PHONY: bench-tools
+bench-tools:
+	@command -v g++ >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "bench: installing g++ (the C++ twin is built with it)" && \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq g++; } >/dev/null 2>&1; } || true
+	@command -v g++ >/dev/null || { echo "bench: no g++ found, the C++ twin needs it. As root: apt-get install g++" >&2; exit 1; }
+
+bench: bench-tools setup .venv-bench/ready
 	$(BIN)/python benchmarks/run.py
 
 clean:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from westward.cli.fail import EXIT_INTERRUPTED, Failure
 from westward.cli.outage_option import OutageOption
@@ -112,6 +113,11 @@ DEFAULT_LOAD = 0.8
     "--as-of", metavar="DATE", help="Use the network's facts in force on this day. [latest]"
 )
 @trace_options
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="With --generate: keep only what is alive, write runs as they end.",
+)
 @click.option("--describe", is_flag=True, help="Only describe the workload; nothing is written.")
 @click.option(
     "--out",
@@ -132,6 +138,7 @@ def simulate(
     devices: int | None,
     as_of: str | None,
     outages: tuple[Outage, ...],
+    stream: bool,
     describe: bool,
     out: Path | None,
     as_json: bool,
@@ -144,6 +151,11 @@ def simulate(
 
     DIR gets tables of jobs and hours (Parquet), summary.json, plots, and report.html, which needs
     no other file. Stopped half-way, nothing is written.
+
+    With --stream, for more jobs than memory holds: DIR gets runs/part-*.parquet, a row a run, and
+    summary.json. Ctrl-C leaves DIR so that the same command goes on where it stopped; for that
+    capacity is not priced (--price-period 0s) unless you ask for it. With it, or with --packing,
+    --fair-share, --outage, --reconsider or --forecast-error, Ctrl-C begins anew.
     """
     _check(workload, kind, count, load, out, describe)
     stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
@@ -155,7 +167,10 @@ def simulate(
     scenario = make_scenario(figures, outages, seed)
     if scenario is not None and scenario.shares and not fair_share:
         raise Failure("--share goes with --fair-share; without it jobs wait in order of arrival.")
-    if out is not None:
+    if stream:
+        _check_stream(count, describe, rules)
+        _unless_told(figures, "price_period")
+    if out is not None and not stream:
         from westward.simulate.outputs import check_destination
 
         check_destination(out)
@@ -170,6 +185,14 @@ def simulate(
         except ValueError as problem:
             raise Failure(f"--devices {devices}: {problem}.") from None
     _check_sites(network, outages)
+    if stream and out is not None and count is not None:
+        from westward.cli.stream_run import run_stream
+
+        policy = replace(make_policy(rules[0], discipline, **figures), fair_share=fair_share)
+        return run_stream(
+            network, policy, jobs=count, load=DEFAULT_LOAD if load is None else load, seed=seed,
+            out=out, as_json=as_json, scenario=scenario,
+        )  # fmt: skip
     jobs = _workload(network, workload, kind, count, load, seed, stated)
     if describe or out is None:
         _describe(jobs, as_json)
@@ -206,6 +229,24 @@ def _check(
         lines.append("say where the results go with --out DIR, or only --describe the workload.")
     if lines:
         raise Failure(*(f"westward simulate: {line}" for line in lines))
+
+
+def _check_stream(count: int | None, describe: bool, rules: tuple[Rule, ...]) -> None:
+    lines = []
+    if count is None:
+        lines.append("--stream goes with --generate JOBS.")
+    if describe:
+        lines.append("--stream rehearses; --describe does not. Give one of them.")
+    if len(dict.fromkeys(rules)) > 1:
+        lines.append("--stream takes one --policy; rehearse the others into folders of their own.")
+    if lines:
+        raise Failure(*(f"westward simulate: {line}" for line in lines))
+
+
+def _unless_told(figures: dict[str, Any], name: str) -> None:
+    """Off unless it was asked for: what would keep a streamed rehearsal from being resumed."""
+    if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT:
+        figures[name] = 0
 
 
 def _check_sites(network: Network, outages: Sequence[Outage]) -> None:

@@ -101,7 +101,7 @@ def waiting_options(command: F) -> F:
             metavar="TIME",
             default=REHEARSAL_PRICE_PERIOD_MS,
             help="So often price capacity anew by what waits, runs and is expected, and add the "
-            "price to the sum; 0s = never. [6h]",
+            "price to the sum; 0s = never. [6h; with --stream 0s]",
         ),
         click.option(
             "--review",

@@ -48,20 +48,32 @@ INPUT_FIELDS: tuple[tuple[str, type], ...] = (
 _UNSET = ("deadline_ms", "next", "prev", "job_pool", "job_chain", "dataset", "home")
 
 
-def new_slots(
-    count: int, more: tuple[tuple[str, type], ...] = (), unset: tuple[str, ...] = ()
-) -> Slots:
-    """Records with every field 0, but those named ``unset`` (and the usual ones) -1.
+def blank_slots(count: int, more: tuple[tuple[str, type], ...] = ()) -> Slots:
+    """Records of zeros, to be readied by ``fill_slots``. Memory that is not touched costs nothing.
 
     ``more``: fields of the caller's, laid before ours (8-byte ones first).
     """
-    slots = np.zeros(
+    return np.zeros(
         count, dtype=np.dtype([*more, *JOB_FIELDS, *QUEUE_FIELDS, *INPUT_FIELDS], align=True)
     )
+
+
+def fill_slots(slots: Slots, first: int, last: int, unset: tuple[str, ...] = ()) -> None:
+    """Ready records first..last-1: every field stays 0, but those named ``unset`` (and the usual
+    ones) become -1."""
+    fresh = slots[first:last]
     for name in (*_UNSET, *unset):
-        slots[name] = -1
-    slots["wait_value"] = np.nan
-    slots["input_from"] = slots["input_to"] = np.arange(count)
+        fresh[name] = -1
+    fresh["wait_value"] = np.nan
+    fresh["input_from"] = fresh["input_to"] = np.arange(first, last)
+
+
+def new_slots(
+    count: int, more: tuple[tuple[str, type], ...] = (), unset: tuple[str, ...] = ()
+) -> Slots:
+    """``blank_slots``, all of them readied."""
+    slots = blank_slots(count, more)
+    fill_slots(slots, 0, count, unset)
     return slots
 
 

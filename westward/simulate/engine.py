@@ -32,7 +32,7 @@ from westward.placement.state import (
 )
 from westward.simulate.gather import Gather
 from westward.simulate.happenings import Happenings
-from westward.simulate.machine import RECORDS, Machine
+from westward.simulate.machine import RECORDS, RESERVED_SLOTS, Machine
 from westward.simulate.results import SimulationResult, refusal_number
 
 CHUNKS = 200
@@ -86,6 +86,7 @@ def simulate(
         origin_ms=origin,
         zero_ms=zero,
         records=min(RECORDS, count + 64),
+        reserve=min(RESERVED_SLOTS, count + 1),
         scenario=scenario,
     )
     Happenings(machine, () if scenario is None else scenario.outages)

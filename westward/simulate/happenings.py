@@ -11,7 +11,7 @@ from westward.simulate.interrupt import close_pools
 from westward.simulate.live import CURSOR_NOW
 from westward.simulate.machine import Machine
 
-_SUMMING = ("westward", "lowest-carbon")
+SUMMING = ("westward", "lowest-carbon")
 """Rules whose choice is the sum by which runs are compared; the others never put off either."""
 
 
@@ -42,7 +42,7 @@ class Happenings:
             self._turns.setdefault(end, []).append((site, -1, False))
         for at in sorted(self._turns):
             machine.stop_at(at, self._turn_sites)
-        self._tick = machine.policy.reconsider_ms if machine.policy.rule in _SUMMING else 0
+        self._tick = machine.policy.reconsider_ms if machine.policy.rule in SUMMING else 0
         if self._tick > 0:
             machine.stop_at(machine.zero_ms + self._tick, self._reconsider)
 
@@ -60,13 +60,16 @@ class Happenings:
         m.clock.closed[:] = (pools.open == 0) & (self._open == 1)
         if (pools.open > was_open).any():
             # Jobs that had nowhere to go need not wait for their hour.
-            self._list(np.flatnonzero((m.live.away == 1) & (m.state.job_pool < 0)))
+            opened = slice(m.slots)
+            away = (m.live.away[opened] == 1) & (m.state.job_pool[opened] < 0)
+            self._list(np.flatnonzero(away))
+        live = m.live._replace(away=m.live.away[: m.slots])  # beyond, no slot was ever opened
         more = True
         while more:
             m.flush()
             more = bool(
                 close_pools(
-                    losing, now_ms, pools, m.jobs, m.inputs, m.rules, m.state, m.live, m.clock,
+                    losing, now_ms, pools, m.jobs, m.inputs, m.rules, m.state, live, m.clock,
                     m.records, m.packing,
                 )
             )  # fmt: skip
@@ -77,7 +80,8 @@ class Happenings:
         m = self._machine
         m.clock.cursor[CURSOR_NOW] = now_ms
         live = m.live
-        runs = np.flatnonzero((live.start_ms >= 0) & (live.checkpoint_ms > 0))
+        opened = slice(m.slots)
+        runs = np.flatnonzero((live.start_ms[opened] >= 0) & (live.checkpoint_ms[opened] > 0))
         expected = live.start_ms[runs] + m.state.job_duration_ms[runs]
         runs = runs[(expected > now_ms + 2 * self._tick) & (live.start_ms[runs] < now_ms)]
         live.asked[runs] = 1

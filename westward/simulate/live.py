@@ -49,6 +49,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
+    ("due_ms", np.int64),
     ("paid", np.float64),
     ("state_gb", np.float64),
     ("tenant", np.int32),
@@ -68,6 +69,8 @@ class Live(NamedTuple):
     left_ms: I64
     """True work left, on the reference device."""
     checkpoint_ms: I64
+    due_ms: I64
+    """The deadline it came with; -1 = none."""
     priority: I8
     tenant: I32
     """Row of ``Clockwork.fair``, under fair shares."""
@@ -120,6 +123,7 @@ class Records(NamedTuple):
     """Its very first start; on the last row of a job, as the next two."""
     waited_ms: I64
     transfer: F64
+    due_ms: I64
     node_from: I64
     """(R + 1,) where its nodes begin in ``node``; length 1 where pools are one number."""
     node: I32

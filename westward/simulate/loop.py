@@ -171,6 +171,7 @@ def take_slot(r: int, arrivals: Arrivals, classes: Classes, jobs: Jobs, inputs: 
         inputs.dataset[j] = arrivals.dataset[r if len(arrivals.dataset) > 1 else 0]
     live.row[j] = row
     live.left_ms[j] = arrivals.duration_ms[r]
+    live.due_ms[j] = jobs.deadline_ms[j]
     live.checkpoint_ms[j] = arrivals.checkpoint_ms[r if len(arrivals.checkpoint_ms) > 1 else 0]
     live.priority[j] = priority
     live.start_ms[j] = -1

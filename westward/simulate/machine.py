@@ -1,7 +1,7 @@
 """A rehearsal in the making: the loop's columns, fed with stretches of a workload.
 
-Memory follows the jobs alive at one time: slots, claims and events grow when they run out, and what
-is over leaves through ``Sink``.
+Memory follows the jobs alive at one time. Address space for many is asked for at once, but a page
+of it is touched only when a slot on it is opened; what is over leaves through ``Sink``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ from westward.placement.packing_columns import (
     with_scores,
 )
 from westward.placement.packing_state import Packing
-from westward.placement.slots import inputs_of, jobs_of, new_slots, views
+from westward.placement.slots import (
+    Slots,
+    blank_slots,
+    fill_slots,
+    inputs_of,
+    jobs_of,
+    views,
+)
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
 from westward.simulate.forecast import PERIOD_MS, Forecast
@@ -67,6 +74,8 @@ from westward.simulate.rows import Homes, Requests, arrivals, kinds_of
 from westward.simulate.shares import ShareTables, tenants_of
 
 FIRST_SLOTS = 4_096
+RESERVED_SLOTS = 1 << 20
+"""Room in address space. Opening slots within it moves nothing; beyond it everything is copied."""
 RECORDS = 65_536
 FOREVER_MS = 1 << 62
 
@@ -92,6 +101,7 @@ class Machine:
         zero_ms: int,
         records: int = RECORDS,
         scenario: Scenario | None = None,
+        reserve: int = RESERVED_SLOTS,
     ) -> None:
         scenario = scenario or Scenario()
         self.policy = policy
@@ -116,7 +126,8 @@ class Machine:
         self.homes = Homes(len(network.sites), seed)
         self.conservative = policy.discipline == "conservative"
         pools = len(self.columns.pool_names)
-        self._slots = new_slots(FIRST_SLOTS, more=LIVE_FIELDS)
+        reserve = max(FIRST_SLOTS, reserve)
+        self._slots = blank_slots(reserve, more=LIVE_FIELDS)
         self.state: State = new_state(
             self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative,
             ranked=policy.fair_share,
@@ -125,14 +136,16 @@ class Machine:
             self.state.delegated[:] = [not pool.managed for pool in network.pools]
         self.jobs: Jobs = jobs_of(self._slots)
         self.inputs: Inputs = inputs_of(self._slots)
-        free = np.concatenate([[FIRST_SLOTS], np.arange(FIRST_SLOTS - 1, -1, -1)])
-        self.live = Live(**views(self._slots, LIVE_FIELDS), free=free.astype(np.int32))
+        self._opened = 0
+        self.live = Live(
+            **views(self._slots, LIVE_FIELDS), free=np.zeros(reserve + 1, dtype=np.int32)
+        )
         self.clock = Clockwork(
             cursor=np.zeros(CURSORS, dtype=np.int64),
-            heap=np.zeros(4 * FIRST_SLOTS, dtype=np.int64),
+            heap=np.zeros(4 * reserve, dtype=np.int64),
             touched=np.zeros(pools + 1, dtype=np.int32),
             marked=np.zeros(pools, dtype=np.uint8),
-            again=np.zeros(2 * FIRST_SLOTS + 1, dtype=np.int32),
+            again=np.zeros(2 * reserve + 1, dtype=np.int32),
             review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
             quantiles=np.array([FIRST_LOW, FIRST_HIGH]),
             fair=np.zeros(1),
@@ -144,6 +157,7 @@ class Machine:
             active=np.zeros(1),
             programme_rate=np.zeros(1),
         )
+        self._open(FIRST_SLOTS)
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
         self.clock.cursor[CURSOR_REVIEW_AT] = 1
@@ -186,9 +200,20 @@ class Machine:
         return int(self.clock.cursor[CURSOR_EVENTS])
 
     @property
+    def all_in_arrays(self) -> bool:
+        """What the rest of the rehearsal depends on is in the tuples of arrays that the loop takes:
+        no stop is set, whose call would remember something, and no table lies beside them."""
+        return not self._stops and self._shares is None and self.packing is None
+
+    @property
+    def slot_records(self) -> Slots:
+        """The records of live jobs, address space included that is not opened yet."""
+        return self._slots
+
+    @property
     def slots(self) -> int:
-        """Room for jobs alive at one time."""
-        return len(self._slots)
+        """Slots opened: at most twice the most jobs alive at one time, or FIRST_SLOTS."""
+        return self._opened
 
     def stop_at(self, time_ms: int, call: Callable[[int], None]) -> None:
         """Call ``call(time_ms)`` before anything that happens at that instant or later."""
@@ -321,8 +346,27 @@ class Machine:
         self.sink.take(count, self.records, self.money)
         cursor[CURSOR_RECORDS] = 0
 
+    def resize(self, reserve: int, opened: int) -> None:
+        """Room as another machine had it: before the first stretch only."""
+        if reserve != len(self._slots):
+            self._move(reserve)
+        if opened > self._opened:
+            self._open(opened)
+
+    def _open(self, until: int) -> None:
+        """Ready slots up to ``until`` for use; the lowest is taken first."""
+        first = self._opened
+        fill_slots(self._slots, first, until)
+        free = self.live.free
+        height = int(free[0])
+        free[until - first + 1 : until - first + 1 + height] = free[1 : height + 1].copy()
+        free[1 : until - first + 1] = np.arange(until - 1, first - 1, -1)
+        free[0] = until - first + height
+        self._opened = until
+
     def _grow(self, rows: Arrivals) -> None:
-        """More room for what the next row of the stretch ran short of."""
+        """More room for what the next row of the stretch ran short of: rows of the nodes' table, or
+        as many slots again; where address space or the heap is full, everything moves first."""
         if self.packing is not None and self.clock.cursor[CURSOR_ARRIVAL] < len(rows.klass):
             klass = rows.klass[self.clock.cursor[CURSOR_ARRIVAL]]
             members = self.packing.members[0] + members_of(
@@ -331,14 +375,21 @@ class Machine:
             if members > len(self.packing.nodes.held_node):
                 self.packing = with_rows(self.packing, int(members))
                 return
-        slots = 2 * self.slots
+        reserve = len(self._slots)
+        crowded = 2 * int(self.clock.cursor[CURSOR_HEAP]) > len(self.clock.heap)
+        if self._opened == reserve or crowded:
+            self._move(2 * reserve)
+        if int(self.live.free[0]) == 0:
+            self._open(min(2 * self._opened, len(self._slots)))
+
+    def _move(self, slots: int) -> None:
+        """Copy everything into address space for so many."""
         if slots > SLOT_MASK:
             raise ValueError(
                 f"more than {SLOT_MASK // 2} jobs alive at once: the network is swamped"
             )
-        old = self.slots
-        grown = new_slots(slots, more=LIVE_FIELDS)
-        grown[:old] = self._slots
+        grown = blank_slots(slots, more=LIVE_FIELDS)
+        grown[: self._opened] = self._slots[: self._opened]
         self._slots = grown
         self.state = grow_state(
             self.state, self.columns.pools, grown, self.policy.backfill_depth,
@@ -346,17 +397,16 @@ class Machine:
         )  # fmt: skip
         self.jobs = jobs_of(grown)
         self.inputs = inputs_of(grown)
-        height = int(self.live.free[0])
         free = np.zeros(slots + 1, dtype=np.int32)
-        free[1 : slots - old + 1] = np.arange(slots - 1, old - 1, -1)
-        free[slots - old + 1 : slots - old + 1 + height] = self.live.free[1 : height + 1]
-        free[0] = slots - old + height
+        height = int(self.live.free[0])
+        free[: height + 1] = self.live.free[: height + 1]
         self.live = Live(**views(grown, LIVE_FIELDS), free=free)
         heap = np.zeros(4 * slots, dtype=np.int64)
         length = int(self.clock.cursor[CURSOR_HEAP])
         heap[:length] = self.clock.heap[:length]
         again = np.zeros(2 * slots + 1, dtype=np.int32)
-        again[: len(self.clock.again)] = self.clock.again
+        waiting = int(self.clock.again[0]) + 1
+        again[:waiting] = self.clock.again[:waiting]
         self.clock = self.clock._replace(heap=heap, again=again)
 
 
@@ -380,6 +430,7 @@ def _records(size: int, packing: Packing | None) -> Records:
         first_ms=wide(),
         waited_ms=wide(),
         transfer=np.zeros(size),
+        due_ms=wide(),
         node_from=np.zeros(1 if packing is None else size + 1, dtype=np.int64),
         node=np.zeros(0 if packing is None else 4 * size + 4 * widest, dtype=np.int32),
     )

@@ -54,6 +54,7 @@ def record(j: int, p: int, end_ms: int, why: int, live: Live, state: State,
     records.first_ms[at] = live.first_ms[j]
     records.waited_ms[at] = live.waited_ms[j]
     records.transfer[at] = live.paid[j]
+    records.due_ms[at] = live.due_ms[j]
     if packing is not None:
         to = records.node_from[at]
         row = state.job_chain[j]

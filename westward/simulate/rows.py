@@ -50,11 +50,26 @@ class Homes:
             return self._rng.integers(0, self.sites, len(workload)).astype(np.int32)
         owner = workload.home if self._owner == "home" else workload.user
         if int(owner.max()) + 2 > len(self._by_owner):
-            rng = np.random.Generator(np.random.PCG64(self.seed))
-            size = min(OWNERS_MAX, max(int(owner.max()) + 2, 2 * len(self._by_owner)))
-            self._by_owner = rng.integers(0, self.sites, size).astype(np.int32)
+            self._draw(min(OWNERS_MAX, max(int(owner.max()) + 2, 2 * len(self._by_owner))))
         homes: I32 = self._by_owner[owner % OWNERS_MAX]
         return homes
+
+    def save(self) -> dict[str, Any]:
+        """What later stretches depend on, as plain values."""
+        return {
+            "owner": self._owner,
+            "owners": len(self._by_owner),
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        self._owner = saved["owner"]
+        self._rng.bit_generator.state = saved["rng"]
+        self._draw(saved["owners"])
+
+    def _draw(self, size: int) -> None:
+        rng = np.random.Generator(np.random.PCG64(self.seed))
+        self._by_owner = rng.integers(0, self.sites, size).astype(np.int32)
 
 
 def home_sites(workload: Workload, network: Network, seed: int) -> I32:
@@ -91,38 +106,43 @@ class Requests:
         self._columns = columns
         self._by_nodes = by_nodes
         self._strict_kinds = strict_kinds
-        self._keys = np.zeros((FIRST_CLASSES, 5), dtype=np.int64)
-        self._slots = np.zeros(4 * FIRST_CLASSES, dtype=np.int32)
-        self._count = 0
+        self.keys = np.zeros((FIRST_CLASSES, 5), dtype=np.int64)
+        self.key_slots = np.zeros(4 * FIRST_CLASSES, dtype=np.int32)
+        self.count = 0
         self.classes: Classes = new_classes(FIRST_CLASSES, len(columns.pool_names))
 
     def number(self, workload: Workload) -> I32:
         """The class of each row."""
         kinds = kinds_of(workload, self._columns, strict=self._strict_kinds)
         klass = np.empty(len(workload), dtype=np.int32)
-        before = self._count
+        before = self.count
         while True:
             found = classify(
                 workload.nodes, workload.devices_milli, workload.cpus_milli, workload.memory_mib,
-                kinds, self._keys, self._slots, self._count, klass,
+                kinds, self.keys, self.key_slots, self.count, klass,
             )  # fmt: skip
             if found >= 0:
                 break
             self._grow()
-        self._count = int(found)
+        self.count = int(found)
         self._fill(before)
         return klass
 
+    def restore(self, keys: I64, key_slots: I32, count: int, classes: dict[str, Any]) -> None:
+        """As a checkpoint has it."""
+        self.keys, self.key_slots, self.count = keys, key_slots, count
+        self.classes = Classes(**classes)
+
     def _grow(self) -> None:
         """Twice the room. Classes met in the failed pass are met again."""
-        size = 2 * len(self._keys)
-        keys = self._keys[: self._count].copy()
-        self._keys = np.zeros((size, 5), dtype=np.int64)
-        self._slots = np.zeros(4 * size, dtype=np.int32)
+        size = 2 * len(self.keys)
+        keys = self.keys[: self.count].copy()
+        self.keys = np.zeros((size, 5), dtype=np.int64)
+        self.key_slots = np.zeros(4 * size, dtype=np.int32)
         narrow = np.ascontiguousarray(keys[:, :4].astype(np.int32).T)
         kinds = np.ascontiguousarray(keys[:, 4])
         classify(
-            narrow[0], narrow[1], narrow[2], narrow[3], kinds, self._keys, self._slots, 0,
+            narrow[0], narrow[1], narrow[2], narrow[3], kinds, self.keys, self.key_slots, 0,
             np.empty(len(keys), dtype=np.int32),
         )  # fmt: skip
         old = self.classes
@@ -132,7 +152,7 @@ class Requests:
             getattr(self.classes, name)[: len(source)] = source
 
     def _fill(self, before: int) -> None:
-        fresh = self._keys[before : self._count]
+        fresh = self.keys[before : self.count]
         if len(fresh) == 0:
             return
         devices, cpus, memory = fresh[:, 1].copy(), fresh[:, 2].copy(), fresh[:, 3].copy()
@@ -155,7 +175,7 @@ class Requests:
             self.classes,
         )
         if self._by_nodes:
-            new = slice(before, self._count)
+            new = slice(before, self.count)
             wider = self.classes.nodes[new, None] > self._columns.pools.nodes
             self.classes.need[new][wider] = 0
 
