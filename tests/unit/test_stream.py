@@ -207,6 +207,24 @@ def test_the_command_streams_and_refuses_what_it_cannot(tmp_path: Path) -> None:
     assert "one --policy" in wrong.stderr
 
 
+def test_the_command_prices_no_capacity_unless_told_and_says_what_it_cannot_keep(
+    tmp_path: Path,
+) -> None:
+    usual = ("networks/laptop", "--generate", "100", "--stream", "--out")
+    silent = westward(*usual, str(tmp_path / "silent"))
+    assert silent.returncode == 0, silent.stderr
+    assert "no checkpoints" not in silent.stderr
+    told = westward(*usual, str(tmp_path / "told"), "--price-period", "300d", "--fair-share")
+    assert told.returncode == 0, told.stderr
+    assert "posted prices of capacity, fair shares cannot be resumed" in told.stderr
+    assert pl.read_parquet(tmp_path / "told" / "runs" / "part-*.parquet")["row"].n_unique() == 100
+    (tmp_path / "silent" / "summary.json").unlink()
+    (tmp_path / "silent" / "checkpoint.npz").write_bytes(b"")
+    other = westward(*usual, str(tmp_path / "silent"), "--fair-share")
+    assert other.returncode == 2
+    assert "cannot be resumed" in other.stderr
+
+
 def test_ctrl_c_leaves_a_folder_to_go_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
