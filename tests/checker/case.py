@@ -61,6 +61,12 @@ class Case:
         return self._needs[key]
 
     @property
+    def reviewed(self) -> bool:
+        """Waiting jobs looked at other pools again: when one joined its queue is not told."""
+        policy = self.rehearsal.policy
+        return bool(policy.get("rule") == "westward" and policy.get("review_ms", 0) > 0)
+
+    @property
     def by_nodes(self) -> bool:
         """Jobs were started on nodes, not on a pool as one number."""
         return bool(self.rehearsal.policy.get("packing", "pool") != "pool")

@@ -64,6 +64,8 @@ def check_case(case: Case, until_ms: int) -> Checked:
     check_capacity(case)
     if case.by_nodes:
         case.notes.append("order rules were not checked: jobs wait for nodes, not for devices")
+    elif case.reviewed:
+        case.notes.append("order rules were not checked: waiting jobs could change their pool")
     else:
         check_order(case)
     check_moved(case)

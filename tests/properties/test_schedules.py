@@ -30,7 +30,9 @@ TRACES = Path(os.environ.get("WESTWARD_SHARED", ROOT.parent / "shared")) / "trac
 
 
 def rehearse(out: Path, *arguments: object, network: Path = EAST_WEST) -> None:
-    told = ["simulate", str(network), "--out", str(out), *map(str, arguments)]
+    """Jobs keep the pool they were bound to, unless told otherwise: else no queue can be replayed."""
+    bound = [] if "--review" in arguments else ["--review", "0s", "--price-period", "0s"]
+    told = ["simulate", str(network), "--out", str(out), *bound, *map(str, arguments)]
     assert run(told) == 0
 
 
@@ -200,3 +202,15 @@ def test_the_command_tells_broken_rules_with_their_story(
     said = capsys.readouterr().out
     assert "run-time: it ran" in said
     assert "row 6 (job 7): submitted" in said
+
+
+def test_jobs_that_looked_again_keep_every_other_rule(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rehearse(
+        out, "--generate", 600, "--load", 1.1, "--devices", 300,
+        "--review", "1m", "--price-period", "2h",
+    )  # fmt: skip
+    table = workload_table(600, 300, 1.1, tmp_path)
+    found = check_folder(out, EAST_WEST, table, Reading(format="table"))
+    assert_sound(found, jobs=600, passed=0)
+    assert any("could change their pool" in note for note in found[0].notes)

@@ -165,6 +165,8 @@ def _from_intervals(jobs: list[tuple[int, int, int, int, int]]) -> SimulationRes
         need_milli=need,
         not_before_ms=ZERO_MS + submit,
         predicted_start_ms=start,
+        start_low_ms=np.full(len(jobs), -1, dtype=np.int64),
+        start_high_ms=np.full(len(jobs), -1, dtype=np.int64),
         refusal=np.zeros(len(jobs), dtype=np.int16),
         device_micros=none,
         power_micros=none,

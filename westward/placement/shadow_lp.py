@@ -73,7 +73,7 @@ def shadow_prices(
     )
     can = np.broadcast_to((devices > 0)[:, :, None], cost.shape)
     outside = OUTSIDE_FACTOR * np.where(can, cost, 0.0).max(axis=(1, 2)) + 1.0
-    come = arrivals[used].copy()
+    come = np.maximum(arrivals[used], 0.0)
     come[:, 0] += waiting[used]
     shape = (used.tobytes() + (devices > 0).tobytes(), blocks)
     start = before.basis if before is not None and before.shape == shape else None
@@ -127,7 +127,8 @@ def _wait_limits(come: F64, slack_hours: F64, block_hours: float) -> F64:
     for c in np.flatnonzero(np.isfinite(slack_hours)):
         keep = int(slack_hours[c] // block_hours)
         first = np.maximum(np.arange(1, blocks + 1) - keep, 0)
-        limit[c] = total[c, 1:] - total[c, first]
+        # The difference of two sums may come out a rounding below 0, and no plan waits less.
+        limit[c] = np.maximum(total[c, 1:] - total[c, first], 0.0)
     return limit
 
 
