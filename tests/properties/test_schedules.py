@@ -211,6 +211,6 @@ def test_jobs_that_looked_again_keep_every_other_rule(tmp_path: Path) -> None:
         "--review", "1m", "--price-period", "2h",
     )  # fmt: skip
     table = workload_table(600, 300, 1.1, tmp_path)
-    found = check_folder(out, EAST_WEST, table, Reading(format="table"))
+    found = check_folder(out, EAST_WEST, table)
     assert_sound(found, jobs=600, passed=0)
     assert any("could change their pool" in note for note in found[0].notes)
