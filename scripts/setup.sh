@@ -26,7 +26,7 @@ warm() {
     # The types kernels take and the compiler's switch count too: see KERNEL_FILES in westward/jit.py.
     kernels=$(digest westward/jit.py westward/placement/state.py $(grep -rl --include='*.py' '^@jit' westward | sort))
     if [ "$(cat .venv/westward-warm 2>/dev/null)" != "$kernels" ]; then
-        say "compiling the kernels (once, under a minute)"
+        say "compiling the kernels (once, two to three minutes)"
         .venv/bin/python -m westward.simulate.warm networks/laptop >/dev/null
         echo "$kernels" >.venv/westward-warm
     fi

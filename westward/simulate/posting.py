@@ -196,5 +196,8 @@ class Posting:
         """(P, BLOCKS) mean price of a device-hour by block, without any shadow price."""
         table = cost_table(self._columns, self._rules, now_ms)
         per_block = max(1, int(BLOCK_HOURS * MS_PER_HOUR) // int(table.window[1]))
-        edges = table.prefix[:, : BLOCKS * per_block + 1 : per_block]
+        at = per_block * np.arange(BLOCKS + 1)
+        last = table.prefix.shape[1] - 1
+        # A network of short steps: its table ends before the blocks do, and is taken to come again.
+        edges = at // last * table.prefix[:, last:] + table.prefix[:, at % last]
         return np.asarray(np.diff(edges, axis=1) / BLOCK_HOURS)
