@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from national import national
@@ -23,16 +24,23 @@ DEFERRABLE = "deferrable"
 """Row 2: a fifth of the jobs may start in any of the next 24 hours that their deadline allows."""
 
 
+STEADY = "steady"
+"""Row 5: row 1's jobs, arriving evenly. With the day's profile a short run sees only the night and a
+long one the peaks, when more is asked than there is: the load factor would not be the same."""
+
+
 def network() -> Network:
     return national()
 
 
 def policy(case: str) -> Policy:
-    return Policy(defer_limit_ms=0 if case == ONE_CHOICE else 24 * HOUR_MS)
+    return Policy(defer_limit_ms=24 * HOUR_MS if case == DEFERRABLE else 0)
 
 
 def _arguments(case: str) -> dict[str, Any]:
-    options = NATIONAL if case == ONE_CHOICE else NATIONAL_DEFERRABLE
+    options = NATIONAL_DEFERRABLE if case == DEFERRABLE else NATIONAL
+    if case == STEADY:
+        options = replace(options, day_profile=(1.0,))
     return {"capacity_devices": DEVICES, "load": LOAD, "options": options}
 
 

@@ -77,8 +77,8 @@ def long_run(jobs: int, repeats: int) -> Found:
 
 def flat(jobs: int, repeats: int) -> Found:
     """A hundredth of the jobs, and all."""
-    few = [child("speed.py", "one-choice", str(jobs // 100)) for _ in range(max(3, repeats))]
-    return {"few": middle(few), "many": once("speed.py", "one-choice", str(jobs))}
+    few = [child("speed.py", "steady", str(jobs // 100)) for _ in range(max(3, repeats))]
+    return {"few": middle(few), "many": once("speed.py", "steady", str(jobs))}
 
 
 def memory(jobs: int, repeats: int) -> Found:
