@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,11 @@ def first_jobs(workload: Workload, jobs: int) -> Workload:
     return replace(workload, **columns)
 
 
+def read_first_jobs(file: Path, kind: str, jobs: int) -> Workload:
+    """The first ``jobs`` rows of a recorded workload."""
+    return first_jobs(read_workload(file, kind), jobs)
+
+
 def offered_devices(workload: Workload) -> float:
     """Mean devices the workload would keep busy over the time in which it is submitted."""
     gang = workload.nodes.astype(np.float64) * workload.devices_milli / 1000.0
@@ -134,9 +140,7 @@ def workloads(jobs: int) -> dict[str, Callable[[], Workload]]:
     for name, (path, kind) in TRACES.items():
         file = SHARED / "traces" / path
         if file.exists() and kind in FORMATS:
-            found[name] = lambda file=file, kind=kind: first_jobs(  # type: ignore[misc]
-                read_workload(file, kind), jobs
-            )
+            found[name] = partial(read_first_jobs, file, kind, jobs)
     options = GeneratorOptions(homes=10, max_gang_devices=64)
     found["generated"] = lambda: generate(
         jobs, 7, capacity_devices=1_000, load=0.7, options=options

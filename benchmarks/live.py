@@ -21,6 +21,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from national import HOUR_MS, national
@@ -163,7 +164,7 @@ def one_job(calls: int, discipline: Discipline, *, prunes: bool) -> None:
     place = Watch()
     for number, job in enumerate(jobs):
         watch = place if number >= 400 else Watch()  # the first meet new shapes and compile
-        watch.time(lambda job=job: resident.place(job, NOW_MS))  # type: ignore[misc]
+        watch.time(partial(resident.place, job, NOW_MS))
         if resident.runs(job.job_id):
             resident.ended(job.job_id)
         else:
@@ -173,14 +174,12 @@ def one_job(calls: int, discipline: Discipline, *, prunes: bool) -> None:
     for job in jobs[:5]:
         plan(snapshot, [job], policy, NOW_MS, explain=False)
     for job in jobs[5 : 5 + max(50, calls // 10)]:
-        whole.time(
-            lambda job=job: plan(snapshot, [job], policy, NOW_MS, explain=False)  # type: ignore[misc]
-        )
+        whole.time(partial(plan, snapshot, [job], policy, NOW_MS, explain=False))
     whole.tell(f"plan() of the whole snapshot, {discipline}")
     told = Watch()
     plan(snapshot, jobs[:1], policy, NOW_MS)
     for job in jobs[5 : 5 + max(50, calls // 10)]:
-        told.time(lambda job=job: plan(snapshot, [job], policy, NOW_MS))  # type: ignore[misc]
+        told.time(partial(plan, snapshot, [job], policy, NOW_MS))
     told.tell(f"plan() with every pool explained, {discipline}")
 
 
@@ -199,9 +198,7 @@ def many_jobs(calls: int, discipline: Discipline, count: int = 10_000) -> None:
         watch = Watch()
         plan(snapshot, new, policy, NOW_MS, explain=False)
         for _ in range(calls):
-            watch.time(
-                lambda s=snapshot, n=new: plan(s, n, policy, NOW_MS, explain=False)  # type: ignore[misc]
-            )
+            watch.time(partial(plan, snapshot, new, policy, NOW_MS, explain=False))
         watch.tell(f"plan() of {count:,} waiting jobs, {what}, {discipline}")
 
 

@@ -24,7 +24,7 @@ from benchmarks.published.table import SHARED
 from westward.formats.generate import NATIONAL, generate
 from westward.formats.traces import read_workload
 from westward.model.network import Accelerator, Network, Pool, Series, Site, Zone
-from westward.model.plan import Policy
+from westward.model.plan import Packing, Policy
 from westward.model.workload import Workload
 from westward.simulate.engine import simulate
 from westward.simulate.results import SimulationResult
@@ -91,21 +91,21 @@ def line(label: str, result: SimulationResult) -> str:
     )
 
 
-def run_openb(shares: list[int], packings: list[str]) -> None:
+def run_openb(shares: list[int], packings: list[Packing]) -> None:
     jobs = openb_jobs()
     for share in shares:
         network = openb_network(share)
         for packing in packings:
-            policy = Policy(rule="earliest-start", packing=packing, backfill_depth=1_000)  # type: ignore[arg-type]
+            policy = Policy(rule="earliest-start", packing=packing, backfill_depth=1_000)
             print(line(f"{share} % {packing}", simulate(network, jobs, policy, seed=1)), flush=True)
 
 
-def run_national(count: int, load: float, packings: list[str]) -> None:
+def run_national(count: int, load: float, packings: list[Packing]) -> None:
     network = national()
     small = generate(2_000, 2, capacity_devices=1_000_000, load=load, options=NATIONAL)
     jobs = generate(count, 1, capacity_devices=1_000_000, load=load, options=NATIONAL)
     for packing in packings:
-        policy = Policy(packing=packing)  # type: ignore[arg-type]
+        policy = Policy(packing=packing)
         simulate(network, small, policy, seed=1)
         print(line(f"national {packing}", simulate(network, jobs, policy, seed=1)), flush=True)
 

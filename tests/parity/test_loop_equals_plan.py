@@ -13,7 +13,7 @@ from westward.formats.generate import GeneratorOptions, generate
 from westward.formats.traces import read_workload
 from westward.model.job import JobSpec
 from westward.model.network import Network
-from westward.model.plan import RULES, Plan, Policy, Rule, Snapshot
+from westward.model.plan import RULES, Discipline, Plan, Policy, Rule, Snapshot
 from westward.model.workload import Workload
 from westward.network.loader import load_network
 from westward.placement import plan
@@ -66,9 +66,9 @@ def assert_same(network: Network, workload: Workload, policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
-def test_waiting_jobs_that_look_again(network: Network, discipline: str) -> None:
-    policy = Policy(discipline=discipline, review_ms=60_000, review_depth=5)  # type: ignore[arg-type]
-    still = Policy(discipline=discipline)  # type: ignore[arg-type]
+def test_waiting_jobs_that_look_again(network: Network, discipline: Discipline) -> None:
+    policy = Policy(discipline=discipline, review_ms=60_000, review_depth=5)
+    still = Policy(discipline=discipline)
     jobs = crowded(120, 5)
     assert_same(network, jobs, policy)
     moved = (
@@ -79,8 +79,8 @@ def test_waiting_jobs_that_look_again(network: Network, discipline: str) -> None
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
-def test_every_rule_and_discipline(network: Network, rule: Rule, discipline: str) -> None:
-    policy = Policy(rule=rule, discipline=discipline)  # type: ignore[arg-type]
+def test_every_rule_and_discipline(network: Network, rule: Rule, discipline: Discipline) -> None:
+    policy = Policy(rule=rule, discipline=discipline)
     assert_same(network, crowded(120, 3), policy)
 
 

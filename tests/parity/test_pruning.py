@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from westward.formats.generate import GeneratorOptions, generate
-from westward.model.plan import Policy, Rule
+from westward.model.plan import Discipline, Policy, Rule
 from westward.network.loader import load_network
 from westward.placement.state import Rules
 from westward.simulate import machine
@@ -30,12 +30,12 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_examining_every_candidate_gives_the_same_rehearsal(
-    rule: Rule, discipline: str, devices: int, gang: int, monkeypatch: pytest.MonkeyPatch
+    rule: Rule, discipline: Discipline, devices: int, gang: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = scale_network(load_network(ROOT / "networks" / "east-west"), devices)
     options = GeneratorOptions(homes=10, max_gang_devices=gang)
     workload = generate(3_000, 11, capacity_devices=devices, load=1.3, options=options)
-    policy = Policy(rule=rule, discipline=discipline)  # type: ignore[arg-type]
+    policy = Policy(rule=rule, discipline=discipline)
     usual = simulate(network, workload, policy, seed=1)
     asked: list[int] = []
     columns = machine.rule_columns

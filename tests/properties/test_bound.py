@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from westward.formats.generate import GeneratorOptions, generate
 from westward.model.network import Accelerator, Link, Network, Pool, Series, Site, Zone
-from westward.model.plan import RULES, Policy
+from westward.model.plan import RULES, Policy, Rule
 from westward.model.units import BYTES_PER_GB
 from westward.model.workload import Workload
 from westward.simulate.bound import bound_of, gap, lower_bound, total_micros
@@ -346,9 +346,9 @@ def test_runs_are_charged_as_the_bound_prices() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_no_rule_beats_the_bound(rule: str) -> None:
+def test_no_rule_beats_the_bound(rule: Rule) -> None:
     net, work = drawn_workload(400, 12)
-    run = simulate(net, work, Policy(rule=rule), seed=2)  # type: ignore[arg-type]
+    run = simulate(net, work, Policy(rule=rule), seed=2)
     bound = bound_of(run, steps=120)
     found = gap(run, bound)
     assert found.jobs == int(run.placed.sum()) > 200

@@ -10,7 +10,7 @@ import pytest
 
 from tests.twin.demands import HOUR, Ask, demand
 from tests.twin.small import AT_ONCE, cards, job, site, world, zone
-from westward.model.plan import Policy, PoolState, Snapshot
+from westward.model.plan import Discipline, Policy, PoolState, Snapshot
 from westward.model.scenario import Scenario
 from westward.model.workload import Workload
 from westward.placement import plan
@@ -43,14 +43,14 @@ def crowd(seed: int, count: int = 150, span: float = 60.0) -> list[Ask]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
-def test_the_site_keeps_first_come_first_served_easy(seed: int, discipline: str) -> None:
+def test_the_site_keeps_first_come_first_served_easy(seed: int, discipline: Discipline) -> None:
     """Whatever our policy's discipline, shares and priorities: there it is plain EASY, which the
     managed pool of a plain policy gives as well (and the parity tests hold that one)."""
     workload = demand(crowd(seed))
     urgent = replace(
         workload, priority=np.random.default_rng(seed).integers(0, 3, len(workload)).astype(np.int8)
     )
-    ours = replace(AT_ONCE, discipline=discipline, fair_share=True)  # type: ignore[arg-type]
+    ours = replace(AT_ONCE, discipline=discipline, fair_share=True)
     result = simulate(ONE, urgent, ours, seed=1, zero_ms=0, scenario=DELEGATED)
     plain = simulate(ONE, workload, AT_ONCE, seed=1, zero_ms=0)
     assert (plain.start_ms > plain.submit_ms).sum() > 50

@@ -6,7 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,14 +113,14 @@ def check_preempted(drawn: Drawn, pieces: list[Piece]) -> None:
 
 def check_money(drawn: Drawn, pieces: list[Piece], result: SimulationResult) -> None:
     """Device money and energy of every run by hand, added up, are the job's and the hours'."""
-    device: Counter[int] = Counter()
-    energy: Counter[int] = Counter()
+    device: defaultdict[int, float] = defaultdict(float)
+    energy: defaultdict[int, float] = defaultdict(float)
     for row, where, start, end, _ in pieces:
         pool = drawn.network.pools[where]
         hours = int(drawn.workload.nodes[row]) * (end - start) / HOUR
         assert pool.price_micros_per_device_hour is not None
-        device[row] += pool.price_micros_per_device_hour * hours  # type: ignore[assignment]
-        energy[row] += hours  # type: ignore[assignment]
+        device[row] += pool.price_micros_per_device_hour * hours
+        energy[row] += hours
     for row in device:
         assert math.isclose(result.device_micros[row], device[row], rel_tol=1e-9)
         assert math.isclose(result.energy_kwh[row], energy[row], rel_tol=1e-9)

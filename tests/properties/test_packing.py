@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -272,7 +273,7 @@ def test_the_shadow_is_the_twins_and_long_gangs_leave_the_head_its_nodes(
     running: list[twin.Wish],
     head: twin.Wish,
     others: list[twin.Wish],
-    random: object,
+    random: Random,
 ) -> None:
     nodes, plain = made
     shadow, scores = make_shadow(nodes), make_scores(nodes)
@@ -284,7 +285,8 @@ def test_the_shadow_is_the_twins_and_long_gangs_leave_the_head_its_nodes(
         if parts is not None:
             chains.append(chain)
             claims.append(parts)
-    random.shuffle(order := list(range(len(chains))))  # type: ignore[attr-defined]
+    order = list(range(len(chains)))
+    random.shuffle(order)
     chains = [chains[i] for i in order]
     claims = [claims[i] for i in order]
     if plain.unit[0] and head.devices_milli:

@@ -16,7 +16,7 @@ import pytest
 from westward.cli.fail import Failure
 from westward.formats.generate import GeneratorOptions, generate, generate_blocks
 from westward.model.network import Network
-from westward.model.plan import Policy
+from westward.model.plan import Discipline, Policy
 from westward.model.workload import Workload
 from westward.network.loader import load_network
 from westward.simulate.engine import simulate
@@ -59,9 +59,9 @@ def run(network: Network, policy: Policy, size: int, feed: int) -> Totals:
 
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
 def test_stream_gives_what_simulate_gives(
-    network: Network, tmp_path: Path, discipline: str
+    network: Network, tmp_path: Path, discipline: Discipline
 ) -> None:
-    policy = Policy(discipline=discipline, defer_limit_ms=24 * 3_600_000)  # type: ignore[arg-type]
+    policy = Policy(discipline=discipline, defer_limit_ms=24 * 3_600_000)
     work = generate(JOBS, 5, capacity_devices=DEVICES, load=LOAD, options=options(network))
     whole = simulate(network, work, policy, seed=3)
     totals, parts = totals_for(network, policy), Parts(tmp_path, rows=1_000)
@@ -118,9 +118,9 @@ def test_blocks_of_any_size_give_the_same_runs(network: Network) -> None:
 
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
 def test_a_stopped_rehearsal_goes_on_as_if_nothing_had_been(
-    network: Network, tmp_path: Path, discipline: str
+    network: Network, tmp_path: Path, discipline: Discipline
 ) -> None:
-    policy = Policy(discipline=discipline, defer_limit_ms=24 * 3_600_000)  # type: ignore[arg-type]
+    policy = Policy(discipline=discipline, defer_limit_ms=24 * 3_600_000)
     checkpoint = tmp_path / "checkpoint.npz"
     straight = Both(totals_for(network, policy), Parts(make(tmp_path / "straight"), rows=900))
     rehearse_stream(network, blocks(network, 500), policy, seed=3, sink=straight)
@@ -246,12 +246,12 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(
     ask = {"jobs": 900, "load": 0.8, "seed": 2, "as_json": False}
     straight = tmp_path / "straight"
     told.clear()
-    first = stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask)  # type: ignore[arg-type]
+    first = stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask)
     assert first == 130
     assert "same command again" in capsys.readouterr().err
     assert told[-1] == 400
     with pytest.raises(Failure, match="something else"):
-        stream_run.run_stream(network, Policy(), out=tmp_path / "out", **{**ask, "seed": 3})  # type: ignore[arg-type]
+        stream_run.run_stream(network, Policy(), out=tmp_path / "out", **{**ask, "seed": 3})
     assert stream_run.run_stream(network, Policy(), out=tmp_path / "out", **ask) == 0  # type: ignore[arg-type]
     assert told[told.index(400) + 1] == 500
     monkeypatch.setattr(Line, "__call__", lambda self, done: None)
