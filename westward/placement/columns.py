@@ -503,7 +503,6 @@ def new_state(
         shadow_ms=zeros(count),
         shadow_extra=zeros(count),
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
-        wait_scale=np.ones(count),
         hint=zeros(1),
         tree_root=np.full(count, -1, dtype=np.int64),
         tree_left=np.full(tree, -1, dtype=np.int32),

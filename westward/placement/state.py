@@ -243,8 +243,6 @@ class State(NamedTuple):
     """What is free beside the head when it starts."""
     started: I32
     """(J,) rows that were started; the count ``dispatch`` returned says how many of them count."""
-    wait_scale: F64
-    """(P,) how long waits turned out, over the estimate; 1 where nothing was learnt."""
     hint: I64
     """(1,) the pool chosen last: tried first, since a good bound early ends most searches."""
     tree_root: I64

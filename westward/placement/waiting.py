@@ -42,19 +42,15 @@ def expected_release(
     missing = ahead_milli + need - state.free_milli[p]
     if missing <= 0:
         return now
-    scale = state.wait_scale[p]
     capacity = pools.capacity_milli[p]
     busy = capacity - state.free_milli[p]
     if missing <= busy:
-        if limit_ms < NEVER_MS:
-            limit_ms = now + int((limit_ms - now) / scale) + 1
         end, _ = release_ms(p, missing, limit_ms, state)
         if end == PAST_LIMIT:
             return NEVER_MS
-        return now + int(max(end - now, 0) * scale)
+        return max(end, now)
     remaining_work = max(0, (state.run_work[p] - now // 1000 * busy) * 1000)
-    fluid = (remaining_work + ahead_work + capacity - 1) // capacity
-    return now + int(fluid * scale)
+    return now + (remaining_work + ahead_work + capacity - 1) // capacity
 
 
 @jit
