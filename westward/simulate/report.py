@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from westward.model.network import Network
 from westward.model.units import MICROS, format_duration, format_instant
 from westward.simulate.compare import WIN_SHARE, format_value
+from westward.simulate.conditions import conditions, intervals
 from westward.simulate.flowmap import HOMES_TEXT
 from westward.simulate.plots import Plot, policy_colours
 
@@ -52,6 +53,8 @@ def render_report(summary: dict[str, Any], plots: Sequence[Plot], *, network: Ne
         labels=labels,
         colours=policy_colours(labels),
         headline=_headline(summary),
+        conditions=conditions(summary["policies"]),
+        intervals=intervals(summary["policies"]),
         wins=_grouped_wins(summary["comparison"]["rival_wins"]),
         wins_shown_max=WINS_SHOWN_MAX,
         terms=TERM_TEXT,

@@ -53,12 +53,21 @@ def _digits(value: float) -> str:
 
 
 def with_range(spread: Spread | None, unit: str) -> str:
-    """``3.1 (2.9 to 3.4)``: mean and extremes over seeds; one seed has no range."""
+    """``3.1 h (2.9 to 3.4)``: mean and extremes over seeds; one seed has no range."""
     if spread is None:
         return NOTHING
-    text = figure(spread.mean, unit)
-    low, high = figure(spread.low, unit), figure(spread.high, unit)
-    return text if spread.seeds == 1 or low == high else f"{text} ({low} to {high})"
+    ends = (figure(spread.low, unit), figure(spread.high, unit))
+    return _ranged(figure(spread.mean, unit), *ends, seeds=spread.seeds)
+
+
+def _ranged(mean: str, low: str, high: str, *, seeds: int) -> str:
+    """``3.1 h (2.9 to 3.4)``: the unit once, where all three have the same."""
+    if seeds == 1 or low == high:
+        return mean
+    unit = mean.partition(" ")[2]
+    if unit and low.endswith(f" {unit}") and high.endswith(f" {unit}"):
+        low, high = low.removesuffix(f" {unit}"), high.removesuffix(f" {unit}")
+    return f"{mean} ({low} to {high})"
 
 
 def moved(spread: Spread | None) -> str:
@@ -95,5 +104,4 @@ def differs(spread: Spread | None, unit: str) -> str:
     low, high = (figure(end, unit, signed=True) for end in (spread.low, spread.high))
     if spread.low <= 0 <= spread.high and spread.seeds > 1:
         return f"nothing beyond chance ({low} to {high} over the seeds)"
-    mean = figure(spread.mean, unit, signed=True)
-    return mean if spread.seeds == 1 or low == high else f"{mean} ({low} to {high})"
+    return _ranged(figure(spread.mean, unit, signed=True), low, high, seeds=spread.seeds)
