@@ -100,13 +100,11 @@ def read_alibaba_dlrm(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=to_ms(np.nan_to_num(created)),
         duration_ms=to_ms(known),
-        estimate_ms=zero - 1,
         nodes=zero + 1,
         devices_milli=gpus * MILLI,
         cpus_milli=np.rint(cpus * MILLI),
         memory_mib=np.rint(memory * MIB_PER_GIB),
         user=user,
-        home=zero - 1,
         source_row=table.lines,
     )
 

@@ -110,13 +110,9 @@ def read_alibaba_genai(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=submit_ms,
         duration_ms=to_ms(duration),
-        estimate_ms=zero - 1,
         nodes=zero + 1,
         devices_milli=zero + share,
-        cpus_milli=zero,
-        memory_mib=zero,
         user=user,
-        home=zero - 1,
         source_row=table.lines,
         dataset=model,
     )

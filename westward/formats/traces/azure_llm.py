@@ -66,12 +66,7 @@ def read_azure_llm(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=submit_ms,
         duration_ms=to_ms(run_s),
-        estimate_ms=zero - 1,
         nodes=zero + 1,
         devices_milli=zero + share,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=table.lines,
     )

@@ -99,14 +99,14 @@ def build(
     notes: tuple[str, ...],
     submit_ms: I64,
     duration_ms: I64,
-    estimate_ms: Column,
     nodes: Column,
     devices_milli: Column,
-    cpus_milli: Column,
-    memory_mib: Column,
-    user: Column,
-    home: Column,
     source_row: Column,
+    estimate_ms: Column | None = None,
+    cpus_milli: Column | None = None,
+    memory_mib: Column | None = None,
+    user: Column | None = None,
+    home: Column | None = None,
     deadline_ms: Column | None = None,
     priority: Column | None = None,
     dataset: Column | None = None,
@@ -122,12 +122,14 @@ def build(
     elif not ((step > 0) | ((step == 0) & (np.diff(source_row[order]) >= 0))).all():
         order = order[np.lexsort((source_row[order], submit_ms[order]))]
 
-    zero = np.zeros(rows_read, dtype=np.int64)
-
-    def i64(column: Column) -> npt.NDArray[np.int64]:
+    def i64(column: Column | None, unstated: int = -1) -> npt.NDArray[np.int64]:
+        if column is None:
+            return np.full(len(order), unstated, dtype=np.int64)
         return np.ascontiguousarray(column[order], dtype=np.int64)
 
-    def i32(column: Column) -> npt.NDArray[np.int32]:
+    def i32(column: Column | None, unstated: int = -1) -> npt.NDArray[np.int32]:
+        if column is None:
+            return np.full(len(order), unstated, dtype=np.int32)
         return np.ascontiguousarray(column[order], dtype=np.int32)
 
     return Workload(
@@ -143,11 +145,11 @@ def build(
         estimate_ms=i64(estimate_ms),
         nodes=i32(nodes),
         devices_milli=i32(devices_milli),
-        cpus_milli=i32(cpus_milli),
-        memory_mib=i32(memory_mib),
+        cpus_milli=i32(cpus_milli, unstated=0),
+        memory_mib=i32(memory_mib, unstated=0),
         user=i32(user),
         home=i32(home),
-        deadline_ms=i64(zero - 1 if deadline_ms is None else deadline_ms),
+        deadline_ms=i64(deadline_ms),
         input_bytes=np.zeros(len(order), dtype=np.int64),
         source_row=i64(source_row),
         priority=None if priority is None else np.ascontiguousarray(priority[order], dtype=np.int8),

@@ -68,7 +68,6 @@ def read_elasticflow(source: Source, options: TraceOptions) -> Workload:
     if not drops.keep.any():
         raise source.refuse(None, "", "no row has a run time and GPUs", "Give jobs that ran.")
     tight = drops.keep & ~free & (deadline - submit < duration)
-    zero = np.zeros(len(table))
     nodes, devices_milli = gangs(gpus, options)
     return build(
         source,
@@ -93,13 +92,8 @@ def read_elasticflow(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=to_ms(submit),
         duration_ms=to_ms(duration),
-        estimate_ms=zero - 1,
         nodes=nodes,
         devices_milli=devices_milli,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=number,
         deadline_ms=np.where(free, -1, to_ms(deadline)),
     )

@@ -47,13 +47,9 @@ def read_gaia(source: Source, options: TraceOptions) -> Workload:
         notes=(f"times read as {unit} ({how})", devices_note("cpu", options), NO_CLOCK),
         submit_ms=to_ms(arrival * scale),
         duration_ms=to_ms(length * scale),
-        estimate_ms=zero - 1,
         nodes=cpus,
         devices_milli=each if options.processors_are_devices else zero,
         cpus_milli=zero if options.processors_are_devices else each,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=table.lines,
     )
 

@@ -8,7 +8,6 @@ and so the caller states them here (option ``steps_per_s``).
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 
 from westward.formats.traces.build import NO_CLOCK, build, codes, gangs, gangs_note, to_ms
@@ -93,7 +92,6 @@ def read_gavel(source: Source, options: TraceOptions) -> Workload:
     dataset, _ = codes(
         folder.zip_with(pl.Series(reads_data), pl.repeat("", len(folder), eager=True))
     )
-    zero = np.zeros(len(table))
     nodes, devices_milli = gangs(gpus, options)
     return build(
         source,
@@ -109,13 +107,8 @@ def read_gavel(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=to_ms(submit),
         duration_ms=to_ms(run_s),
-        estimate_ms=zero - 1,
         nodes=nodes,
         devices_milli=devices_milli,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=table.lines,
         dataset=dataset,
     )

@@ -55,7 +55,6 @@ def read_muri(source: Source, options: TraceOptions) -> Workload:
     if not drops.keep.any():
         raise source.refuse(None, "", "no row has a run time and GPUs", "Give jobs that ran.")
     at_once = len(table) > 1 and not submit[drops.keep].any()
-    zero = np.zeros(len(table))
     nodes, devices_milli = gangs(gpus, options)
     return build(
         source,
@@ -72,13 +71,8 @@ def read_muri(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=np.rint(submit).astype(np.int64),
         duration_ms=np.rint(duration).astype(np.int64),
-        estimate_ms=zero - 1,
         nodes=nodes,
         devices_milli=devices_milli,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=number,
         priority=1 - opportunistic,
     )

@@ -46,7 +46,6 @@ def read_philly(source: Source, options: TraceOptions) -> Workload:
     drops.drop(gpus <= 0, "no GPUs")
     if not drops.keep.any():
         raise source.refuse(None, "", "no row has a run time and GPUs", "Give jobs that ran.")
-    zero = np.zeros(len(table))
     nodes, devices_milli = gangs(gpus, options)
     submit_ms, moved = from_dates(to_ms(submitted), drops.keep, OWN_CLOCK)
     home, names = codes(cluster)
@@ -66,12 +65,8 @@ def read_philly(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=submit_ms,
         duration_ms=to_ms(duration),
-        estimate_ms=zero - 1,
         nodes=nodes,
         devices_milli=devices_milli,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
         home=home,
         source_row=table.lines,
     )

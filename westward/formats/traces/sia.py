@@ -8,8 +8,6 @@ the caller states it per application (option ``run_s``).
 
 from __future__ import annotations
 
-import numpy as np
-
 from westward.formats.traces.build import NO_CLOCK, build, gangs, gangs_note, to_ms
 from westward.formats.traces.options import TraceOptions
 from westward.formats.traces.source import MAX_COUNT, Cells, Drops, NoJobList, Source, read_csv
@@ -43,7 +41,6 @@ def read_sia(source: Source, options: TraceOptions) -> Workload:
         raise NoJobList(lacking, table)
     run_s = bounded(source, run_s, "run_s")
 
-    zero = np.zeros(len(table))
     nodes, devices_milli = gangs(replicas, options)
     return build(
         source,
@@ -59,12 +56,7 @@ def read_sia(source: Source, options: TraceOptions) -> Workload:
         ),
         submit_ms=to_ms(submit),
         duration_ms=to_ms(run_s),
-        estimate_ms=zero - 1,
         nodes=nodes,
         devices_milli=devices_milli,
-        cpus_milli=zero,
-        memory_mib=zero,
-        user=zero - 1,
-        home=zero - 1,
         source_row=table.lines,
     )
