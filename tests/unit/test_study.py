@@ -190,6 +190,13 @@ def test_a_recorded_workload_that_is_absent(tmp_path: Path) -> None:
     assert kept.skipped == ("traced: the variable NOWHERE_TRACES is not set",)
 
 
+def test_a_policy_may_review_and_price(tmp_path: Path) -> None:
+    text = SMALL.replace("policies:\n", "policies:\n  both: {{review: 1m, price_period: 6h}}\n", 1)
+    policies = {one.name: one.policy for one in read_study(write(tmp_path, text)).policies}
+    assert (policies["both"].review_ms, policies["both"].price_period_ms) == (60_000, 21_600_000)
+    assert (policies["home"].review_ms, policies["home"].price_period_ms) == (0, 0)
+
+
 def test_empty_and_listed_files_are_told_in_the_words_of_studies(tmp_path: Path) -> None:
     for text in ("", "- a\n"):
         found = faults_of(tmp_path, text)

@@ -318,6 +318,8 @@ class _Reader:
                     Any, section.choice("carbon_method", "location", ("location", "contract"))
                 ),
                 defer_limit_ms=section.duration("defer_limit", base.defer_limit_ms),
+                review_ms=section.duration("review", base.review_ms),
+                price_period_ms=section.duration("price_period", base.price_period_ms),
                 preemption=section.boolean("preempt", base.preemption),
                 reconsider_ms=section.duration("reconsider", base.reconsider_ms),
                 checkpoint_gb_per_device=section.number(
