@@ -16,6 +16,7 @@ import pytest
 from westward.agent.engines import processes
 from westward.agent.engines.base import AlreadyStarted, LeaseTimes, RunResult, RunStatus
 from westward.agent.engines.local import LocalEngine
+from westward.agent.engines.registry import open_engine
 from westward.model.job import FileMount, Work
 from westward.model.wire import Grant
 
@@ -210,6 +211,7 @@ AGENT_STAND_IN = """
 import pickle, sys, os, signal
 from pathlib import Path
 from westward.agent.engines.local import LocalEngine
+from westward.agent.engines.registry import open_engine
 grant, lease = pickle.loads(bytes.fromhex(sys.argv[2]))
 LocalEngine(Path(sys.argv[1]), "site-a", grace_ms=300, reading_every_ms=200).start(grant, lease)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -289,7 +291,7 @@ def test_a_vanished_supervisor_is_unknown_and_never_success(
     child = pid_in(tmp_path / "child")
     supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
-    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    until(lambda: engine.look("run_1").status is RunStatus.VANISHED, "the supervisor is missed")
     engine.clean("run_1", "the supervisor vanished")
     assert gone(child)
     assert finish(engine).outcome == "lease-expired"
@@ -393,7 +395,7 @@ def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later
     engine.extend("run_2", LONG)
 
     assert [(held.run_id, held.token) for held in engine.recover()] == [("run_1", 7), ("run_2", 8)]
-    assert engine.look("run_2").status is RunStatus.UNKNOWN
+    assert engine.look("run_2").status is RunStatus.VANISHED
     engine.clean("run_2", "the agent died before it began")
     late = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(half)]
     assert subprocess.run(late, check=False).returncode == 1
@@ -434,7 +436,7 @@ def test_a_killed_supervisor_leaves_nothing_behind_though_no_agent_looks(
     supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: gone(child), "the grandchild is gone")
-    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    until(lambda: engine.look("run_1").status is RunStatus.VANISHED, "the supervisor is missed")
     assert not (engine.folder("run_1") / "exit.json").exists(), "nobody has looked after it"
     engine.clean("run_1", "the supervisor vanished")
 
@@ -449,7 +451,7 @@ def test_a_stopped_supervisor_does_not_outlast_its_lease(
     supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGSTOP)
     until(lambda: gone(child), "the job is gone")
-    until(lambda: engine.look("run_1").status is RunStatus.UNKNOWN, "the supervisor is missed")
+    until(lambda: engine.look("run_1").status is RunStatus.VANISHED, "the supervisor is missed")
     engine.clean("run_1", "the supervisor was stopped")
     assert finish(engine).outcome == "lease-expired"
 
@@ -497,3 +499,35 @@ def test_a_line_that_does_not_fit_on_the_disk_is_not_half_written(tmp_path: Path
     ended = subprocess.run([sys.executable, "-c", code, root, str(path)], check=False)
     assert ended.returncode == 7
     assert path.read_text() == "x" * 19 + "\n"
+
+
+def test_the_jobs_own_stop_signal_gives_it_time_to_save(engine: LocalEngine) -> None:
+    save = "trap 'sleep 0.5; echo saved > \"$WESTWARD_OUTPUT/saved\"; exit 0' USR1; echo up\n"
+    wait = "while :; do sleep 0.05; done"
+    engine.start(grant(save + wait, stop_signal="USR1", grace_ms=20_000), LONG)
+    until(lambda: b"up" in engine.read_log("run_1", 0, 0, 100), "the trap is set")
+    engine.stop("run_1", "cancelled")
+    until(lambda: engine.look("run_1").result is not None, "the run ends")
+    assert (engine.folder("run_1") / "output" / "saved").read_text() == "saved\n"
+
+
+def test_an_unknown_stop_signal_is_refused_by_name(engine: LocalEngine) -> None:
+    with pytest.raises(ValueError, match="no signal is called 'SAVE'"):
+        engine.start(grant("true", stop_signal="SAVE"), LONG)
+    assert engine.recover() == ()
+
+
+def test_the_machine_is_discovered(engine: LocalEngine) -> None:
+    (pool,) = engine.discover()
+    assert pool.nodes == 1
+    assert (pool.cpus_milli_per_node or 0) >= 1000
+    assert (pool.memory_mib_per_node or 0) > 0
+
+
+def test_options_that_are_unknown_or_no_numbers_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown engine option speed"):
+        open_engine("local", tmp_path, "site-a", {"speed": "3"})
+    with pytest.raises(ValueError, match=r"grace_ms: 'soon' is not.*reading_ms: '-1' is not"):
+        open_engine("local", tmp_path, "site-a", {"grace_ms": "soon", "reading_ms": "-1"})
+    with pytest.raises(ValueError, match="no engine 'cloud': known are local"):
+        open_engine("cloud", tmp_path, "site-a", {})

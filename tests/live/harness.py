@@ -91,7 +91,7 @@ class Live:
         self.agents[site] = self._spawn(
             "agent",
             "--server", self.url, "--site", site, "--state", str(self.state(site)),
-            "--grace-ms", "500", "--reading-ms", "500",
+            "--option", "grace_ms=500", "--option", "reading_ms=500",
             log=site,
         )  # fmt: skip
 

@@ -20,8 +20,9 @@ import uuid
 from pathlib import Path
 
 from westward.agent.agent import Agent, Superseded, listen
-from westward.agent.engines.local import GRACE_MS, READING_EVERY_MS, LocalEngine
+from westward.agent.engines.base import Engine
 from westward.agent.engines.processes import boot_ms
+from westward.agent.engines.registry import MODULES, open_engine
 from westward.agent.link import Refused, ServerLink
 
 log = logging.getLogger("westward.agent")
@@ -55,13 +56,20 @@ def main() -> int:
         print(f"another agent uses {options.state}", file=sys.stderr)
         return 4
     try:
-        return asyncio.run(_run(options))
+        engine = open_engine(options.engine, options.state, options.site, dict(options.option))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        return asyncio.run(_run(options, engine))
     except Superseded as error:
         log.error("stopping: %s", error)
         return 3
     except Refused as error:
         log.error("refused: %s", error)
         return 2
+    finally:
+        engine.close()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -70,20 +78,28 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--site", required=True, help="the site's name in the network folder")
     parser.add_argument("--state", required=True, type=Path, help="a folder for this agent alone")
     parser.add_argument("--pool", action="append", default=[], help="a pool served (default: all)")
-    parser.add_argument("--grace-ms", type=int, default=GRACE_MS, help="from TERM to KILL")
-    parser.add_argument("--reading-ms", type=int, default=READING_EVERY_MS, help="metering step")
+    parser.add_argument("--engine", default="local", choices=sorted(MODULES))
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        type=_option,
+        metavar="NAME=VALUE",
+        help="for the engine: grace_ms (from TERM to KILL), reading_ms (metering step), ...",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     return parser.parse_args(arguments)
 
 
-async def _run(options: argparse.Namespace) -> int:
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+async def _run(options: argparse.Namespace, engine: Engine) -> int:
     rng = random.Random()
-    engine = LocalEngine(
-        options.state,
-        options.site,
-        reading_every_ms=options.reading_ms,
-        grace_ms=options.grace_ms,
-    )
     link = ServerLink(options.server, rng)
     agent = Agent(
         site=options.site,
@@ -94,8 +110,9 @@ async def _run(options: argparse.Namespace) -> int:
         clock=boot_ms,
         rng=rng,
     )
-    fifo = os.open(engine.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    listen(fifo, agent)
+    fifo = engine.wake_fd()
+    if fifo is not None:
+        listen(fifo, agent)
     work = asyncio.create_task(agent.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
@@ -104,7 +121,6 @@ async def _run(options: argparse.Namespace) -> int:
             await work
     finally:
         await link.close()
-        os.close(fifo)
     return 0
 
 

@@ -95,7 +95,7 @@ class Shipper:
 
     async def _look(self) -> RunView:
         view = self.engine.look(self.run_id)
-        if view.status is RunStatus.UNKNOWN:
+        if view.status is RunStatus.VANISHED:
             detail = "the run's supervisor vanished; what it left was killed"
             await asyncio.to_thread(self.engine.clean, self.run_id, detail)
             view = self.engine.look(self.run_id)

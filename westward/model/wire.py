@@ -66,6 +66,10 @@ class Grant:
     gpus_per_node: int = 0
     """Accelerators the job asked for per node, as it is told (SKYPILOT_NUM_GPUS_PER_NODE);
     ``devices_per_node_milli`` is the share of a node that is held and metered."""
+    stop_signal: str = "TERM"
+    """Sent to the job's processes when it must stop; a job that saves a checkpoint may name another."""
+    grace_ms: int | None = None
+    """From that signal to KILL; None = the engine's own. The lease's end comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

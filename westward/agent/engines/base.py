@@ -1,7 +1,9 @@
 """What an engine must be able to do for the agent. One engine starts, holds and ends runs.
 
-Methods are synchronous and short (the agent calls them in threads); they may be repeated
-safely. A status that cannot be determined is ``unknown``, never success.
+Methods are synchronous and short; they may be repeated safely. ``look``, ``read_log``,
+``readings`` and ``ranks`` are called from the agent's own loop, four times a second for each run,
+and must not wait for anything: an engine that has to ask somebody does so in a thread of its own.
+A status that cannot be determined is ``unknown``, never success.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     UNKNOWN = "unknown"
+    """The engine cannot say now (its controller does not answer). Asked again; nothing is done."""
+    VANISHED = "vanished"
+    """What watched over the run is gone for good: ``clean`` ends what is left of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,22 @@ class RunView:
     started_ago_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveredPool:
+    """Alike nodes that the engine found at the site; the operator decides what of them is offered.
+
+    ``name`` is the engine's own (a Slurm partition, a node group). None = the engine cannot tell.
+    """
+
+    name: str
+    nodes: int
+    accelerator: str | None = None
+    devices_per_node: int = 0
+    cpus_milli_per_node: int | None = None
+    memory_mib_per_node: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class AlreadyStarted(Exception):
     """This run id was started here before; it is never started twice."""
 
@@ -78,7 +99,7 @@ class Engine(Protocol):
         """The run's state now."""
 
     def clean(self, run_id: str, detail: str) -> None:
-        """End a run of unknown status: kill what is left of it and note it as not ended by itself."""
+        """End a vanished run: kill what is left of it and note it as not ended by itself."""
 
     def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
         """Up to ``most`` bytes of a rank's output."""
@@ -94,3 +115,13 @@ class Engine(Protocol):
 
     def recover(self) -> tuple[HeldRun, ...]:
         """Every run that was started and not forgotten, also by an earlier agent process."""
+
+    def discover(self) -> tuple[DiscoveredPool, ...]:
+        """What the engine finds at the site now. OSError when it cannot be asked."""
+
+    def wake_fd(self) -> int | None:
+        """Readable when some run has news (opened non-blocking, drained by the agent); None = the
+        engine cannot tell, and the agent looks at its runs by the clock alone."""
+
+    def close(self) -> None:
+        """Let go of what this object holds; runs go on."""

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,11 +24,13 @@ from typing import Any, cast
 from westward.agent.engines import processes
 from westward.agent.engines.base import (
     AlreadyStarted,
+    DiscoveredPool,
     LeaseTimes,
     RunResult,
     RunStatus,
     RunView,
 )
+from westward.agent.engines.options import whole_numbers
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
 READING_EVERY_MS = 5_000
@@ -68,6 +71,7 @@ class LocalEngine:
     _reading_at: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By run: a line of its readings file and the byte at which that line begins."""
     _pruning: threading.Lock = field(default_factory=threading.Lock)
+    _wake_fd: int = -1
 
     def __post_init__(self) -> None:
         self.state = self.state.resolve()
@@ -75,11 +79,30 @@ class LocalEngine:
             (self.state / name).mkdir(parents=True, exist_ok=True)
         if not self.wake.exists():
             os.mkfifo(self.wake)
+        self._wake_fd = os.open(self.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     @property
     def wake(self) -> Path:
         """Supervisors write a byte here when something happened; read it without blocking."""
         return self.state / "wake"
+
+    def wake_fd(self) -> int:
+        return self._wake_fd
+
+    def close(self) -> None:
+        os.close(self._wake_fd)
+
+    def discover(self) -> tuple[DiscoveredPool, ...]:
+        """This machine. Its accelerators are not asked for: the operator names them."""
+        memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+        return (
+            DiscoveredPool(
+                name="local",
+                nodes=1,
+                cpus_milli_per_node=1000 * len(os.sched_getaffinity(0)),
+                memory_mib_per_node=memory_mib,
+            ),
+        )
 
     def folder(self, run_id: str) -> Path:
         return self.state / "runs" / run_id
@@ -123,7 +146,8 @@ class LocalEngine:
             ],
             "env": self._env(folder, grant),
             "wake": str(self.wake),
-            "grace_ms": self.grace_ms,
+            "grace_ms": self.grace_ms if grant.grace_ms is None else grant.grace_ms,
+            "stop_signal": processes.signal_number(grant.stop_signal),
             "reading_every_ms": self.reading_every_ms,
         }
         processes.write_atomic(str(folder / "order.json"), json.dumps(order))
@@ -193,7 +217,7 @@ class LocalEngine:
             )
         if not alive:
             return RunView(
-                status=RunStatus.UNKNOWN, started=started, result=None, engine_state="vanished"
+                status=RunStatus.VANISHED, started=started, result=None, engine_state="vanished"
             )
         status = RunStatus.RUNNING if started else RunStatus.STARTING
         return RunView(
@@ -276,6 +300,17 @@ class LocalEngine:
             else:
                 held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
         return tuple(held)
+
+
+def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEngine:
+    """``grace_ms`` and ``reading_ms``, both whole milliseconds. ValueError names what is wrong."""
+    values = whole_numbers(options, ("grace_ms", "reading_ms"))
+    return LocalEngine(
+        state,
+        site,
+        reading_every_ms=values.get("reading_ms", READING_EVERY_MS),
+        grace_ms=values.get("grace_ms", GRACE_MS),
+    )
 
 
 def _prune(finished: Path) -> None:

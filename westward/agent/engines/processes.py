@@ -48,6 +48,15 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def signal_number(name: str) -> int:
+    """The number of a signal named as in TERM or SIGTERM. ValueError: there is none."""
+    full = name if name.startswith("SIG") else f"SIG{name}"
+    try:
+        return signal.Signals[full].value
+    except KeyError:
+        raise ValueError(f"no signal is called {name!r}") from None
+
+
 def write_atomic(path: str, text: str, *, durable: bool = False) -> None:
     """Replace ``path`` in one step; a reader sees the old text or the new one, never a part."""
     temporary = f"{path}.{os.getpid()}.tmp"

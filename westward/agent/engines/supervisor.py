@@ -202,7 +202,7 @@ class Supervisor:
             return
         self._decide(outcome, detail)
         self.kill_at = kill_at
-        processes.signal_each(processes.descendants(os.getpid()), signal.SIGTERM)
+        processes.signal_each(processes.descendants(os.getpid()), self.order["stop_signal"])
 
     def _kill_leftovers(self) -> None:
         """Nothing of the run outlives it: what the ranks left in the background is killed."""
