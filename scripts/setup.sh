@@ -66,7 +66,8 @@ PIP_DISABLE_PIP_VERSION_CHECK=1
 PIP_NO_INPUT=1
 export PIP_DISABLE_PIP_VERSION_CHECK PIP_NO_INPUT
 say "installing $(grep -c '^[a-zA-Z]' requirements.lock) locked packages (some 300 MB to download, once)"
-.venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+# The lock is complete but for the documentation tools that py-tes wrongly calls dependencies.
+.venv/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 say "installing westward itself"
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 
