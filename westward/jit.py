@@ -41,6 +41,7 @@ KERNEL_FILES = (
     "placement/rows.py",
     "placement/state.py",
     "placement/waiting.py",
+    "placement/window.py",
     "simulate/charging.py",
     "simulate/fair.py",
     "simulate/heap.py",

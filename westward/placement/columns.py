@@ -15,6 +15,7 @@ from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
 from westward.placement.classes import fill_classes
 from westward.placement.slots import Slots, jobs_of, new_inputs, new_slots, queue_of
+from westward.placement.window import WIDEST
 from westward.placement.state import (
     BLOCK,
     CARBON_UNKNOWN,
@@ -475,6 +476,7 @@ def new_state(
         return np.zeros(size, dtype=np.int64)
 
     tree = len(slots) if ranked else 0
+    width = 0 if conservative else min(depth + 1, WIDEST)
     return State(
         free_milli=pools.capacity_milli.copy(),
         dir_from=dir_from,
@@ -502,6 +504,10 @@ def new_state(
         shadow_job=np.full(count, -1, dtype=np.int64),
         shadow_ms=zeros(count),
         shadow_extra=zeros(count),
+        window_job=np.zeros((count, width), dtype=np.int32),
+        window_need=np.zeros((count, width), dtype=np.int64),
+        window_ms=np.zeros((count, width), dtype=np.int64),
+        window_count=zeros(count),
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
         hint=zeros(1),
         tree_root=np.full(count, -1, dtype=np.int64),

@@ -241,6 +241,12 @@ class State(NamedTuple):
     shadow_ms: I64
     shadow_extra: I64
     """What is free beside the head when it starts."""
+    window_job: I32
+    """(P, W) the first jobs of each queue, side by side (see ``window``); W = 0 where not kept."""
+    window_need: I64
+    window_ms: I64
+    """Their expected duration."""
+    window_count: I64
     started: I32
     """(J,) rows that were started; the count ``dispatch`` returned says how many of them count."""
     hint: I64

@@ -17,6 +17,7 @@ from westward.placement.state import (
     Rules,
     State,
 )
+from westward.placement.window import join_window
 
 WAIT_PACE = 0.1
 """Weight of the newest wait in the mean of logarithms: the last ten or so count."""
@@ -252,6 +253,7 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
         state.tail[p] = j
     else:
         state.prev[following] = j
+    join_window(j, p, after, rank, jobs, state)
     state.queued_count[p] += 1
     state.queued_milli[p] += state.job_need[j]
     state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
@@ -260,8 +262,10 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
 
 @jit
 def unlink(j: int, p: int, state: State) -> None:
+    """Job j leaves pool p's queue; so does the window's knowledge of it (``dispatch`` keeps it)."""
     if len(state.tree_up) > 0 and state.delegated[p] == 0:
         remove(j, p, state)
+    state.window_count[p] = 0
     before = state.prev[j]
     after = state.next[j]
     if before < 0:
