@@ -212,6 +212,14 @@ def release_ms(p: int, missing: int, limit_ms: int, state: State) -> tuple[int, 
     if slot == last_slot:
         return NEVER_MS, 0
     at = state.dir_block[slot] * BLOCK
+    last = at + state.block_len[state.dir_block[slot]]
+    while at + LEAP < last:
+        first = state.run_need[at] + state.run_need[at + 1]
+        second = state.run_need[at + 2] + state.run_need[at + 3]
+        if released + (first + second) >= missing:
+            break
+        released += first + second
+        at += LEAP
     while released + state.run_need[at] < missing:
         released += state.run_need[at]
         at += 1

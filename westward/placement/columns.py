@@ -15,7 +15,6 @@ from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
 from westward.placement.classes import fill_classes
 from westward.placement.slots import Slots, jobs_of, new_inputs, new_slots, queue_of
-from westward.placement.window import WIDEST
 from westward.placement.state import (
     BLOCK,
     CARBON_UNKNOWN,
@@ -39,6 +38,7 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
+from westward.placement.window import WIDEST
 
 MAX_KINDS = 62
 """Accelerator kinds in one network: they are bits of an int64."""

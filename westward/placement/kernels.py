@@ -29,6 +29,7 @@ from westward.placement.state import (
     RULE_FIRST,
     RULE_HOME,
     RULE_WESTWARD,
+    Ask,
     Best,
     Classes,
     Costs,
@@ -164,11 +165,36 @@ def hourly_cost(
 
 
 @jit
+def expected_ms(j: int, speed: float, jobs: Jobs, rules: Rules) -> int:
+    """What job j is expected to run on a pool of this relative speed."""
+    asked_ms = jobs.estimate_ms[j]
+    if asked_ms < 0:
+        asked_ms = rules.assumed_ms
+    return max(1, int(asked_ms / speed))
+
+
+@jit
+def ask(j: int, need: int, duration: int, jobs: Jobs, rules: Rules) -> Ask:
+    """Job j where it needs so much for so long. ``choose`` keeps it from pool to pool: its
+    divisions were a tenth of a long rehearsal."""
+    devices = need / 1000.0
+    per_hour = jobs.wait_value[j]
+    if math.isnan(per_hour):
+        per_hour = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
+    wait_value = per_hour / MS_PER_HOUR
+    if rules.rule == RULE_CARBON:
+        wait_value = 0.0
+    patience = 1.0 / wait_value if wait_value > 0.0 else 0.0
+    return Ask(need, duration, devices, duration / MS_PER_HOUR, wait_value, patience)
+
+
+@jit
 def estimate(
     j: int,
     p: int,
     now: int,
     bound: float,
+    asks: Ask,
     pools: Pools,
     zones: Zones,
     costs: Costs,
@@ -183,7 +209,7 @@ def estimate(
     """The best start of job j at pool p under the policy's rule, and its sum.
 
     ``bound``: a candidate that cannot come below it may be answered as ``BEATEN`` unexamined
-    (infinity: examine all).
+    (infinity: examine all). ``asks``: of the job, at a pool of this speed and class need.
     """
     if pools.open[p] == 0:
         return refuse(NOT_OPEN, p, 0, 0, 0)
@@ -198,14 +224,8 @@ def estimate(
     need = classes.need[klass, p]
     if need == 0:
         return refuse(NO_OPTION, p, 0, 0, 0)
-    asked_ms = jobs.estimate_ms[j]
-    if asked_ms < 0:
-        asked_ms = rules.assumed_ms
-    duration = max(1, int(asked_ms / pools.speed[p]))
-    devices = need / 1000.0
-    hours = duration / MS_PER_HOUR
-    if rules.prunable == 1 and devices * costs.least[p] * hours > bound:
-        return refuse(BEATEN, p, need, duration, 0)
+    duration = asks.duration_ms
+    devices = asks.devices
 
     arrival = now
     transfer = 0.0
@@ -217,23 +237,18 @@ def estimate(
         return refuse(costs.blank[p], p, need, 0, 0)
 
     ready = max(arrival, jobs.start_after_ms[j])
-    wait_value = jobs.wait_value[j]
-    if math.isnan(wait_value):
-        wait_value = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
-    wait_value /= MS_PER_HOUR
+    wait_value = asks.wait_value
     capped = classes.capped[klass] == 1 and not math.isnan(classes.hourly[klass, p])
-    in_sum = 0.0 if rules.rule == RULE_CARBON else 1.0
-    wait_value *= in_sum
-    base = transfer * in_sum
+    base = 0.0 if rules.rule == RULE_CARBON else transfer
     # The least that any start from here on can come to, but for waiting.
     floor = -math.inf
     if rules.prunable == 1:
-        floor = base + devices * costs.least[p] * hours
+        floor = base + devices * costs.least[p] * asks.hours
     noise = NOISE * devices * costs.most[p]
     limit = NEVER_MS
     if wait_value > 0.0 and bound < math.inf and rules.prunable == 1:
         # Later than this, the wait alone makes it worse than what is at hand.
-        limit = jobs.submit_ms[j] + int((bound - floor) / wait_value) + 1
+        limit = jobs.submit_ms[j] + int((bound - floor) * asks.patience) + 2
     found = False
     beaten = False
     best_value = math.inf
@@ -320,6 +335,15 @@ def objective(best: Best, now: int, pools: Pools, rules: Rules, state: State) ->
 
 
 @jit
+def most_per_hour(bound: float, asks: Ask, rules: Rules) -> float:
+    """A pool whose cheapest device-hour costs more cannot come below ``bound``, which has room for
+    the rounding of this division."""
+    if rules.prunable == 0 or asks.devices == 0.0:
+        return math.inf
+    return bound / (asks.devices * asks.hours)
+
+
+@jit
 def choose(
     j: int,
     now: int,
@@ -347,25 +371,25 @@ def choose(
     lowest = 0.0
     again = state.job_pool[j] >= 0
     klass = jobs.klass[j]
-    asked_ms = jobs.estimate_ms[j]
-    if asked_ms < 0:
-        asked_ms = rules.assumed_ms
     speed = 0.0
-    hours = 0.0
+    duration = 1
+    asks = ask(j, 0, duration, jobs, rules)
+    least = math.inf
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
         if again and p != hint and state.head[p] >= 0:
             # A job that waits already looks at pools where nobody waits: nowhere else would it
             # gain much, and its place in every queue would have to be found.
             continue
-        if rules.prunable == 1 and bound < math.inf and p != hint:
-            # ``estimate``'s first bound, ahead of all else: it settles most pools, and pools of
-            # one speed share the division. The hint did better, so what is lost is no answer.
+        need = classes.need[klass, p]
+        if need > 0 and (pools.speed[p] != speed or need != asks.need):
             if pools.speed[p] != speed:
                 speed = pools.speed[p]
-                hours = max(1, int(asked_ms / speed)) / MS_PER_HOUR
-            if classes.need[klass, p] / 1000.0 * costs.least[p] * hours > bound:
-                continue
+                duration = expected_ms(j, speed, jobs, rules)
+            asks = ask(j, need, duration, jobs, rules)
+            least = most_per_hour(bound, asks, rules)
+        if costs.least[p] > least and p != hint:
+            continue  # it settles most pools; the hint did better, so what is lost is no answer
         this = first
         if turn < 0 or p != hint:
             this = estimate(
@@ -373,6 +397,7 @@ def choose(
                 p,
                 now,
                 bound,
+                asks,
                 pools,
                 zones,
                 costs,
@@ -390,6 +415,7 @@ def choose(
             best = this
             if prunes and this.refusal == OK:
                 bound = this.value + 2 * TIE * abs(this.value) + NOISE * costs.most[p]
+                least = most_per_hour(bound, asks, rules)
             continue
         if this.refusal != OK:
             nearer = p == 0 or this.refusal > best.refusal
@@ -408,6 +434,7 @@ def choose(
             lowest = value
             if prunes:
                 bound = min(bound, lowest + 2 * TIE * abs(lowest) + NOISE * costs.most[p])
+                least = most_per_hour(bound, asks, rules)
     if found:
         state.hint[0] = best.pool
     return best

@@ -15,7 +15,7 @@ import numpy as np
 from westward.jit import jit
 from westward.placement.claims import add_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.kernels import bind, choose, estimate, objective
+from westward.placement.kernels import ask, bind, choose, estimate, expected_ms, objective
 from westward.placement.pricing import run_cost
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
@@ -214,8 +214,10 @@ def look(
 ) -> None:
     """Job j's best start at every pool, examined to the end, with its cost."""
     for p in range(len(pools.site)):
+        duration = expected_ms(j, pools.speed[p], jobs, rules)
+        asks = ask(j, classes.need[jobs.klass[j], p], duration, jobs, rules)
         best = estimate(
-            j, p, now, np.inf, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
+            j, p, now, np.inf, asks, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
             state,
         )  # fmt: skip
         _note(p, best, answers)

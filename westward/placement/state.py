@@ -272,6 +272,20 @@ WAIT_SIZES = 12
 WAIT_FLOOR_MS = 60_000.0
 
 
+class Ask(NamedTuple):
+    """One job at pools of one speed and one need."""
+
+    need: int
+    duration_ms: int
+    """Expected there."""
+    devices: float
+    hours: float
+    wait_value: float
+    """Of one ms of waiting; 0 where the rule does not count it."""
+    patience: float
+    """1 / ``wait_value``, or 0."""
+
+
 class Best(NamedTuple):
     """One candidate as the kernels see it. ``refusal`` is OK or the code of the first test failed;
     fields after the failed test are zero."""
