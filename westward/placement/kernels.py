@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
-from westward.placement.pricing import MS_PER_HOUR, run_sum
+from westward.placement.pricing import MS_PER_HOUR, TIE, cheapest_start, run_sum
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
     BEATEN,
@@ -41,11 +41,8 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import capacity_start, enqueue, reserve_last
+from westward.placement.waiting import capacity_start, enqueue, next_run, reserve_last
 
-TIE = 1e-9
-"""Sums closer than this, relatively, are equal: a later start or another pool must really gain,
-not by the last digit of a prefix sum."""
 NOISE = 4e-16
 """What the difference of two prefix sums may err by, relative to the largest of them."""
 
@@ -244,15 +241,20 @@ def estimate(
     earliest = -1
     last = NEVER_MS
     boundary = ready
-    aligned = False
+    # Conservative: starts from ``boundary`` to ``until`` fit as they are.
+    until = NEVER_MS if rules.conservative == 0 else -1
+    known = False
     defers = rules.rule == RULE_WESTWARD or rules.rule == RULE_CARBON
     while True:
         start = boundary
-        if earliest < 0 or rules.conservative == 1:
+        if earliest < 0 or (rules.conservative == 1 and not known):
             start = capacity_start(
                 j, p, need, duration, boundary, now, limit, pools, jobs, rules, state
             )
-            boundary = start
+            # A queue beyond the depth holds back the first start only: all others are later.
+            known = state.delegated[p] == 0 and state.profile_count[p] > 0
+        elif boundary > until:
+            start, until = next_run(p, need, duration, boundary, state)
         if earliest < 0:
             if start > limit:
                 return refuse(BEATEN, p, need, duration, 0)
@@ -282,13 +284,17 @@ def estimate(
                 break
         if start == last:
             break
-        if aligned:
-            boundary += rules.defer_step_ms
-        else:
-            boundary = (
-                (boundary - rules.origin_ms) // rules.defer_step_ms + 1
-            ) * rules.defer_step_ms + rules.origin_ms
-            aligned = rules.conservative == 0
+        step = rules.defer_step_ms
+        boundary = ((start - rules.origin_ms) // step + 1) * step + rules.origin_ms
+        if found and floor + (boundary - jobs.submit_ms[j]) * wait_value > best_value:
+            break
+        if found and not capped and boundary <= min(until, last):
+            best_value, best_start, boundary, beaten = cheapest_start(
+                p, boundary, min(until, last), duration, devices, base, jobs.submit_ms[j],
+                wait_value, floor, best_value, best_start, noise, costs, rules,
+            )  # fmt: skip
+            if beaten:
+                break
     if not found:
         if beaten:
             return refuse(BEATEN, p, need, duration, earliest)
