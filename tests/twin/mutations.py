@@ -81,6 +81,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip
 TESTS = (
+    "properties/test_fits.py",
     "properties/test_placement_by_hand.py",
     "properties/test_placement_ties.py",
     "properties/test_placement.py",
@@ -90,7 +91,7 @@ TESTS = (
 )
 ONLY = (
     "placement_by_hand or placement_ties or equals_the_plain_twin or as_the_twin_sees_it"
-    " or plain_list or more_seeds or (every_candidate and 1200)"
+    " or test_fits or plain_list or more_seeds or (every_candidate and 1200)"
 )
 EXAMPLES = "1200"
 LONG_S = 300

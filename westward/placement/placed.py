@@ -82,7 +82,7 @@ class Found(NamedTuple):
 
     def at(self, rows: I64) -> Found:
         """Those rows only."""
-        return Found(*(column[rows] for column in self))
+        return Found._make(column[rows] for column in self)
 
 
 def found_at(
