@@ -45,7 +45,6 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("predicted_ms", np.int64),
     ("low_ms", np.int64),
     ("high_ms", np.int64),
-    ("told_from_ms", np.int64),
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
@@ -58,6 +57,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("away", np.uint8),
     ("asked", np.uint8),
     ("charged", np.uint8),
+    ("late", np.uint8),
 )
 
 
@@ -85,8 +85,8 @@ class Live(NamedTuple):
     low_ms: I64
     """The interval told with it; -1 = none was told."""
     high_ms: I64
-    told_from_ms: I64
-    """From when on only capacity kept it."""
+    late: U8
+    """1 = it waited when that interval ended, and has been counted as such."""
     first: U8
     """1 until the first start."""
     away: U8
@@ -156,6 +156,8 @@ CURSOR_REVIEW_MS = 9
 """No review before then."""
 CURSOR_REVIEW_AT = 10
 """Next entry of ``Clockwork.review``."""
+CURSOR_TOLD = 11
+"""Entries of ``Clockwork.told``."""
 CURSORS = 12
 
 # Why the loop returned.
@@ -178,8 +180,10 @@ class Clockwork(NamedTuple):
     is preempted stands there twice."""
     review: I32
     """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
-    quantiles: F64
-    """(2,) what has been learnt of waits (``placement.intervals``)."""
+    learnt: F64
+    """(4,) what has been learnt of waits (``placement.intervals``)."""
+    told: I64
+    """(2M,) a heap of the ends of the intervals told (``told``)."""
     fair: F64
     """(T + 1,) virtual finish of each tenant's last job, in tags (see ``fair``); entry 0 is the
     virtual time."""
