@@ -16,7 +16,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,20 +45,21 @@ RUN_S = {"bert": 7_200.0, "cifar10": 1_800.0, "deepspeech2": 3_600.0, "imagenet"
 """Assumptions of this benchmark where a trace records steps or applications, not times."""
 REQUESTS = TraceOptions(tokens_per_s_in=1_000, tokens_per_s_out=10, request_devices_milli=1_000)
 PATHS: tuple[tuple[str, TraceOptions], ...] = (
-    ("swf/*", TraceOptions()),
-    ("openb/openb_pod_list_*.csv", TraceOptions()),
-    ("gaia/*100k*", TraceOptions()),
-    ("gaia/pai_1k.csv", TraceOptions(time_unit="seconds")),
     ("philly/*", TraceOptions()),
     ("muri/*", TraceOptions()),
     ("elasticflow/*", TraceOptions()),
-    ("gavel/*.trace", TraceOptions()),
-    ("gavel/msr_seed0/*.trace", TraceOptions()),
-    ("sia-workloads/*/workload-1.csv", TraceOptions(run_s=RUN_S)),
-    ("sia-workloads/scale/scale_*/workload-1.csv", TraceOptions(run_s=RUN_S)),
-    ("azure-llm/*", REQUESTS),
+    ("gaia/*100k*", TraceOptions()),
+    ("gaia/pai_1k.csv", TraceOptions(time_unit="seconds")),
     ("alibaba2025dlrm/*", TraceOptions()),
     ("alibaba2026genai/lora_request_trace.tar.gz", TraceOptions()),
+    ("azure-llm/*", REQUESTS),
+    ("sia-workloads/*/workload-1.csv", TraceOptions(run_s=RUN_S)),
+    ("sia-workloads/scale/scale_*/workload-1.csv", TraceOptions(run_s=RUN_S)),
+    ("swf/*", TraceOptions()),
+    ("openb/openb_pod_list_default.csv", TraceOptions()),
+    ("gavel/*.trace", TraceOptions()),
+    ("gavel/msr_seed0/*.trace", TraceOptions()),
+    ("openb/openb_pod_list_[cgm]*.csv", TraceOptions()),
 )
 FEWEST = 500
 """Shorter lists are named, not played: nothing can be said of a share within a few points."""
@@ -80,12 +81,12 @@ def read(path: Path, options: TraceOptions, jobs: int) -> Workload:
 
 def traces(jobs: int) -> Iterator[tuple[str, Callable[[], Workload]]]:
     """Name and reader of every file, and a generated workload with deadlines and inputs."""
-    for pattern, options in PATHS:
-        for path in sorted(TRACES.glob(pattern)):
-            name = str(path.relative_to(TRACES)).split(".csv")[0].split(".tar")[0]
-            yield name.removesuffix(".gz").removesuffix(".swf"), partial(read, path, options, jobs)
     options = GeneratorOptions(homes=10, max_gang_devices=64)
     yield "generated", lambda: generate(jobs, 7, capacity_devices=1_000, load=0.9, options=options)
+    for pattern, reading in PATHS:
+        for path in sorted(TRACES.glob(pattern)):
+            name = str(path.relative_to(TRACES)).split(".csv")[0].split(".tar")[0]
+            yield name.removesuffix(".gz").removesuffix(".swf"), partial(read, path, reading, jobs)
 
 
 def faster(workload: Workload, factor: float) -> Workload:
@@ -192,11 +193,11 @@ def line(name: str, how: str, this: Scene, score: Score) -> str:
 def play(
     workload: Workload, base: Network, *, delegated: bool
 ) -> Iterator[tuple[str, Scene, Score]]:
-    """EASY at the first load at which enough wait, then the rest at that load."""
+    """EASY at the first load at which enough wait (a short list: the first), then the rest at that load."""
     for load in LOADS:
         this = scene(workload, base, load)
         score = Score.of(rehearse(this, "easy", delegated=False))
-        if score.told >= ENOUGH:
+        if score.told >= ENOUGH or len(workload) < 2 * ENOUGH:
             break
     yield "easy", this, score
     yield "conservative", this, Score.of(rehearse(this, "conservative", delegated=False))
@@ -207,90 +208,94 @@ def play(
 DELEGATED = ("swf/SDSC-SP2.easy", "openb/openb_pod_list_default", "philly/philly", "generated")
 
 
+@dataclass(slots=True)
+class Report:
+    """What has been played so far, as text."""
+
+    jobs: int
+    lines: list[str] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    at_once: list[str] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
+    """Without times."""
+    left: list[str] = field(default_factory=list)
+    """Not come to yet."""
+    spent_s: float = 0.0
+
+    def add(self, name: str, workload: Workload, base: Network) -> None:
+        if len(workload) < FEWEST:
+            self.short.append(f"{name} ({len(workload)})")
+        elif int(workload.submit_ms[-1] - workload.submit_ms[0]) < AT_ONCE_MS:
+            network = scale_network(base, least_crowd(workload, base))
+            crowd = Scene(workload=workload, network=network, load=math.nan, factor=1.0)
+            score = Score.of(rehearse(crowd, "easy", delegated=False))
+            self.at_once.append(line(name, "easy", crowd, score))
+        else:
+            for how, this, score in play(workload, base, delegated=name in DELEGATED):
+                self.lines.append(line(name, how, this, score))
+                self.scores.append(score)
+                print(self.lines[-1], flush=True)
+
+    def text(self) -> str:
+        inside = [score.inside for score in self.scores]
+        held = sum(score.holds for score in self.scores)
+        few = sum(score.told < ENOUGH for score in self.scores)
+        runs = ", ".join(f"{name} {value:g} s" for name, value in RUN_S.items())
+        parts = [
+            "# How often waits held",
+            f"First {self.jobs:,} jobs of every recorded job list and of a generated workload on "
+            "networks/east-west, scaled until jobs wait. A job that has to wait for capacity is told "
+            "an 80 % interval of its start when it is bound, from what was known then "
+            "(`placement/intervals.py`); told = how many were, inside = of them started within, "
+            "before and after = outside on that side (10 % each is right). Policy and review as "
+            f"`westward simulate` has them unless told otherwise, seed {SEED}.",
+            f"**{held} of {len(self.scores)} rows lie within {LEAST:.0%} to {MOST:.0%}** (all: "
+            f"{min(inside, default=0):.1%} to {max(inside, default=0):.1%}; outside: (!)). {few} rows "
+            f"tell fewer than {ENOUGH:,} jobs (few): there is no more in the trace.",
+            "\n".join((*HEAD, *self.lines)),
+            f"Assumed: gavel's jobs make {STEPS_PER_S:g} steps a second; sia's applications run "
+            f"{runs}; a request of azure-llm holds a device, reads 1,000 tokens a second and writes "
+            "10.",
+            "**Lists submitted at one instant** (the `_pr` variants of muri, made by its authors): "
+            "everybody is told before any outcome is known, on a network of a twentieth of the "
+            "devices asked for. Nothing can be learnt in time: what comes out is how well the first "
+            "guess happens to fit, and is not counted above.",
+            "\n".join((*HEAD, *self.at_once)),
+            f"Not played. Fewer than {FEWEST} jobs: {', '.join(self.short) or 'none'}. No times, so "
+            f"no job list: {', '.join(self.lists) or 'none'}. Formats that are no job lists: helios, "
+            "alibaba-spot, the other files of alibaba-genai."
+            + (f" The run was stopped before: {', '.join(self.left)}." if self.left else ""),
+            f"Command: `python benchmarks/wait_coverage.py --jobs {self.jobs} --write` "
+            f"({self.spent_s / 60:.1f} CPU min, Python {platform.python_version()}).",
+        ]
+        return "\n\n".join(parts) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--jobs", type=int, default=8_000)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="part of a name")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     base = load_network(ROOT / "networks" / "east-west")
-    began = time.process_time()
-    lines: list[str] = []
-    at_once: list[str] = []
-    short: list[str] = []
-    lists: list[str] = []
-    scores: list[Score] = []
-    print("\n".join(HEAD), flush=True)
-    for name, reader in traces(options.jobs):
-        if options.only and not any(part in name for part in options.only):
-            continue
-        try:
-            workload = reader()
-        except NoJobList:
-            lists.append(name)
-            continue
-        if len(workload) < FEWEST:
-            short.append(f"{name} ({len(workload)})")
-            continue
-        if int(workload.submit_ms[-1] - workload.submit_ms[0]) < AT_ONCE_MS:
-            crowd = Scene(
-                workload=workload, network=scale_network(base, least_crowd(workload, base)),
-                load=math.nan, factor=1.0,
-            )  # fmt: skip
-            score = Score.of(rehearse(crowd, "easy", delegated=False))
-            at_once.append(line(name, "easy", crowd, score))
-            continue
-        for how, this, score in play(workload, base, delegated=name in DELEGATED):
-            lines.append(line(name, how, this, score))
-            scores.append(score)
-            print(lines[-1], flush=True)
-    spent = time.process_time() - began
-    text = report(options.jobs, lines, scores, at_once, short, lists, spent)
-    if options.write:
-        (ROOT / "benchmarks" / "COVERAGE.md").write_text(text)
-    print(text.split("\n\n", 3)[2])
-
-
-def report(
-    jobs: int,
-    lines: list[str],
-    scores: list[Score],
-    at_once: list[str],
-    short: list[str],
-    lists: list[str],
-    spent_s: float,
-) -> str:
-    inside = [score.inside for score in scores]
-    held = sum(score.holds for score in scores)
-    few = sum(score.told < ENOUGH for score in scores)
-    parts = [
-        "# How often waits held",
-        f"First {jobs:,} jobs of every recorded job list and of a generated workload on "
-        "networks/east-west, scaled until jobs wait. A job that has to wait for capacity is told an "
-        f"80 % interval of its start when it is bound, from what was known then "
-        "(`placement/intervals.py`); told = how many were, inside = of them started within, before "
-        "and after = outside on that side (10 % each is right). Policy and review as `westward "
-        f"simulate` has them unless told otherwise, seed {SEED}.",
-        f"{held} of {len(scores)} rows lie within {LEAST:.0%} to {MOST:.0%} "
-        f"(from {min(inside, default=0):.1%} to {max(inside, default=0):.1%}); {few} of them tell "
-        f"fewer than {ENOUGH:,} jobs (few): there is no more in the trace at load {LOADS[-1]:g}.",
-        "\n".join((*HEAD, *lines)),
-        "Assumed: gavel's jobs make "
-        f"{STEPS_PER_S:g} steps a second; sia's applications run "
-        + ", ".join(f"{name} {value:g} s" for name, value in RUN_S.items())
-        + "; a request of azure-llm holds a device, reads 1,000 tokens a second and writes 10.",
-        "**Lists submitted at one instant** (the `_pr` variants of muri, made by its authors from the "
-        "others): everybody is told before any outcome is known, on a network of a twentieth of the "
-        "devices asked for. Nothing can be learnt in time; what comes out is how well the first guess "
-        "happens to fit, and counts as nothing above.",
-        "\n".join((*HEAD, *at_once)),
-        f"Not played. Fewer than {FEWEST} jobs: "
-        f"{', '.join(short) or 'none'}. No times, so no job list: {', '.join(lists) or 'none'}. "
-        "Formats that are no job lists: helios, alibaba-spot, the other files of alibaba-genai.",
-        f"Command: `python benchmarks/wait_coverage.py --write` ({spent_s / 60:.1f} CPU min, "
-        f"{platform.machine()}, Python {platform.python_version()}).",
+    chosen = [
+        (name, reader)
+        for name, reader in traces(options.jobs)
+        if not options.only or any(part in name for part in options.only)
     ]
-    return "\n\n".join(parts) + "\n"
+    report = Report(jobs=options.jobs)
+    print("\n".join(HEAD), flush=True)
+    for at, (name, reader) in enumerate(chosen):
+        try:
+            report.add(name, reader(), base)
+        except NoJobList:
+            report.lists.append(name)
+        report.left = [later for later, _ in chosen[at + 1 :]]
+        report.spent_s = time.process_time()
+        if options.write:  # after each: a run that is stopped leaves what it has
+            (ROOT / "benchmarks" / "COVERAGE.md").write_text(report.text())
+    print(report.text().split("\n\n")[2])
 
 
 if __name__ == "__main__":

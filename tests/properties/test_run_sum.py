@@ -45,7 +45,9 @@ def test_the_table_and_what_lies_beyond_it_agree_with_the_terms(rule: Rule) -> N
         across += start < last < end
         beyond += start > last
         for p in range(2):
-            device, power, grams = run_cost(p, 1000, start, end, columns.pools, columns.zones, rules)
+            device, power, grams = run_cost(
+                p, 1000, start, end, columns.pools, columns.zones, rules
+            )
             due = grams if rule == "lowest-carbon" else device + power + grams * rules.carbon_price
             got = run_sum(p, start, end, columns.pools, columns.zones, costs, rules)
             # The table is prefix sums from its begin: what they miss goes by the largest of them.

@@ -16,6 +16,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.twin import mutations_loop  # noqa: E402
+from tests.twin.mutations_loop import Suite  # noqa: E402
+
 K, W, D, P, C = "kernels.py", "waiting.py", "dispatch.py", "pricing.py", "classes.py"
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "tie-later-start": (K, "this.start_ms < best.start_ms", "this.start_ms > best.start_ms"),
@@ -32,8 +37,6 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "forget-pue-or-power": (P, "kw = devices * pools.kw[p]\n    zone", "kw = devices\n    zone"),
     "table-forgets-power": ("columns.py", "rate[p] = price + powers", "rate[p] = price + 0 * powers"),
     "table-forgets-carbon": ("columns.py", "rate[p] += weights", "rate[p] += 0 * weights"),
-    "beyond-the-table-free": (P, "rest_ms = base + steps * costs.window[1]", "rest_ms = end_ms"),
-    "beyond-forgets-carbon": (P, "return device + power + grams * rules.carbon_price", "return device + power"),
     "wrong-prefix": (P, "low = prefix[i] + (prefix[i + 1]", "low = prefix[i] + (prefix[i]"),
     "wrong-period": (P, "(to_turn - from_turn) * prefix[steps]", "(to_turn - from_turn) * 0.0"),
     "wrong-step-of-the-table": (P, "total -= costs.prefix[p, i] +", "total -= costs.prefix[p, i + 1] +"),
@@ -71,45 +74,57 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "slow-pool-as-fast": (K, "int(asked_ms / pools.speed[p])", "asked_ms"),
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip
-TESTS = (
-    "properties/test_placement_by_hand.py",
-    "properties/test_placement_ties.py",
-    "properties/test_placement.py",
-    "properties/test_claims.py",
-    "parity/test_loop_equals_plan.py",
-    "parity/test_pruning.py",
-)
-ONLY = (
+PLANNER = Suite(
+    (
+        "properties/test_placement_by_hand.py",
+        "properties/test_placement_ties.py",
+        "properties/test_placement.py",
+        "properties/test_claims.py",
+        "parity/test_loop_equals_plan.py",
+        "parity/test_pruning.py",
+    ),
     "placement_by_hand or placement_ties or equals_the_plain_twin or as_the_twin_sees_it"
-    " or plain_list or more_seeds or (every_candidate and 1200)"
+    " or plain_list or more_seeds or (every_candidate and 1200)",
 )
 EXAMPLES = "1200"
 LONG_S = 300
-RUN = f"""
+RUN = """
 import sys
-ONLY = {ONLY!r}
 from westward.jit import interpret
 interpret()
 import pytest
-sys.exit(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-k", ONLY, *sys.argv[1:]]))
+sys.exit(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 
 
-def survives(name: str, folder: Path) -> str:
+def every_mutation() -> dict[str, tuple[Suite, str, str, str]]:
+    """Name → tests, file below westward/, text, what stands there in its place."""
+    found = {
+        name: (PLANNER, f"placement/{file}", old, new)
+        for name, (file, old, new) in MUTATIONS.items()
+    }
+    for name, (suite, file, old, new) in mutations_loop.MUTATIONS.items():
+        found[name] = (mutations_loop.SUITES[suite], file, old, new)
+    return found
+
+
+def survives(mutation: tuple[Suite, str, str, str], folder: Path) -> str:
     """'caught by <test>', 'SURVIVED' or 'DOES NOT APPLY'."""
-    file, old, new = MUTATIONS[name]
-    path = folder / "westward" / "placement" / file
+    suite, file, old, new = mutation
+    path = folder / "westward" / file
     original = path.read_text()
     if old not in original:
         return "DOES NOT APPLY"
     path.write_text(original.replace(old, new, 1))
-    verdict = play(folder)
+    verdict = play(suite, folder)
     path.write_text(original)
     return verdict
 
 
-def play(folder: Path) -> str:
-    tests = [str(folder / "tests" / test) for test in TESTS]
+def play(suite: Suite, folder: Path) -> str:
+    tests = [str(folder / "tests" / test) for test in suite.files]
+    if suite.only:
+        tests += ["-k", suite.only]
     env = {"WESTWARD_EXAMPLES": EXAMPLES, **os.environ}
     env |= {"PYTHONPATH": str(folder), "WESTWARD_NO_SHRINK": "1"}
     try:
@@ -134,13 +149,21 @@ def main(names: list[str]) -> int:
         for part in ("tests/twin", "tests/properties", "tests/parity", "tests/unit", "networks"):
             shutil.copytree(ROOT / part, folder / part, ignore=ignore)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        if (unbroken := play(folder)) != "SURVIVED":
-            print(f"the planner as it is: {unbroken}; nothing can be shown")
-            return 1
-        for name in names or MUTATIONS:
-            verdict = survives(name, folder)
+        every = every_mutation()
+        if unknown := [name for name in names if name not in every]:
+            print(f"no such mutation: {', '.join(unknown)}")
+            return 2
+        sound: set[Suite] = set()
+        for name in names or every:
+            suite = every[name][0]
+            if suite not in sound and (unbroken := play(suite, folder)) != "SURVIVED":
+                print(f"{', '.join(suite.files)} as they are: {unbroken}; nothing can be shown")
+                return 1
+            sound.add(suite)
+            verdict = survives(every[name], folder)
             bad += not verdict.startswith("caught")
-            print(f"{name:28} {verdict}", flush=True)
+            print(f"{name:34} {verdict}", flush=True)
+        print(f"{len(names or every) - bad} of {len(names or every)} caught")
     return 1 if bad else 0
 
 

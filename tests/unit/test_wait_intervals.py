@@ -15,6 +15,7 @@ from westward.formats.traces import read_workload
 from westward.model.plan import Discipline, Policy
 from westward.network.loader import load_network
 from westward.placement.intervals import (
+    AHEAD,
     FIRST_HIGH,
     FIRST_LOW,
     HIGH,
@@ -54,7 +55,7 @@ def test_one_start_in_ten_beyond_each_end_moves_nothing() -> None:
     learnt[LOW_COUNT] = learnt[HIGH_COUNT] = 1e12  # steps have settled
     for k in range(20):
         if k % 10 == 0:
-            count_late(learnt)
+            count_late(FIRST_HIGH, learnt)
         count_start(early=k % 10 == 5, late=k % 10 == 0, learnt=learnt)
     assert learnt[LOW] == pytest.approx(FIRST_LOW)
     assert learnt[HIGH] == pytest.approx(FIRST_HIGH)
@@ -62,6 +63,13 @@ def test_one_start_in_ten_beyond_each_end_moves_nothing() -> None:
         count_start(early=True, late=False, learnt=learnt)
     assert learnt[LOW] < FIRST_LOW - 5
     assert learnt[HIGH] >= learnt[LOW]
+
+
+def test_late_jobs_alone_move_the_upper_end_so_far() -> None:
+    learnt = fresh()
+    for _ in range(1_000):
+        count_late(FIRST_HIGH, learnt)
+    assert FIRST_HIGH + AHEAD <= learnt[HIGH] < FIRST_HIGH + AHEAD + FIRST_STEP
 
 
 def test_ends_never_cross_nor_leave_the_time_there_is() -> None:

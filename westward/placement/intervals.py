@@ -22,9 +22,12 @@ SHARE_BELOW = 0.1
 SHARE_ABOVE = 0.9
 """The interval between them holds 80 %."""
 STEP = 0.1
-MORE_AT_FIRST = 0.5
-SETTLED = 100.0
+MORE_AT_FIRST = 0.3
+SETTLED = 30.0
 """After so many outcomes what is more at first has halved."""
+AHEAD = 6.0
+"""How far the upper quantile may run ahead of what a late job was told: a factor of 400. While nobody
+starts, late jobs alone are heard of, and a thousand of them say no more than a few."""
 FLOOR_MS = 60_000.0
 FIRST_LOW = -1.5
 FIRST_HIGH = 0.5
@@ -57,8 +60,11 @@ def step_after(outcomes: float) -> float:
 
 
 @jit
-def count_late(learnt: F64) -> None:
-    """A job that was told an interval still waits, and it has ended."""
+def count_late(told_high: float, learnt: F64) -> None:
+    """A job that was told an interval still waits, and it has ended. ``told_high``: the upper
+    quantile when it was told."""
+    if learnt[HIGH] >= told_high + AHEAD:
+        return
     learnt[HIGH] += step_after(learnt[HIGH_COUNT]) * SHARE_ABOVE
     learnt[HIGH_COUNT] += 1.0
 

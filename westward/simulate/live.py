@@ -51,6 +51,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("due_ms", np.int64),
     ("paid", np.float64),
     ("state_gb", np.float64),
+    ("told_high", np.float64),
     ("tenant", np.int32),
     ("priority", np.int8),
     ("first", np.uint8),
@@ -85,6 +86,8 @@ class Live(NamedTuple):
     low_ms: I64
     """The interval told with it; -1 = none was told."""
     high_ms: I64
+    told_high: F64
+    """The upper quantile it was made with (``placement.intervals``)."""
     late: U8
     """1 = it waited when that interval ended, and has been counted as such."""
     first: U8

@@ -7,7 +7,7 @@ stays until its time, or until the heap is full and those are swept out.
 from __future__ import annotations
 
 from westward.jit import jit
-from westward.placement.intervals import count_late, count_start, interval
+from westward.placement.intervals import HIGH, count_late, count_start, interval
 from westward.simulate.heap import SLOT_BITS, SLOT_MASK, pop, push
 from westward.simulate.live import CURSOR_TOLD, CURSOR_ZERO_MS, Clockwork, Live
 
@@ -35,7 +35,7 @@ def hear(now: int, live: Live, clock: Clockwork) -> None:
         length = pop(clock.told, length)
         if _waits(key, live, clock):
             live.late[key & SLOT_MASK] = 1
-            count_late(clock.learnt)
+            count_late(live.told_high[key & SLOT_MASK], clock.learnt)
     clock.cursor[CURSOR_TOLD] = length
 
 
@@ -47,6 +47,7 @@ def tell(j: int, from_ms: int, told_ms: int, now: int, live: Live, clock: Clockw
     live.low_ms[j] = low
     live.high_ms[j] = high
     live.late[j] = 0
+    live.told_high[j] = clock.learnt[HIGH]
     length = clock.cursor[CURSOR_TOLD]
     if length == len(clock.told):
         kept = 0
@@ -67,5 +68,5 @@ def heard(j: int, now: int, live: Live, clock: Clockwork) -> None:
     hear(now, live, clock)
     if live.late[j] == 0 and now > live.high_ms[j]:
         live.late[j] = 1
-        count_late(clock.learnt)
+        count_late(live.told_high[j], clock.learnt)
     count_start(now < live.low_ms[j], live.late[j] == 1, clock.learnt)
