@@ -40,7 +40,8 @@ HIGH = 1
 LOW_COUNT = 2
 HIGH_COUNT = 3
 LEARNT = 4
-"""What has been learnt, (4,): the two quantiles, and how many outcomes have moved each."""
+"""What has been learnt, (4,): the two quantiles, and how many outcomes have moved each. One such
+row of pools that are managed, one of delegated ones: there another scheduler's queue is guessed at."""
 
 
 @jit

@@ -59,6 +59,7 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("asked", np.uint8),
     ("charged", np.uint8),
     ("late", np.uint8),
+    ("told_as", np.uint8),
 )
 
 
@@ -88,6 +89,8 @@ class Live(NamedTuple):
     high_ms: I64
     told_high: F64
     """The upper quantile it was made with (``placement.intervals``)."""
+    told_as: U8
+    """0 = at a managed pool, 1 = at a delegated one: the row of ``Clockwork.learnt``."""
     late: U8
     """1 = it waited when that interval ended, and has been counted as such."""
     first: U8
@@ -184,7 +187,8 @@ class Clockwork(NamedTuple):
     review: I32
     """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
     learnt: F64
-    """(4,) what has been learnt of waits (``placement.intervals``)."""
+    """(2, 4) what has been learnt of waits at managed and at delegated pools
+    (``placement.intervals``)."""
     told: I64
     """(2M,) a heap of the ends of the intervals told (``told``)."""
     fair: F64

@@ -284,7 +284,7 @@ def place(
     if live.predicted_ms[j] < 0:
         live.predicted_ms[j] = best.start_ms
         if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:
-            tell(j, best.ready_ms, best.start_ms, now, live, clock)
+            tell(j, int(state.delegated[p]), best.ready_ms, best.start_ms, now, live, clock)
     if jobs.input_to[j] > jobs.input_from[j]:
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
     live.paid[j] += best.transfer

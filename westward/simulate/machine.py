@@ -148,7 +148,7 @@ class Machine:
             marked=np.zeros(pools, dtype=np.uint8),
             again=np.zeros(2 * reserve + 1, dtype=np.int32),
             review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
-            learnt=np.zeros(LEARNT),
+            learnt=np.zeros((2, LEARNT)),
             told=np.zeros(2 * reserve, dtype=np.int64),
             fair=np.zeros(1),
             weight=np.zeros(1),
@@ -159,8 +159,8 @@ class Machine:
             active=np.zeros(1),
             programme_rate=np.zeros(1),
         )
-        self.clock.learnt[LOW] = FIRST_LOW
-        self.clock.learnt[HIGH] = FIRST_HIGH
+        self.clock.learnt[:, LOW] = FIRST_LOW
+        self.clock.learnt[:, HIGH] = FIRST_HIGH
         self._open(FIRST_SLOTS)
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS

@@ -35,19 +35,23 @@ def hear(now: int, live: Live, clock: Clockwork) -> None:
         length = pop(clock.told, length)
         if _waits(key, live, clock):
             live.late[key & SLOT_MASK] = 1
-            count_late(live.told_high[key & SLOT_MASK], clock.learnt)
+            count_late(live.told_high[key & SLOT_MASK], clock.learnt[live.told_as[key & SLOT_MASK]])
     clock.cursor[CURSOR_TOLD] = length
 
 
 @jit
-def tell(j: int, from_ms: int, told_ms: int, now: int, live: Live, clock: Clockwork) -> None:
+def tell(
+    j: int, delegated: int, from_ms: int, told_ms: int, now: int, live: Live, clock: Clockwork
+) -> None:
     """Job j must wait for capacity from ``from_ms`` until, perhaps, ``told_ms``."""
     hear(now, live, clock)
-    low, high = interval(from_ms, told_ms, clock.learnt)
+    learnt = clock.learnt[delegated]
+    low, high = interval(from_ms, told_ms, learnt)
     live.low_ms[j] = low
     live.high_ms[j] = high
     live.late[j] = 0
-    live.told_high[j] = clock.learnt[HIGH]
+    live.told_as[j] = delegated
+    live.told_high[j] = learnt[HIGH]
     length = clock.cursor[CURSOR_TOLD]
     if length == len(clock.told):
         kept = 0
@@ -66,7 +70,8 @@ def tell(j: int, from_ms: int, told_ms: int, now: int, live: Live, clock: Clockw
 def heard(j: int, now: int, live: Live, clock: Clockwork) -> None:
     """Job j, which was told an interval, starts now (``first`` is 0 already)."""
     hear(now, live, clock)
+    learnt = clock.learnt[live.told_as[j]]
     if live.late[j] == 0 and now > live.high_ms[j]:
         live.late[j] = 1
-        count_late(live.told_high[j], clock.learnt)
-    count_start(now < live.low_ms[j], live.late[j] == 1, clock.learnt)
+        count_late(live.told_high[j], learnt)
+    count_start(now < live.low_ms[j], live.late[j] == 1, learnt)
