@@ -65,6 +65,7 @@ MUTATIONS: dict[str, tuple[str, str, str, str]] = {
     "started-counted-as-late": ("intervals", "simulate/told.py", "live.first[j] == 1\n        and ", ""),
     "late-counted-as-within-too": ("intervals", "placement/intervals.py", "    if not late:\n", "    if True:\n"),
     "early-taken-for-within": ("intervals", "placement/intervals.py", "beyond = 1.0 if early else 0.0", "beyond = 0.0"),
+    "delegated-in-one-pot": ("intervals", "simulate/told.py", "live.told_as[j] = delegated", "live.told_as[j] = 0"),
     "late-jobs-run-away": ("intervals", "placement/intervals.py", "if learnt[HIGH] >= told_high + AHEAD:", "if False:"),
     "first-steps-small": ("intervals", "placement/intervals.py", "return STEP + MORE_AT_FIRST", "return STEP + 0 * MORE_AT_FIRST"),
     "interval-before-it-can-start": ("intervals", "placement/intervals.py", "return max(low, from_ms), max(high, from_ms)", "return low, high"),

@@ -11,8 +11,10 @@ from shared_data import shared_trace
 
 from tests.twin.demands import HOUR, Ask, demand
 from tests.twin.small import AT_ONCE, cards, world
+from tests.twin.stopped import network
 from westward.formats.traces import read_workload
 from westward.model.plan import Discipline, Policy
+from westward.model.scenario import Scenario
 from westward.network.loader import load_network
 from westward.placement.intervals import (
     AHEAD,
@@ -109,6 +111,29 @@ def test_who_starts_early_moves_the_lower_end() -> None:
     told = (int(result.start_low_ms[2]), int(result.start_high_ms[2]))
     low, high = FIRST_LOW - FIRST_STEP * 0.9, FIRST_HIGH - FIRST_STEP * 0.1
     assert told == ends(HOUR, int(result.predicted_start_ms[2]), low, high)
+
+
+def test_delegated_pools_are_learnt_apart() -> None:
+    """At the delegated pool q, c is told minutes and waits for hours. That widens what g is told
+    there, not what e is told at p."""
+    world = network(
+        (cards("p", 1), cards("q", 1, accelerator="card-1", managed=False)), speeds=(1.0, 1.0)
+    )
+    asks = [
+        Ask(hours=3, kinds=2), Ask(at=0.001, hours=10, kinds=2), Ask(at=4, kinds=2),
+        Ask(at=5, hours=3, kinds=1), Ask(at=5.1, kinds=1), Ask(at=6, kinds=2),
+    ]  # fmt: skip
+    result = simulate(
+        world, demand(asks, ("card", "card-1")), AT_ONCE, seed=1, zero_ms=0,
+        scenario=Scenario(delegated_pools=True),
+    )  # fmt: skip
+    assert result.pool.tolist() == [1, 1, 1, 0, 0, 1]
+    told = list(zip(result.start_low_ms.tolist(), result.start_high_ms.tolist(), strict=True))
+    submit, predicted = result.submit_ms.tolist(), result.predicted_start_ms.tolist()
+    assert told[2] == ends(submit[2], predicted[2], FIRST_LOW, FIRST_HIGH)
+    assert told[2][1] < 5 * HOUR < result.start_ms[2]
+    assert told[4] == ends(submit[4], predicted[4], FIRST_LOW, FIRST_HIGH)
+    assert told[5] == ends(submit[5], predicted[5], FIRST_LOW, FIRST_HIGH + FIRST_STEP * 0.9)
 
 
 @pytest.mark.parametrize("discipline", ["easy", "conservative"])
