@@ -113,6 +113,19 @@ def test_who_starts_early_moves_the_lower_end() -> None:
     assert told == ends(HOUR, int(result.predicted_start_ms[2]), low, high)
 
 
+def test_who_started_in_time_is_not_late_when_its_interval_ends() -> None:
+    """b starts when told and runs on past the end of its interval; then c comes."""
+    asks = [Ask(hours=1), Ask(at=0.001, hours=20), Ask(at=5, hours=1)]
+    result = simulate(NETWORK, demand(asks), AT_ONCE, seed=1, zero_ms=0)
+    assert result.start_low_ms[1] <= result.start_ms[1] <= result.start_high_ms[1] < 5 * HOUR
+    told = (int(result.start_low_ms[2]), int(result.start_high_ms[2]))
+    within = FIRST_STEP * 0.1
+    expected = ends(
+        5 * HOUR, int(result.predicted_start_ms[2]), FIRST_LOW + within, FIRST_HIGH - within
+    )
+    assert told == expected
+
+
 def test_delegated_pools_are_learnt_apart() -> None:
     """At the delegated pool q, c is told minutes and waits for hours. That widens what g is told
     there, not what e is told at p."""
