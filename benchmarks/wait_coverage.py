@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from gap import ROOT, SEED, SHARED, first_jobs, offered_devices
+from gap import ROOT, SEED, SHARED, first_jobs
 
 from westward.formats.generate import GeneratorOptions, generate
 from westward.formats.traces import NoJobList, TraceOptions, read_workload
@@ -108,9 +108,23 @@ class Scene:
     """Of the speed of arrivals; 1 = as recorded."""
 
 
+def offered_devices(workload: Workload, base: Network) -> float:
+    """Mean devices that the work would keep busy; a job without any counts by its cpus or memory."""
+    pool = base.pools[0]
+    each = np.maximum.reduce(
+        [
+            workload.devices_milli / 1000.0,
+            workload.cpus_milli / 1000.0 / pool.cpus_per_node * pool.devices_per_node,
+            workload.memory_mib / pool.memory_mib_per_node * pool.devices_per_node,
+        ]
+    )
+    span = float(workload.submit_ms[-1] - workload.submit_ms[0])
+    return float((workload.nodes * each * workload.duration_ms).sum()) / span
+
+
 def scene(workload: Workload, base: Network, load: float) -> Scene:
     least = sum(pool.devices_per_node for pool in base.pools)
-    offered = offered_devices(workload)
+    offered = offered_devices(workload, base)
     size = max(least, round(offered / load))
     factor = max(1.0, size * load / offered)
     if factor < 1.05:

@@ -25,7 +25,13 @@ SUITES = {
     "packing": Suite(
         ("properties/test_packing.py", "properties/test_packing_loop.py"), "not compiled_equals"
     ),
-    "fair": Suite(("properties/test_fair_share.py", "properties/test_ranked.py")),
+    "fair": Suite(
+        (
+            "properties/test_fair_share.py",
+            "properties/test_ranked.py",
+            "properties/test_virtual_time.py",
+        )
+    ),
     "links": Suite(("properties/test_shared_links.py", "properties/test_delegated.py")),
     "intervals": Suite(("unit/test_wait_intervals.py",), "not recorded"),
     "table": Suite(("properties/test_run_sum.py",)),
