@@ -49,6 +49,7 @@ KERNEL_FILES = (
     "simulate/live.py",
     "simulate/loop.py",
     "simulate/notes.py",
+    "simulate/told.py",
     "simulate/totals.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""

@@ -11,7 +11,6 @@ from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
 from westward.placement.dispatch_nodes import leave_nodes
-from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
 from westward.placement.state import (
@@ -75,6 +74,7 @@ from westward.simulate.live import (
     Records,
 )
 from westward.simulate.notes import is_full, record, release_at, schedule, touch
+from westward.simulate.told import heard, tell
 
 BYTES_PER_GB = 1_000_000_000.0
 RETRY_MS = 3_600_000
@@ -114,7 +114,7 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
                 live.low_ms[j] = -1
                 live.high_ms[j] = -1
             elif live.low_ms[j] >= 0:
-                learn(live.told_from_ms[j], live.predicted_ms[j], now, clock.quantiles)
+                heard(j, now, live, clock)
         schedule(end, END, j, clock)
         expected = now + state.job_duration_ms[j]
         if expected < end:
@@ -284,10 +284,7 @@ def place(
     if live.predicted_ms[j] < 0:
         live.predicted_ms[j] = best.start_ms
         if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:
-            live.told_from_ms[j] = best.ready_ms
-            low, high = interval(best.ready_ms, best.start_ms, clock.quantiles)
-            live.low_ms[j] = low
-            live.high_ms[j] = high
+            tell(j, int(state.delegated[p]), best.ready_ms, best.start_ms, now, live, clock)
     if jobs.input_to[j] > jobs.input_from[j]:
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
     live.paid[j] += best.transfer
