@@ -56,6 +56,7 @@ def make_packing(pools: Pools, rule: str, pool_names: tuple[str, ...]) -> Packin
         shadow=make_shadow(nodes),
         scores=make_scores(nodes),
         rule=RULE_NAMES.index(rule),
+        barred=np.full(len(pools.nodes), NONE, dtype=np.int64),
         members=np.zeros(1, dtype=np.int64),
     )
 

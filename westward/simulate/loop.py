@@ -10,7 +10,7 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.dispatch_nodes import leave_nodes
+from westward.placement.dispatch_nodes import end_nodes, keep_reservation
 from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
@@ -393,16 +393,22 @@ def advance(
             kind = (key >> KIND_SHIFT) & KIND_MASK
             if kind == OVERDUE:
                 if live.start_ms[j] >= 0 and live.start_ms[j] + state.job_duration_ms[j] == now:
+                    reserved = state.shadow_job[p]
                     prolong(j, p, now, state, live, clock)
+                    if packing is not None:
+                        later = live.start_ms[j] + state.job_duration_ms[j]
+                        keep_reservation(p, reserved, now, later, state)
                     touch(p, clock)
                 continue
             if kind == END:
                 if live.start_ms[j] < 0 or live.end_ms[j] != now:
                     continue  # it was stopped before
-                drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
+                reserved = state.shadow_job[p]
+                expected = live.start_ms[j] + state.job_duration_ms[j]
+                drop_claim(j, p, expected, state)
                 record(j, p, now, FINISHED, live, state, clock, records, packing)
                 if packing is not None:
-                    leave_nodes(j, state, packing)
+                    end_nodes(j, p, expected, reserved, state, packing)
                 live.start_ms[j] = -1
                 if rules.preempt == 1:
                     clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
@@ -431,7 +437,8 @@ def advance(
                 count = dispatch(p, now, 0, newcomer, pools, classes, jobs, rules, state, packing)
                 begin_runs(count, p, now, pools, jobs, rules, state, live, clock)
                 if rules.preempt == 1 and make_way(
-                    p, now, pools, jobs, inputs, rules, state, live, clock, records, packing
+                    p, now, pools, classes, jobs, inputs, rules, state, live, clock, records,
+                    packing,
                 ):
                     continue
                 clock.marked[p] = 0
