@@ -9,6 +9,7 @@ from tests.checker.capacity import check_capacity
 from tests.checker.case import Case, Violation
 from tests.checker.network import read_network
 from tests.checker.order import check_order
+from tests.checker.preempted import check_preempted
 from tests.checker.rehearsal import Rehearsal, read_rehearsals, scaled_devices
 from tests.checker.rows import check_homes, check_rows, join_source
 from tests.checker.summary import check_hours, check_moved, check_summary
@@ -62,6 +63,7 @@ def check_case(case: Case, until_ms: int) -> Checked:
     check_homes(case)
     check_rows(case)
     check_capacity(case)
+    check_preempted(case)
     if case.by_nodes:
         case.notes.append("order rules were not checked: jobs wait for nodes, not for devices")
     elif case.reviewed:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.checker.case import HOUR_MS, Case, close
-from tests.checker.rehearsal import Row
+from tests.checker.rehearsal import FINISHED, Row
 
 TERMS = ("device", "power", "carbon", "transfer", "wait")
 FLOOR_MS = 10_000
@@ -61,15 +61,13 @@ def check_summary(case: Case, until_ms: int) -> None:
     claims.same(
         "deadlines.missed_because_unplaced", said["deadlines"]["missed_because_unplaced"], unplaced
     )
-    waits = [row["start_ms"] - row["submit_ms"] for row in placed]
-    _distribution(claims, "wait_ms", said["wait_ms"], waits)
+    lost = _lost_ms(case)
+    spent = [(r["end_ms"] - r["submit_ms"], r["run_ms"] - lost[at]) for at, r in enumerate(rows)
+             if r["start_ms"] is not None]  # fmt: skip
+    _distribution(claims, "wait_ms", said["wait_ms"], [whole - run for whole, run in spent])
     slowdowns = [
-        max(
-            Fraction(1),
-            Fraction(row["end_ms"] - row["submit_ms"], max(row["run_ms"], FLOOR_MS)),
-        )
-        for row in placed
-    ]
+        max(Fraction(1), Fraction(whole, max(run, FLOOR_MS))) for whole, run in spent
+    ]  # fmt: skip
     _distribution(claims, "bounded_slowdown", said["bounded_slowdown"], slowdowns)
     put_off = [row["put_off_ms"] for row in placed if row["put_off_ms"] > 0]
     claims.same("put_off.jobs", said["put_off"]["jobs"], len(put_off))
@@ -84,6 +82,17 @@ def check_summary(case: Case, until_ms: int) -> None:
     )
     _sites(case, claims, until_ms)
     _flows(case, claims, placed)
+
+
+def _lost_ms(case: Case) -> Counter[int]:
+    """Run by runs that were stopped, since their last checkpoint: that is done again, and a wait."""
+    lost: Counter[int] = Counter()
+    for piece in case.rehearsal.segments:
+        job = case.jobs[piece.row]
+        if piece.why != FINISHED:
+            ran, every = piece.end_ms - piece.start_ms, 0 if job is None else job.checkpoint_ms
+            lost[piece.row] += ran % every if every > 0 else ran
+    return lost
 
 
 def _money(claims: Claims, said: Row, placed: list[Row]) -> None:

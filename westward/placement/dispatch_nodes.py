@@ -11,6 +11,12 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim
 from westward.placement.packing import give, take
+from westward.placement.packing_limits import (
+    forget_failure,
+    look_at_given,
+    note_failure,
+    surely_fails,
+)
 from westward.placement.packing_shadow import (
     begin_shadow,
     keep_end,
@@ -89,6 +95,8 @@ def reserve_head(p: int, head: int, ask: Ask, state: State, packing: Packing) ->
     state.shadow_extra[p] = released - lacking
     if end == NEVER_MS:
         return
+    forget_failure(p, 2, packing.vain)
+    forget_failure(p, 3, packing.vain)
     reserve_shadow(p, ask, packing.nodes, packing.shadow)
     packing.shadow.short[p, 0] = PLENTY if enough else missing_before
     packing.shadow.short[p, 1] = lacking - released_before
@@ -171,10 +179,13 @@ def dispatch_nodes(
                 long = now + state.job_duration_ms[j] > state.shadow_ms[p]
             if not long or need <= state.shadow_extra[p]:
                 ask = ask_of(j, p, jobs, classes, packing)
-                chain = take(
-                    p, ask, packing.rule, int(jobs.order[j]), long,
-                    packing.nodes, packing.shadow, packing.scores,
-                )  # fmt: skip
+                if not surely_fails(p, ask, long, packing.vain):
+                    chain = take(
+                        p, ask, packing.rule, int(jobs.order[j]), long,
+                        packing.nodes, packing.shadow, packing.scores,
+                    )  # fmt: skip
+                    if chain == NONE:
+                        note_failure(p, ask, long, packing.vain)
         if chain != NONE:
             state.job_chain[j] = chain
             unlink(j, p, state)
@@ -230,6 +241,15 @@ def end_nodes(
 @jit
 def leave_nodes(j: int, state: State, packing: Packing) -> None:
     """Job j stopped running: its nodes are free again."""
-    packing.barred[state.job_pool[j]] = NONE
-    give(state.job_chain[j], packing.nodes)
+    p = state.job_pool[j]
+    nodes = packing.nodes
+    packing.barred[p] = NONE
+    count = 0
+    row = state.job_chain[j]
+    while row != NONE:
+        nodes.picked_node[count] = nodes.held_node[row]
+        count += 1
+        row = nodes.held_next[row]
+    give(state.job_chain[j], nodes)
     state.job_chain[j] = NONE
+    look_at_given(p, count, nodes, packing.shadow, packing.vain)

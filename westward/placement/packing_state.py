@@ -34,6 +34,7 @@ MAX_DEVICES = 30
 """Devices of one node fit into one mask."""
 NONE = -1
 PLENTY = -(1 << 40)
+NEVER_ASKED = 1 << 60
 
 BEST_FIT = 0
 """Whole devices: the node with the fewest free that has enough. A fraction: the tightest device."""
@@ -212,6 +213,10 @@ class Packing(NamedTuple):
     barred: I64
     """(P,) workload row of the head that all runs of lower priority together could not make way for,
     as long as nothing has been given back there since; -1 = none."""
+    vain: I64
+    """(P, 4, 4) devices, cpus, memory of a member and number of members of the least that was asked
+    for in vain, and would be still: one short member, a short gang of several, and the same of long
+    ones, under the present reservation. ``NEVER_ASKED`` = nobody did."""
     members: I64
     """(1,) gang members of all live jobs, running or not; never more than there are held rows."""
 

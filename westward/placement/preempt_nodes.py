@@ -5,7 +5,7 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.packing_shadow import begin_shadow, hold_again, release_shadow
 from westward.placement.packing_state import Ask, Packing
-from westward.placement.preempt import I8, close_ranks, list_victims, next_victim
+from westward.placement.preempt import close_ranks, list_victims, next_victim
 from westward.placement.state import I32, I64, State
 
 
@@ -16,12 +16,11 @@ def choose_victims_on_nodes(
     below: int,
     now: int,
     ask: Ask,
-    priority: I8,
-    start_ms: I64,
-    checkpoint_ms: I64,
+    brief: I64,
     order: I64,
     state: State,
     victims: I32,
+    worth: I64,
     packing: Packing,
 ) -> int:
     """``preempt.choose_victims``, until the members of the gang find their nodes as well.
@@ -34,7 +33,7 @@ def choose_victims_on_nodes(
     nodes = packing.nodes
     shadow = packing.shadow
     count = list_victims(
-        p, below, now, priority, start_ms, checkpoint_ms, order, state, victims
+        p, below, now, brief, order, state, victims, worth
     )  # fmt: skip
     state.shadow_job[p] = -1
     lacking = begin_shadow(p, ask, nodes, shadow)
@@ -43,7 +42,9 @@ def choose_victims_on_nodes(
     while released < missing or lacking > 0:
         if left == 0:
             return 0
-        best = next_victim(left, now, priority, start_ms, checkpoint_ms, order, state, victims)
+        best = next_victim(
+            left, now, brief, order, state, victims, worth
+        )  # fmt: skip
         left -= 1
         released += state.job_need[best]
         lacking = release_shadow(p, ask, state.job_chain[best], nodes, shadow)

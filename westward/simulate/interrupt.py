@@ -167,8 +167,8 @@ def make_way(p: int, now: int, pools: Pools, classes: Classes, jobs: Jobs, input
         if lower >= missing and lower > 0:
             ask = ask_of(head, p, jobs, classes, packing)
             count = choose_victims_on_nodes(
-                p, missing, below, now, ask, live.priority, live.start_ms, live.checkpoint_ms,
-                jobs.order, state, state.started, packing,
+                p, missing, below, now, ask, clock.brief, jobs.order,
+                state, state.started, clock.worth, packing,
             )  # fmt: skip
         if count == 0:
             packing.barred[p] = live.row[head]
@@ -176,8 +176,7 @@ def make_way(p: int, now: int, pools: Pools, classes: Classes, jobs: Jobs, input
         count = 0
         if lower >= missing:
             count = choose_victims(
-                p, missing, below, now, live.priority, live.start_ms, live.checkpoint_ms,
-                jobs.order, state, state.started,
+                p, missing, below, now, clock.brief, jobs.order, state, state.started, clock.worth,
             )  # fmt: skip
     for k in range(count):
         if is_full(len(records.row) - 1, clock, records, packing):

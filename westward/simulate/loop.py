@@ -14,6 +14,7 @@ from westward.placement.dispatch_nodes import end_nodes, keep_reservation
 from westward.placement.intervals import interval, learn
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
+from westward.placement.preempt import note_run
 from westward.placement.state import (
     DEADLINE,
     OK,
@@ -101,6 +102,7 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
         live.waited_ms[j] += now - live.since_ms[j]
         if rules.preempt == 1:
             clock.held[p, int(live.priority[j]) + 128] += state.job_need[j]
+            note_run(j, now, live.checkpoint_ms[j], int(live.priority[j]), clock.brief)
         if len(clock.weight) > 1:
             served(j, p, jobs, state, clock)
         if state.delegated[p] == 1 and jobs.pinned[j] == 0:

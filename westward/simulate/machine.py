@@ -150,6 +150,8 @@ class Machine:
             quantiles=np.array([FIRST_LOW, FIRST_HIGH]),
             fair=np.zeros(1),
             weight=np.zeros(1),
+            brief=np.zeros((reserve, 2) if policy.preemption else (1, 2), dtype=np.int64),
+            worth=np.zeros(reserve if policy.preemption else 1, dtype=np.int64),
             held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
             closed=np.zeros(pools, dtype=np.uint8),
             programme=np.zeros(1, dtype=np.int32),
@@ -408,6 +410,11 @@ class Machine:
         waiting = int(self.clock.again[0]) + 1
         again[:waiting] = self.clock.again[:waiting]
         self.clock = self.clock._replace(heap=heap, again=again)
+        if self.policy.preemption:
+            brief = np.zeros((slots, 2), dtype=np.int64)
+            brief[: self._opened] = self.clock.brief[: self._opened]
+            worth = np.zeros(slots, dtype=np.int64)
+            self.clock = self.clock._replace(brief=brief, worth=worth)
 
 
 def _records(size: int, packing: Packing | None) -> Records:
