@@ -77,7 +77,7 @@ def _nodes_fit(case: Case, pool: Pool, heir: Segment, held: list[Segment]) -> bo
     for segment in held:
         them = case.jobs[segment.row]
         for node in segment.nodes or ():
-            if them is None or them.devices_milli % 1000 and them.devices_milli < 1000:
+            if them is None or 0 < them.devices_milli < 1000:
                 free.pop(node, None)
             elif node in free:
                 whole = -(-them.devices_milli // 1000) * 1000

@@ -78,11 +78,12 @@ def admits(n: int, ask: Ask, long: bool, nodes: Nodes, shadow: Shadow) -> bool:
 def _holds(n: int, devices_milli: int, nodes: Nodes) -> bool:
     """Enough devices now on node n, of a pool with devices or without."""
     if devices_milli >= DEVICE_MILLI or devices_milli == 0:
-        return nodes.whole[n] * DEVICE_MILLI >= devices_milli
+        return bool(nodes.whole[n] * DEVICE_MILLI >= devices_milli)
+    fitting = 0
     for d in range(nodes.devices[n]):
         if nodes.milli[n, d] >= devices_milli:
-            return True
-    return False
+            fitting += 1
+    return fitting > 0
 
 
 @jit

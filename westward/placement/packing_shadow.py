@@ -251,4 +251,4 @@ def keep_end(p: int, chain: int, need: int, nodes: Nodes, shadow: Shadow) -> boo
         if not held_before and _would_hold(n, ask, nodes, shadow):
             shadow.short[p, 0] -= 1
         row = nodes.held_next[row]
-    return shadow.short[p, 0] > 0 or shadow.short[p, 1] > 0
+    return bool(shadow.short[p, 0] > 0 or shadow.short[p, 1] > 0)

@@ -31,7 +31,8 @@ def note_run(j: int, start_ms: int, checkpoint_ms: int, priority: int, brief: I6
 def lost_work(j: int, need: int, now: int, brief: I64) -> int:
     """Milli-device-ms that stopping job j now throws away."""
     elapsed = now - brief[j, 0]
-    return need * (elapsed - kept_ms(elapsed, brief[j, 1] >> PRIORITY_BITS))
+    lost: int = need * (elapsed - kept_ms(elapsed, brief[j, 1] >> PRIORITY_BITS))
+    return lost
 
 
 @jit
@@ -56,9 +57,7 @@ def _goes_first(
     """``falls_before`` of two places of the heap, by their keys where those differ."""
     if worth[a] != worth[b]:
         return bool(worth[a] < worth[b])
-    return falls_before(
-        victims[a], victims[b], now, brief, order, state
-    )
+    return falls_before(victims[a], victims[b], now, brief, order, state)
 
 
 @jit
@@ -74,9 +73,7 @@ def _sift_down(
             down + 1, down, now, brief, order, state, victims, worth
         ):
             down += 1
-        if not _goes_first(
-            down, at, now, brief, order, state, victims, worth
-        ):
+        if not _goes_first(down, at, now, brief, order, state, victims, worth):
             break
         _swap(at, down, victims, worth)
         at = down
@@ -130,7 +127,8 @@ def next_victim(
     _sift_down(
         0, count - 1, now, brief, order, state, victims, worth
     )  # fmt: skip
-    return 0 + victims[count - 1]
+    victim: int = 0 + victims[count - 1]
+    return victim
 
 
 @jit

@@ -441,7 +441,7 @@ def advance(
                 if rules.preempt == 1 and make_way(
                     p, now, pools, classes, jobs, inputs, rules, state, live, clock, records,
                     packing,
-                ):
+                ):  # fmt: skip
                     continue
                 clock.marked[p] = 0
                 t += 1
