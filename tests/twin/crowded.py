@@ -19,6 +19,8 @@ from tests.twin.stopped import ZERO_MS, Drawn, network, workload
 from westward.model.network import Link, Series
 from westward.model.plan import Packing, Policy
 from westward.model.scenario import Outage, Scenario, Share
+from westward.placement.dispatch_nodes import ask_of
+from westward.placement.packing import fits
 from westward.simulate.engine import simulate
 from westward.simulate.results import SimulationResult
 
@@ -208,6 +210,27 @@ def look(p: int, classes: Any, jobs: Any, state: Any, packing: Any) -> Seen:
     )  # fmt: skip
 
 
+def look_behind(
+    p: int, now: int, classes: Any, jobs: Any, rules: Any, state: Any, packing: Any
+) -> int:
+    """Nobody within the depth behind the head could start: asked of every node, remembering nothing.
+    Returns how many had devices enough."""
+    j = int(state.next[state.head[p]])
+    left = 0
+    for _ in range(rules.depth):
+        if j < 0:
+            break
+        long = now + int(state.job_duration_ms[j]) > int(state.shadow_ms[p])
+        need = int(state.job_need[j])
+        if need <= state.free_milli[p] and (not long or need <= state.shadow_extra[p]):
+            ask = ask_of(j, p, jobs, classes, packing)
+            found = fits(p, ask, ask.members, long, packing.nodes, packing.shadow)
+            assert found < ask.members, "a job that could pass waits"
+            left += 1
+        j = int(state.next[j])
+    return left
+
+
 def victims(seen: Seen, below: int, now: int, live: Any, jobs: Any) -> list[int]:
     """Who falls: by priority, work lost, last in order, until the head fits; then, from the dearest
     on, whoever the others make needless stays. Empty: all together would not do."""
@@ -257,6 +280,8 @@ def watched(seeds: range, *, everything: bool) -> Counter[str]:
         if pools.open[p] and state.head[p] >= 0:
             assert not look(p, classes, jobs, state, packing).fits([]), "a head that fits waits"
             met["blocked"] += 1
+            if state.shadow_job[p] == state.head[p]:
+                met["left behind"] += look_behind(p, now, classes, jobs, rules, state, packing)
         return count
 
     def make_way(p: int, now: int, pools: Any, classes: Any, jobs: Any, inputs: Any, rules: Any,
