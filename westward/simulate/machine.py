@@ -130,7 +130,7 @@ class Machine:
         self._slots = blank_slots(reserve, more=LIVE_FIELDS)
         self.state: State = new_state(
             self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative,
-            ranked=policy.fair_share,
+            ranked=policy.fair_share or policy.preemption,
         )  # fmt: skip
         if scenario.delegated_pools:
             self.state.delegated[:] = [not pool.managed for pool in network.pools]
