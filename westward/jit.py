@@ -35,6 +35,7 @@ KERNEL_FILES = (
     "placement/dispatch_nodes.py",
     "placement/kernels.py",
     "placement/preempt.py",
+    "placement/preempt_nodes.py",
     "placement/pricing.py",
     "placement/ranked.py",
     "placement/profile.py",

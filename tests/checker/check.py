@@ -12,6 +12,7 @@ from tests.checker.links import check_links
 from tests.checker.network import read_network
 from tests.checker.order import check_order
 from tests.checker.outages import check_outages, windows
+from tests.checker.preempted import check_preempted
 from tests.checker.rehearsal import Rehearsal, read_rehearsals, scaled_devices
 from tests.checker.rows import check_homes, check_rows, join_source
 from tests.checker.summary import check_hours, check_moved, check_summary
@@ -65,6 +66,7 @@ def check_case(case: Case, until_ms: int) -> Checked:
     check_homes(case)
     check_rows(case)
     check_capacity(case)
+    check_preempted(case)
     if case.by_nodes:
         case.notes.append("order rules were not checked: jobs wait for nodes, not for devices")
     elif case.reviewed:

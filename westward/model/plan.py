@@ -85,8 +85,6 @@ class Policy:
             raise ValueError(
                 f"packing goes with easy: {self.discipline} reserves devices of a pool, not nodes"
             )
-        if self.packing != "pool" and self.preemption:
-            raise ValueError("packing goes without preemption: victims are counted in devices")
 
     # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
     preemption: bool = False

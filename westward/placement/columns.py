@@ -118,6 +118,15 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
     )
     intensities = [carbon_series(z, carbon_method) for z in network.zones]
     carbon, carbon_steps, carbon_step_ms = prefix_table(intensities, 1.0)
+    speed = np.array(
+        [
+            1.0
+            if p.accelerator is None
+            else network.accelerators[kinds[p.accelerator]].relative_speed
+            for p in pools
+        ]
+    )
+    grade_speed, grade = np.unique(speed, return_inverse=True)
     return NetworkColumns(
         pools=Pools(
             capacity_milli=ints([p.capacity_milli for p in pools]),
@@ -132,14 +141,9 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
             open=np.array([p.status == "open" for p in pools], dtype=np.uint8),
             price=np.array(price),
             kw=np.array(kw),
-            speed=np.array(
-                [
-                    1.0
-                    if p.accelerator is None
-                    else network.accelerators[kinds[p.accelerator]].relative_speed
-                    for p in pools
-                ]
-            ),
+            speed=speed,
+            grade=grade.astype(np.int64),
+            grade_speed=grade_speed,
         ),
         zones=Zones(tariff, tariff_steps, tariff_step_ms, carbon, carbon_steps, carbon_step_ms),
         links=_link_columns(network, sites),
@@ -525,6 +529,8 @@ def new_state(
         shadow_job=np.full(count, -1, dtype=np.int64),
         shadow_ms=zeros(count),
         shadow_extra=zeros(count),
+        grade_ms=zeros(len(pools.grade_speed)),
+        grade_hours=np.zeros(len(pools.grade_speed)),
         window_job=np.zeros((count, width), dtype=np.int32),
         window_need=np.zeros((count, width), dtype=np.int64),
         window_ms=np.zeros((count, width), dtype=np.int64),

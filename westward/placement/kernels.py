@@ -335,15 +335,6 @@ def objective(best: Best, now: int, pools: Pools, rules: Rules, state: State) ->
 
 
 @jit
-def most_per_hour(bound: float, asks: Ask, rules: Rules) -> float:
-    """A pool whose cheapest device-hour costs more cannot come below ``bound``, which has room for
-    the rounding of this division."""
-    if rules.prunable == 0 or asks.devices == 0.0:
-        return math.inf
-    return bound / (asks.devices * asks.hours)
-
-
-@jit
 def choose(
     j: int,
     now: int,
@@ -371,10 +362,10 @@ def choose(
     lowest = 0.0
     again = state.job_pool[j] >= 0
     klass = jobs.klass[j]
-    speed = 0.0
-    duration = 1
-    asks = ask(j, 0, duration, jobs, rules)
-    least = math.inf
+    for g in range(len(pools.grade_speed)):
+        state.grade_ms[g] = expected_ms(j, pools.grade_speed[g], jobs, rules)
+        state.grade_hours[g] = state.grade_ms[g] / MS_PER_HOUR / 1000.0
+    asks = ask(j, 0, 1, jobs, rules)
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
         if again and p != hint and state.head[p] >= 0:
@@ -382,16 +373,16 @@ def choose(
             # gain much, and its place in every queue would have to be found.
             continue
         need = classes.need[klass, p]
-        if need > 0 and (pools.speed[p] != speed or need != asks.need):
-            if pools.speed[p] != speed:
-                speed = pools.speed[p]
-                duration = expected_ms(j, speed, jobs, rules)
-            asks = ask(j, need, duration, jobs, rules)
-            least = most_per_hour(bound, asks, rules)
-        if costs.least[p] > least and p != hint:
-            continue  # it settles most pools; the hint did better, so what is lost is no answer
+        grade = pools.grade[p]
+        # The least it could cost there, by a rounding or two, for which ``bound`` has room. It
+        # settles most pools; the hint did better, so what is lost is no answer.
+        prices = p != hint and rules.prunable == 1 and bound < math.inf
+        if prices and need * state.grade_hours[grade] * costs.least[p] > bound:
+            continue
         this = first
         if turn < 0 or p != hint:
+            if need > 0 and (need != asks.need or state.grade_ms[grade] != asks.duration_ms):
+                asks = ask(j, need, state.grade_ms[grade], jobs, rules)
             this = estimate(
                 j,
                 p,
@@ -415,7 +406,6 @@ def choose(
             best = this
             if prunes and this.refusal == OK:
                 bound = this.value + 2 * TIE * abs(this.value) + NOISE * costs.most[p]
-                least = most_per_hour(bound, asks, rules)
             continue
         if this.refusal != OK:
             nearer = p == 0 or this.refusal > best.refusal
@@ -434,7 +424,6 @@ def choose(
             lowest = value
             if prunes:
                 bound = min(bound, lowest + 2 * TIE * abs(lowest) + NOISE * costs.most[p])
-                least = most_per_hour(bound, asks, rules)
     if found:
         state.hint[0] = best.pool
     return best

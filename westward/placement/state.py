@@ -39,6 +39,10 @@ class Pools(NamedTuple):
     """Kilowatts drawn from the grid per busy device: device power × PUE; NaN = unknown."""
     speed: F64
     """Relative to the reference device."""
+    grade: I64
+    """Which of the speeds there are."""
+    grade_speed: F64
+    """(G,) those, each once."""
 
 
 class Zones(NamedTuple):
@@ -241,6 +245,10 @@ class State(NamedTuple):
     shadow_ms: I64
     shadow_extra: I64
     """What is free beside the head when it starts."""
+    grade_ms: I64
+    """(G,) of the job that chooses: its expected run at each speed."""
+    grade_hours: F64
+    """The same in hours of a thousandth of a device."""
     window_job: I32
     """(P, W) the first jobs of each queue, side by side (see ``window``); W = 0 where not kept."""
     window_need: I64

@@ -131,7 +131,7 @@ class Machine:
         self._slots = blank_slots(reserve, more=LIVE_FIELDS)
         self.state: State = new_state(
             self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative,
-            ranked=policy.fair_share,
+            ranked=policy.fair_share or policy.preemption,
         )  # fmt: skip
         if scenario.delegated_pools:
             self.state.delegated[:] = [not pool.managed for pool in network.pools]
@@ -152,6 +152,8 @@ class Machine:
             told=np.zeros(2 * reserve, dtype=np.int64),
             fair=np.zeros(1),
             weight=np.zeros(1),
+            brief=np.zeros((reserve, 2) if policy.preemption else (1, 2), dtype=np.int64),
+            worth=np.zeros(reserve if policy.preemption else 1, dtype=np.int64),
             held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
             closed=np.zeros(pools, dtype=np.uint8),
             programme=np.zeros(1, dtype=np.int32),
@@ -415,6 +417,11 @@ class Machine:
         waiting = int(self.clock.again[0]) + 1
         again[:waiting] = self.clock.again[:waiting]
         self.clock = self.clock._replace(heap=heap, told=told, again=again)
+        if self.policy.preemption:
+            brief = np.zeros((slots, 2), dtype=np.int64)
+            brief[: self._opened] = self.clock.brief[: self._opened]
+            worth = np.zeros(slots, dtype=np.int64)
+            self.clock = self.clock._replace(brief=brief, worth=worth)
 
 
 def _records(size: int, packing: Packing | None) -> Records:
