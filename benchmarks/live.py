@@ -31,6 +31,8 @@ from westward.model.network import Network, Series
 from westward.model.plan import (
     Claim,
     Discipline,
+    Placement,
+    Plan,
     Policy,
     PoolState,
     QueuedJob,
@@ -183,6 +185,10 @@ def one_job(calls: int, discipline: Discipline, *, prunes: bool) -> None:
     told.tell(f"plan() with every pool explained, {discipline}")
 
 
+def read_whole(decide: Callable[[], Plan]) -> tuple[Placement, ...]:
+    return tuple(decide().placements)
+
+
 def many_jobs(calls: int, discipline: Discipline, count: int = 10_000) -> None:
     """Row 10, bound before and placed anew."""
     rng = np.random.Generator(np.random.PCG64(10))
@@ -195,11 +201,15 @@ def many_jobs(calls: int, discipline: Discipline, count: int = 10_000) -> None:
         ("placed anew", empty, jobs),
     )
     for what, snapshot, new in cases:
-        watch = Watch()
-        plan(snapshot, new, policy, NOW_MS, explain=False)
+        watch, read = Watch(), Watch()
+        decide = partial(plan, snapshot, new, policy, NOW_MS, explain=False)
+        decide()
         for _ in range(calls):
-            watch.time(partial(plan, snapshot, new, policy, NOW_MS, explain=False))
+            watch.time(decide)
         watch.tell(f"plan() of {count:,} waiting jobs, {what}, {discipline}")
+        for _ in range(calls):
+            read.time(partial(read_whole, decide))
+        read.tell("    and every placement read")
 
 
 def main() -> None:

@@ -60,6 +60,17 @@ def _deferrable(found: Found) -> list[str]:
     return _speed("2", ", 24 candidate start hours for 20 %", "150,000", "450,000", found)
 
 
+def _everything(found: Found) -> list[str]:
+    what = ", by nodes, kinds, shadow prices, shared links, preemption, fair share"
+    lines = _speed("3", what, "60,000", "250,000", found)
+    for name, run in found["alone"].items():
+        figure = f"{run['jobs_per_cpu_s']:,.0f} jobs / CPU s"
+        lines.append(
+            _row("3", f"{run['jobs']:,} jobs, {name}", figure, "", "", run["load_average"])
+        )
+    return lines
+
+
 def _long(found: Found) -> list[str]:
     run = found["run"]
     figure = (
@@ -158,6 +169,7 @@ def _notes(measured: Found) -> list[str]:
 _ROWS = {
     "1": _one_choice,
     "2": _deferrable,
+    "3": _everything,
     "4": _long,
     "5": _flat,
     "6": _memory,

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cases
 import results
 import rival
 
@@ -69,6 +70,18 @@ def one_choice(jobs: int, repeats: int) -> Found:
 def deferrable(jobs: int, repeats: int) -> Found:
     return {"run": middle([child("speed.py", "deferrable", str(jobs)) for _ in range(repeats)]),
             "repeats": repeats}  # fmt: skip
+
+
+def everything(jobs: int, repeats: int) -> Found:
+    """All features, and at a tenth of the jobs each beside packing."""
+    packed = f"{cases.ONE_CHOICE}+{cases.PACKING}"
+    others = [name for name in cases.FEATURES if name != cases.PACKING]
+    alone = [cases.ONE_CHOICE, packed, *(f"{packed}+{name}" for name in others)]
+    return {
+        "run": middle([child("speed.py", "everything", str(jobs)) for _ in range(repeats)]),
+        "alone": {name: child("speed.py", name, str(jobs // 10)) for name in alone},
+        "repeats": repeats,
+    }
 
 
 def long_run(jobs: int, repeats: int) -> Found:
@@ -132,6 +145,7 @@ def start_up(jobs: int, repeats: int) -> Found:
 ROWS: dict[str, Callable[[int, int], Found]] = {
     "1": one_choice,
     "2": deferrable,
+    "3": everything,
     "4": long_run,
     "5": flat,
     "6": memory,

@@ -1,6 +1,6 @@
 """One measurement of the simulator in this process; ``run.py`` starts one process for each.
 
-``python benchmarks/speed.py CASE JOBS [stream|memory]`` prints one line of JSON.
+``python benchmarks/speed.py CASE JOBS [stream|memory]`` prints one line of JSON. CASE: see ``cases``.
 """
 
 from __future__ import annotations
@@ -25,22 +25,30 @@ def measure(case: str, jobs: int, way: str = "stream") -> dict[str, Any]:
     from westward.simulate.engine import simulate
     from westward.simulate.stream import rehearse_stream, totals_for
 
-    network, policy = cases.network(), cases.policy(case)
+    network, policy = cases.network(case), cases.policy(case)
+    scenario = cases.scenario(case)
     small = totals_for(network, policy)
-    rehearse_stream(network, cases.blocks(case, WARM_JOBS), policy, seed=cases.SEED, sink=small)
+    rehearse_stream(
+        network, cases.blocks(case, WARM_JOBS), policy, seed=cases.SEED, sink=small,
+        scenario=scenario,
+    )  # fmt: skip
     found: dict[str, Any] = {"case": case, "jobs": jobs, "way": way}
     wall = time.perf_counter()
     if way == "memory":
-        result = simulate(network, cases.workload(case, jobs), policy, seed=cases.SEED)
+        result = simulate(
+            network, cases.workload(case, jobs), policy, seed=cases.SEED, scenario=scenario
+        )
         found |= {"cpu_s": result.cpu_s, "refused": int((result.pool < 0).sum())}
     else:
         totals = totals_for(network, policy)
         done = rehearse_stream(
-            network, cases.blocks(case, jobs), policy, seed=cases.SEED, sink=totals
-        )
+            network, cases.blocks(case, jobs), policy, seed=cases.SEED, sink=totals,
+            scenario=scenario,
+        )  # fmt: skip
         summary = totals.summary()
         found |= {"cpu_s": done.cpu_s, "slots": done.slots, "events": done.events}
-        found |= {name: summary[name] for name in ("refused", "checksum", "mean_wait_ms", "late")}
+        names = ("refused", "checksum", "mean_wait_ms", "late", "runs")
+        found |= {name: summary[name] for name in names}
         found["busy_share"] = sum(summary["device_hours"])
     found["wall_s"] = time.perf_counter() - wall
     found["total_cpu_s"] = time.process_time()

@@ -35,12 +35,14 @@ KERNEL_FILES = (
     "placement/dispatch_nodes.py",
     "placement/kernels.py",
     "placement/preempt.py",
+    "placement/preempt_nodes.py",
     "placement/pricing.py",
     "placement/ranked.py",
     "placement/profile.py",
     "placement/rows.py",
     "placement/state.py",
     "placement/waiting.py",
+    "placement/window.py",
     "simulate/charging.py",
     "simulate/fair.py",
     "simulate/heap.py",
@@ -48,6 +50,7 @@ KERNEL_FILES = (
     "simulate/live.py",
     "simulate/loop.py",
     "simulate/notes.py",
+    "simulate/told.py",
     "simulate/totals.py",
 )
 """Every file with a kernel or a type that kernels take. A test holds the list to the sources."""

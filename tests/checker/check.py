@@ -7,8 +7,12 @@ from pathlib import Path
 
 from tests.checker.capacity import check_capacity
 from tests.checker.case import Case, Violation
+from tests.checker.classes import check_classes
+from tests.checker.links import check_links
 from tests.checker.network import read_network
 from tests.checker.order import check_order
+from tests.checker.outages import check_outages, windows
+from tests.checker.preempted import check_preempted
 from tests.checker.rehearsal import Rehearsal, read_rehearsals, scaled_devices
 from tests.checker.rows import check_homes, check_rows, join_source
 from tests.checker.summary import check_hours, check_moved, check_summary
@@ -62,12 +66,20 @@ def check_case(case: Case, until_ms: int) -> Checked:
     check_homes(case)
     check_rows(case)
     check_capacity(case)
+    check_preempted(case)
     if case.by_nodes:
         case.notes.append("order rules were not checked: jobs wait for nodes, not for devices")
     elif case.reviewed:
         case.notes.append("order rules were not checked: waiting jobs could change their pool")
+    elif windows(case):
+        case.notes.append("order rules were not checked: jobs of closed sites were placed again")
+    elif case.rehearsal.policy.get("fair_share"):
+        case.notes.append("order within a class was not checked: it goes by shares")
     else:
         check_order(case)
+    check_classes(case)
+    check_outages(case)
+    check_links(case)
     check_moved(case)
     check_summary(case, until_ms)
     check_hours(case)

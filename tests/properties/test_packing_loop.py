@@ -280,8 +280,6 @@ def test_the_rules_of_the_policy_are_the_kernels() -> None:
 def test_what_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ValueError, match="packing goes with easy"):
         Policy(discipline="conservative", packing="best-fit")
-    with pytest.raises(ValueError, match="packing goes without preemption"):
-        Policy(preemption=True, packing="best-fit")
     with pytest.raises(ValueError, match="plan\\(\\) counts pools"):
         plan(world(cards("p", 2)), [], Policy(packing="fgd"), 0)
     large = replace(cards("large", 2), devices_per_node=31)

@@ -185,3 +185,21 @@ def test_easy_keeps_a_part_of_the_slack_before_a_deadline(
     policy = Policy(discipline=discipline, deadline_reserve_percent=reserve_percent)
     answer = told(snapshot, [job("j", deadline_ms=deadline * HOUR)], policy)
     assert start_hour(answer, "j") == start
+
+
+@pytest.mark.parametrize(
+    ("cheap", "hour"), [((2,), 1), ((4,), 0), ((3, 4), 2), ((4, 6), 6), ((4, 5, 7), 6)]
+)
+def test_conservative_puts_off_past_a_reservation_not_into_it(
+    cheap: tuple[int, ...], hour: int
+) -> None:
+    """One card, kept for a waiting job from 4 h to 6 h. A job of 2 h that waits for cheap hours ends
+    by 4 h, or starts from 6 h on."""
+    tariff = Series(step_ms=HOUR, values=tuple(0.1 if h in cheap else 2.0 for h in range(24)))
+    snapshot = world(
+        cards("p", 1),
+        zones=(zone("z", tariff_per_kwh=tariff),),
+        queued={"p": [replace(bound("a", 1, 2), not_before_ms=4 * HOUR)]},
+    )
+    policy = replace(CONSERVATIVE, defer_limit_ms=10 * HOUR, wait_value_micros_per_device_hour=1000)
+    assert start_hour(told(snapshot, [job("b", hours=2)], policy), "b") == hour

@@ -16,6 +16,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.twin import mutations_loop  # noqa: E402
+from tests.twin.mutations_loop import Suite  # noqa: E402
+
 K, W, D, P, C = "kernels.py", "waiting.py", "dispatch.py", "pricing.py", "classes.py"
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "tie-later-start": (K, "this.start_ms < best.start_ms", "this.start_ms > best.start_ms"),
@@ -30,28 +35,33 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "dearest-copy": (K, "if price * gb < best_price or", "if price * gb > best_price or"),
     "forget-start-after": (K, "max(arrival, jobs.start_after_ms[j])", "arrival"),
     "forget-pue-or-power": (P, "kw = devices * pools.kw[p]\n    zone", "kw = devices\n    zone"),
-    "table-forgets-power": ("columns.py", "rate[p] = price + power[at", "rate[p] = price + 0 * power[at"),
-    "table-forgets-carbon": ("columns.py", "rate[p] += weighed[at", "rate[p] += 0 * weighed[at"),
-    "beyond-the-table-free": (P, "rest_ms = base + steps * costs.window[1]", "rest_ms = end_ms"),
-    "beyond-forgets-carbon": (P, "return device + power + grams * rules.carbon_price", "return device + power"),
+    "table-forgets-power": ("columns.py", "rate[p] = price + powers", "rate[p] = price + 0 * powers"),
+    "table-forgets-carbon": ("columns.py", "rate[p] += weights", "rate[p] += 0 * weights"),
     "wrong-prefix": (P, "low = prefix[i] + (prefix[i + 1]", "low = prefix[i] + (prefix[i]"),
     "wrong-period": (P, "(to_turn - from_turn) * prefix[steps]", "(to_turn - from_turn) * 0.0"),
     "wrong-step-of-the-table": (P, "total -= costs.prefix[p, i] +", "total -= costs.prefix[p, i + 1] +"),
     "least-too-high": ("columns.py", "least[p] = price + power.min()", "least[p] = price + power.max()"),
     "bound-too-low": (K, "bound = min(bound, lowest + 2 * TIE * abs(lowest)", "bound = min(bound, 0.9 * lowest"),
-    "limit-too-early": (K, "int((bound - floor) / wait_value) + 1", "int((bound - floor) / wait_value / 2)"),
-    "walk-stops-early": (W, "limit_ms = now + int((limit_ms - now) / scale) + 1", "limit_ms = now"),
+    "limit-too-early": (K, "int((bound - floor) * asks.patience) + 2", "int((bound - floor) * asks.patience / 2)"),
+    "walk-stops-early": ("claims.py", "if state.dir_end_ms[slot] > limit_ms:", "if state.dir_end_ms[slot] > limit_ms // 2:"),
     "forget-hourly-cap": (K, "if not capped or (", "if True or ("),
     "need-not-dominant": (C, "if memory > 0:", "if memory < 0:"),
     "gang-of-one": (C, "return o, node_need * nodes", "return o, node_need"),
     "gang-too-large-fits": (C, "// node_need) < nodes:", "// node_need) < 1:"),
-    "easy-forget-extra": (D, "ends_before or need <= extra:", "ends_before or need <= state.free_milli[p]:"),
-    "easy-extra-not-spent": (D, "extra -= need\n                started", "extra -= 0\n                started"),
-    "easy-shadow-strict": (D, "state.job_duration_ms[j] <= shadow", "state.job_duration_ms[j] < shadow"),
+    "easy-forget-extra": (D, "starts = need <= extra", "starts = True"),
+    "easy-extra-not-spent": (D, "extra -= need\n        if starts", "extra -= 0\n        if starts"),
+    "easy-shadow-strict": (D, "now + duration > shadow", "now + duration >= shadow"),
     "easy-shadow-kept-too-long": (D, "if state.shadow_job[p] != j:", "if state.shadow_job[p] < 0:"),
-    "easy-no-backfill": (D, "while j >= 0 and looked < rules.depth and", "while False and"),
-    "easy-depth-off-by-one": (D, "while j >= 0 and looked < rules.depth and", "while j >= 0 and looked <= rules.depth and"),
-    "easy-depth-counts-starters": (D, "looked -= 1", "looked -= 0"),
+    "easy-no-backfill": (D, "while looked < rules.depth and", "while looked < 0 and"),
+    "easy-depth-off-by-one": (D, "while looked < rules.depth and", "while looked <= rules.depth and"),
+    "easy-depth-counts-starters": (D, "free -= need\n            if looked < 0:", "free -= need\n            looked += 1 if looked >= 0 else 0\n            if looked < 0:"),
+    "head-gone-shadow-stays": (D, "if looked < 0:\n                state.shadow_job[p] = -1", "if False:\n                state.shadow_job[p] = -1"),
+    "window-forgets-the-list": (D, "if count < state.queued_count[p]:", "if False:"),
+    "window-keeps-who-started": ("window.py", "close_gap(p, at, at + 1, count, state)", "count"),
+    "window-joins-at-the-end": ("window.py", "at = count - 1\n            while", "at = count\n            while False and"),
+    "window-gap-stays": ("window.py", "    if to == source:\n        return count", "    return count"),
+    "leap-too-far": ("claims.py", "if more >= missing or state.dir_end_ms[slot + LEAP - 1]", "if released >= missing or state.dir_end_ms[slot + LEAP - 1]"),
+    "leap-within-too-far": ("claims.py", "if released + (first + second) >= missing:", "if released >= missing:"),
     "newcomer-passes-anyway": (D, "if need > state.shadow_extra[p]:\n                return started", "if False:\n                return started"),
     "newcomer-spends-nothing": (D, "state.shadow_extra[p] -= need", "state.shadow_extra[p] -= 0"),
     "newcomer-beyond-the-depth": (D, "or state.queued_count[p] - 2 >= rules.depth", "or False"),
@@ -59,7 +69,16 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "overrun-free-now": (W, "end = max(state.run_end_ms[i], now + 1)", "end = max(state.run_end_ms[i], now)"),
     "overdue-by-one": ("../model/plan.py", "length *= 2", "length += length // 2 + 1"),
     "put-off-forgotten": (K, "if best.start_ms == best.earliest_ms else best.start_ms", "if True else 0"),
-    "fit-too-short": ("profile.py", "times[at] < end:\n            if free", "times[at] < start + 1:\n            if free"),
+    "later-tie-by-noise": (P, "lowest = value - TIE * abs(value) - slack\n    at_ms", "lowest = value\n    at_ms"),
+    "later-waits-for-nothing": (P, "candidate = base + waited + devices * total", "candidate = base + devices * total"),
+    "later-end-of-the-step-before": (P, "costs.prefix[p, k + length + 1] - low) * part", "costs.prefix[p, k + length + 1] - low) * 0.0"),
+    "later-beyond-the-table": (P, "count = min(\n        (until_ms - first_ms) // rules.defer_step_ms,", "count = max(\n        (until_ms - first_ms) // rules.defer_step_ms,"),
+    "later-one-too-few": (P, "for _ in range(count + 1):", "for _ in range(count):"),
+    "fit-too-short": ("profile.py", "times[at] < start + duration_ms:\n        at", "times[at] < start + 1:\n        at"),
+    "run-of-starts-too-long": ("profile.py", "return start, times[at] - duration_ms", "return start, times[at] - 1"),
+    "run-of-starts-for-ever": (K, "elif boundary > until:", "elif False:"),
+    "later-run-too-early": ("profile.py", "            start = times[at + 1]\n        at", "        at"),
+    "queue-beyond-the-depth-ignored": (W, "if ahead >= rules.depth:\n        held", "if False:\n        held"),
     "reserve-too-long": ("profile.py", "while segment < length and times[segment] < end_ms", "while segment < length and times[segment] <= end_ms"),
     "release-one-early": ("claims.py", "while released + state.run_need[at] < missing:", "while released + 2 * state.run_need[at] < missing:"),
     "release-same-end": ("claims.py", "while at < last and state.run_end_ms[at] == end:", "while at < last and released < missing:"),
@@ -68,48 +87,61 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "deadline-job-pays-for-waiting": (K, "0.0 if jobs.deadline_ms[j] >= 0 else rules", "rules"),
     "everybody-counts-as-ahead": (W, "jobs.order[state.tail[p]] > rank:\n        ahead_milli = 0", "False:\n        ahead_milli = 0"),
     "jumps-see-all-reservations": (W, "jumps = state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank", "jumps = False"),
-    "slow-pool-as-fast": (K, "int(asked_ms / pools.speed[p])", "asked_ms"),
+    "slow-pool-as-fast": (K, "int(asked_ms / speed)", "asked_ms"),
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip
-TESTS = (
-    "properties/test_placement_by_hand.py",
-    "properties/test_placement_ties.py",
-    "properties/test_placement.py",
-    "properties/test_claims.py",
-    "parity/test_loop_equals_plan.py",
-    "parity/test_pruning.py",
-)
-ONLY = (
+PLANNER = Suite(
+    (
+        "properties/test_fits.py",
+        "properties/test_placement_by_hand.py",
+        "properties/test_placement_ties.py",
+        "properties/test_placement.py",
+        "properties/test_claims.py",
+        "parity/test_loop_equals_plan.py",
+        "parity/test_pruning.py",
+    ),
     "placement_by_hand or placement_ties or equals_the_plain_twin or as_the_twin_sees_it"
-    " or plain_list or more_seeds or (every_candidate and 1200)"
+    " or test_fits or plain_list or more_seeds or (every_candidate and 1200)",
 )
 EXAMPLES = "1200"
 LONG_S = 300
-RUN = f"""
+RUN = """
 import sys
-ONLY = {ONLY!r}
 from westward.jit import interpret
 interpret()
 import pytest
-sys.exit(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-k", ONLY, *sys.argv[1:]]))
+sys.exit(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 
 
-def survives(name: str, folder: Path) -> str:
+def every_mutation() -> dict[str, tuple[Suite, str, str, str]]:
+    """Name → tests, file below westward/, text, what stands there in its place."""
+    found = {
+        name: (PLANNER, f"placement/{file}", old, new)
+        for name, (file, old, new) in MUTATIONS.items()
+    }
+    for name, (suite, file, old, new) in mutations_loop.MUTATIONS.items():
+        found[name] = (mutations_loop.SUITES[suite], file, old, new)
+    return found
+
+
+def survives(mutation: tuple[Suite, str, str, str], folder: Path) -> str:
     """'caught by <test>', 'SURVIVED' or 'DOES NOT APPLY'."""
-    file, old, new = MUTATIONS[name]
-    path = folder / "westward" / "placement" / file
+    suite, file, old, new = mutation
+    path = folder / "westward" / file
     original = path.read_text()
     if old not in original:
         return "DOES NOT APPLY"
     path.write_text(original.replace(old, new, 1))
-    verdict = play(folder)
+    verdict = play(suite, folder)
     path.write_text(original)
     return verdict
 
 
-def play(folder: Path) -> str:
-    tests = [str(folder / "tests" / test) for test in TESTS]
+def play(suite: Suite, folder: Path) -> str:
+    tests = [str(folder / "tests" / test) for test in suite.files]
+    if suite.only:
+        tests += ["-k", suite.only]
     env = {"WESTWARD_EXAMPLES": EXAMPLES, **os.environ}
     env |= {"PYTHONPATH": str(folder), "WESTWARD_NO_SHRINK": "1"}
     try:
@@ -134,13 +166,21 @@ def main(names: list[str]) -> int:
         for part in ("tests/twin", "tests/properties", "tests/parity", "tests/unit", "networks"):
             shutil.copytree(ROOT / part, folder / part, ignore=ignore)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        if (unbroken := play(folder)) != "SURVIVED":
-            print(f"the planner as it is: {unbroken}; nothing can be shown")
-            return 1
-        for name in names or MUTATIONS:
-            verdict = survives(name, folder)
+        every = every_mutation()
+        if unknown := [name for name in names if name not in every]:
+            print(f"no such mutation: {', '.join(unknown)}")
+            return 2
+        sound: set[Suite] = set()
+        for name in names or every:
+            suite = every[name][0]
+            if suite not in sound and (unbroken := play(suite, folder)) != "SURVIVED":
+                print(f"{', '.join(suite.files)} as they are: {unbroken}; nothing can be shown")
+                return 1
+            sound.add(suite)
+            verdict = survives(every[name], folder)
             bad += not verdict.startswith("caught")
-            print(f"{name:28} {verdict}", flush=True)
+            print(f"{name:34} {verdict}", flush=True)
+        print(f"{len(names or every) - bad} of {len(names or every)} caught")
     return 1 if bad else 0
 
 

@@ -159,10 +159,8 @@ def simulate(
     """
     _check(workload, kind, count, load, out, describe)
     stated = {name: figures.pop(name) for name in TRACE_OPTIONS}
-    if figures["packing"] != "pool" and (discipline != "easy" or figures["preempt"]):
-        raise Failure(
-            f"--packing {figures['packing']} goes with --discipline easy and without --preempt."
-        )
+    if figures["packing"] != "pool" and discipline != "easy":
+        raise Failure(f"--packing {figures['packing']} goes with --discipline easy.")
     fair_share = figures.pop("fair_share")
     scenario = make_scenario(figures, outages, seed)
     if scenario is not None and scenario.shares and not fair_share:

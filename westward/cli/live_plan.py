@@ -42,7 +42,7 @@ def ask_server(server: str | None, files: Sequence[Path]) -> tuple[Plan, Network
     own = {job.job_id for job in jobs}
     asked = replace(
         decided,
-        placements=tuple(one for one in decided.placements if one.job_id in own),
+        placements=tuple(decided.placed(own)),
         refusals=tuple(one for one in decided.refusals if one.job_id in own),
     )
     return asked, snapshot.network, jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -84,8 +85,6 @@ class Policy:
             raise ValueError(
                 f"packing goes with easy: {self.discipline} reserves devices of a pool, not nodes"
             )
-        if self.packing != "pool" and self.preemption:
-            raise ValueError("packing goes without preemption: victims are counted in devices")
 
     # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
     preemption: bool = False
@@ -253,6 +252,41 @@ class Placement:
     """One per pool, cheapest first, refusals last; empty for jobs bound before this plan."""
 
 
+class Placements(Sequence[Placement]):
+    """Placements sorted by job id that need not exist before they are read: those of a plan of ten
+    thousand jobs of which a caller wants a few. Equal to, hashed and written like their tuple.
+    """
+
+    __slots__ = ()
+
+    def starting(self) -> Sequence[Placement]:
+        """See ``Plan.starting``."""
+        raise NotImplementedError
+
+    def of(self, job_ids: Collection[str]) -> Sequence[Placement]:
+        """See ``Plan.placed``."""
+        raise NotImplementedError
+
+    def not_before_ms(self) -> Sequence[int]:
+        """See ``Plan.not_before_ms``."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Placements | tuple):
+            return NotImplemented
+        return len(self) == len(other) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def __reduce__(self) -> tuple[type[tuple[Placement, ...]], tuple[tuple[Placement, ...]]]:
+        """Copied and pickled as what it stands for."""
+        return tuple, (tuple(self),)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relaxation:
     """The cheapest single change to the request that would place it."""
@@ -279,5 +313,25 @@ class Plan:
     snapshot_version: int
     now_ms: int
     policy: Policy
-    placements: tuple[Placement, ...]
+    placements: Sequence[Placement]
+    """A tuple, or ``Placements``: reading all of it makes an object of each. Those who want some
+    ask below; who writes the whole plan out by its types takes the tuple of them."""
     refusals: tuple[Refusal, ...]
+
+    def starting(self) -> Sequence[Placement]:
+        """Those that start now."""
+        if isinstance(self.placements, Placements):
+            return self.placements.starting()
+        return tuple(one for one in self.placements if one.starts_now)
+
+    def placed(self, job_ids: Collection[str]) -> Sequence[Placement]:
+        """Those of these jobs that have a place."""
+        if isinstance(self.placements, Placements):
+            return self.placements.of(job_ids)
+        return tuple(one for one in self.placements if one.job_id in job_ids)
+
+    def not_before_ms(self) -> Sequence[int]:
+        """Every placement's ``not_before_ms``."""
+        if isinstance(self.placements, Placements):
+            return self.placements.not_before_ms()
+        return tuple(one.not_before_ms for one in self.placements)

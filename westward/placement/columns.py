@@ -38,6 +38,7 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
+from westward.placement.window import WIDEST
 
 MAX_KINDS = 62
 """Accelerator kinds in one network: they are bits of an int64."""
@@ -117,6 +118,15 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
     )
     intensities = [carbon_series(z, carbon_method) for z in network.zones]
     carbon, carbon_steps, carbon_step_ms = prefix_table(intensities, 1.0)
+    speed = np.array(
+        [
+            1.0
+            if p.accelerator is None
+            else network.accelerators[kinds[p.accelerator]].relative_speed
+            for p in pools
+        ]
+    )
+    grade_speed, grade = np.unique(speed, return_inverse=True)
     return NetworkColumns(
         pools=Pools(
             capacity_milli=ints([p.capacity_milli for p in pools]),
@@ -131,14 +141,9 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
             open=np.array([p.status == "open" for p in pools], dtype=np.uint8),
             price=np.array(price),
             kw=np.array(kw),
-            speed=np.array(
-                [
-                    1.0
-                    if p.accelerator is None
-                    else network.accelerators[kinds[p.accelerator]].relative_speed
-                    for p in pools
-                ]
-            ),
+            speed=speed,
+            grade=grade.astype(np.int64),
+            grade_speed=grade_speed,
         ),
         zones=Zones(tariff, tariff_steps, tariff_step_ms, carbon, carbon_steps, carbon_step_ms),
         links=_link_columns(network, sites),
@@ -355,6 +360,10 @@ def class_key(spec: JobSpec, allowed: Sequence[bool]) -> tuple[object, ...]:
     return (spec.nodes, id(allowed), *map(_SHAPE, spec.options))
 
 
+SPECS_AT_ONCE = 512
+"""Jobs whose fields are read together, while the processor has them at hand."""
+
+
 def job_columns(
     specs: Sequence[JobSpec], allowed_pools: Sequence[Sequence[bool]], columns: NetworkColumns
 ) -> tuple[Slots, Classes, Inputs]:
@@ -364,23 +373,22 @@ def job_columns(
     latency). Shapes: see ``state``.
     """
     known: dict[tuple[object, ...], int] = {}
-    firsts: list[JobSpec] = []
-    allowed: list[Sequence[bool]] = []
-    klass = []
-    for spec, pools in zip(specs, allowed_pools, strict=True):
-        key = class_key(spec, pools)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = len(firsts)
-            firsts.append(spec)
-            allowed.append(pools)
-        klass.append(found)
+    klass: list[int] = []
     slots = new_slots(len(specs))
     jobs = jobs_of(slots)
     sites = {name: row for row, name in enumerate(columns.site_names)}
+    for first in range(0, len(specs), SPECS_AT_ONCE):
+        rows = slice(first, min(first + SPECS_AT_ONCE, len(specs)))
+        klass += [
+            known.setdefault(class_key(spec, pools), len(known))
+            for spec, pools in zip(specs[rows], allowed_pools[rows], strict=True)
+        ]
+        fill_terms(jobs, rows, specs[rows], sites)
     jobs.klass[:] = klass
     jobs.order[:] = np.arange(len(specs))
-    fill_terms(jobs, slice(0, len(specs)), specs, sites)
+    _, first_rows = np.unique(jobs.klass, return_index=True)
+    firsts = [specs[row] for row in first_rows.tolist()]
+    allowed = [allowed_pools[row] for row in first_rows.tolist()]
     given: list[tuple[int, float]] = []
     for row, spec in enumerate(specs):
         if spec.inputs:
@@ -399,16 +407,22 @@ def job_columns(
 def fill_terms(jobs: Jobs, rows: slice, specs: Sequence[JobSpec], sites: dict[str, int]) -> None:
     """What jobs state of time, money and home, into ``rows``."""
 
-    def numbers(values: list[int | None], unset: float) -> list[float]:
-        return [unset if value is None else value for value in values]
-
     jobs.submit_ms[rows] = [spec.submit_ms for spec in specs]
-    jobs.estimate_ms[rows] = numbers([spec.duration_ms for spec in specs], -1)
-    jobs.start_after_ms[rows] = numbers([spec.start_after_ms for spec in specs], 0)
-    jobs.deadline_ms[rows] = numbers([spec.deadline_ms for spec in specs], -1)
-    jobs.wait_value[rows] = numbers([spec.wait_value_micros_per_hour for spec in specs], math.nan)
+    jobs.estimate_ms[rows] = [
+        -1 if (stated := spec.duration_ms) is None else stated for spec in specs
+    ]
+    jobs.start_after_ms[rows] = [
+        0 if (stated := spec.start_after_ms) is None else stated for spec in specs
+    ]
+    jobs.deadline_ms[rows] = [
+        -1 if (stated := spec.deadline_ms) is None else stated for spec in specs
+    ]
+    jobs.wait_value[rows] = [
+        math.nan if (stated := spec.wait_value_micros_per_hour) is None else stated
+        for spec in specs
+    ]
     jobs.home[rows] = [
-        -1 if spec.home_site is None else sites.get(spec.home_site, -1) for spec in specs
+        -1 if (home := spec.home_site) is None else sites.get(home, -1) for spec in specs
     ]
 
 
@@ -425,6 +439,20 @@ def moved_inputs(spec: JobSpec, sites: dict[str, int]) -> list[tuple[int, float]
 def spec_classes(
     firsts: Sequence[JobSpec], allowed: Sequence[Sequence[bool]], columns: NetworkColumns
 ) -> Classes:
+    """The classes of these jobs, one each."""
+    classes = new_classes(len(firsts), len(columns.pool_names))
+    add_classes(0, firsts, allowed, columns, classes)
+    return classes
+
+
+def add_classes(
+    first: int,
+    firsts: Sequence[JobSpec],
+    allowed: Sequence[Sequence[bool]],
+    columns: NetworkColumns,
+    classes: Classes,
+) -> None:
+    """The same into rows ``first`` and on, which must be as ``new_classes`` made them."""
     options: list[tuple[int, ...]] = []
     hourly: list[float] = []
     option_from = [0]
@@ -435,18 +463,16 @@ def spec_classes(
             hourly.append(math.nan if cap is None else float(cap))
         option_from.append(len(options))
     table = np.array(options, dtype=np.int64).reshape(len(options), 6).T.copy()
-    count = len(columns.pool_names)
-    classes = new_classes(len(firsts), count)
-    classes.allowed[:] = np.array(allowed, dtype=np.uint8).reshape(len(firsts), count)
+    for row, pools in enumerate(allowed, start=first):
+        classes.allowed[row] = pools
     fill_classes(
-        0,
+        first,
         np.array(option_from, dtype=np.int64),
         np.array([spec.nodes for spec in firsts], dtype=np.int32),
         Options(table[0], table[1], table[2], table[3], table[4], table[5], np.array(hourly)),
         columns.pools,
         classes,
     )
-    return classes
 
 
 def new_state(
@@ -475,6 +501,7 @@ def new_state(
         return np.zeros(size, dtype=np.int64)
 
     tree = len(slots) if ranked else 0
+    width = 0 if conservative else min(depth + 1, WIDEST)
     return State(
         free_milli=pools.capacity_milli.copy(),
         dir_from=dir_from,
@@ -502,6 +529,12 @@ def new_state(
         shadow_job=np.full(count, -1, dtype=np.int64),
         shadow_ms=zeros(count),
         shadow_extra=zeros(count),
+        grade_ms=zeros(len(pools.grade_speed)),
+        grade_hours=np.zeros(len(pools.grade_speed)),
+        window_job=np.zeros((count, width), dtype=np.int32),
+        window_need=np.zeros((count, width), dtype=np.int64),
+        window_ms=np.zeros((count, width), dtype=np.int64),
+        window_count=zeros(count),
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
         hint=zeros(1),
         tree_root=np.full(count, -1, dtype=np.int64),

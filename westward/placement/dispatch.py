@@ -9,6 +9,7 @@ from westward.placement.packing_state import Packing
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import Classes, Jobs, Pools, Rules, State
 from westward.placement.waiting import ensure_profile, unlink
+from westward.placement.window import close_gap, leave_window
 
 
 @jit
@@ -37,40 +38,66 @@ def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, s
             if need > state.shadow_extra[p]:
                 return started
             state.shadow_extra[p] -= need
-        return _start(newcomer, p, now, started, state)
-    while j >= 0 and state.job_need[j] <= state.free_milli[p]:
-        after = state.next[j]
-        started = _start(j, p, now, started, state)
-        state.shadow_job[p] = -1
-        j = after
-    if j < 0:
+        count = state.window_count[p]
+        started = _start(newcomer, p, now, started, state)
+        leave_window(newcomer, p, count, state)
         return started
-    if state.shadow_job[p] != j:
-        head_need = state.job_need[j]
-        shadow, released = release_ms(p, head_need - state.free_milli[p], NEVER_MS, state)
-        state.shadow_job[p] = j
-        state.shadow_ms[p] = shadow
-        state.shadow_extra[p] = state.free_milli[p] + released - head_need
-    shadow = state.shadow_ms[p]
-    extra = state.shadow_extra[p]
+    # The queue from its head: the window first, then the list, which fills the window again.
+    width = state.window_job.shape[1]
+    count = state.window_count[p]
+    beyond = j
+    if count > 0:
+        beyond = -1
+        if count < state.queued_count[p]:
+            beyond = state.next[state.window_job[p, count - 1]]
+    i = 0
+    kept = 0
+    looked = -1  # of those left behind the head
+    shadow = NEVER_MS
+    extra = 0
     free = state.free_milli[p]
-    looked = 0
-    j = state.next[j]
-    while j >= 0 and looked < rules.depth and free > 0:
-        after = state.next[j]
-        need = state.job_need[j]
+    while looked < rules.depth and (free > 0 or looked < 0):
+        if i < count:
+            j = state.window_job[p, i]
+            need = state.window_need[p, i]
+            duration = state.window_ms[p, i]
+            i += 1
+        else:
+            j = beyond
+            if j < 0:
+                break
+            beyond = state.next[j]
+            need = state.job_need[j]
+            duration = state.job_duration_ms[j]
+        starts = need <= free
+        if starts and looked >= 0 and now + duration > shadow:
+            starts = need <= extra
+            if starts:
+                extra -= need
+        if starts:
+            started = _start(j, p, now, started, state)
+            free -= need
+            if looked < 0:
+                state.shadow_job[p] = -1
+            continue
+        if looked < 0:
+            if state.shadow_job[p] != j:
+                shadow, released = release_ms(p, need - free, NEVER_MS, state)
+                state.shadow_job[p] = j
+                state.shadow_ms[p] = shadow
+                state.shadow_extra[p] = free + released - need
+            shadow = state.shadow_ms[p]
+            extra = state.shadow_extra[p]
         # Only those left behind count: a second pass then finds nothing more to start.
         looked += 1
-        if need <= free:
-            ends_before = now + state.job_duration_ms[j] <= shadow
-            if ends_before or need <= extra:
-                if not ends_before:
-                    extra -= need
-                started = _start(j, p, now, started, state)
-                free -= need
-                looked -= 1
-        j = after
-    state.shadow_extra[p] = extra
+        if kept < width:
+            state.window_job[p, kept] = j
+            state.window_need[p, kept] = need
+            state.window_ms[p, kept] = duration
+            kept += 1
+    if looked >= 0:
+        state.shadow_extra[p] = extra
+    state.window_count[p] = close_gap(p, kept, i, count, state) if i < count else kept
     return started
 
 

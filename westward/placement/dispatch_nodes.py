@@ -11,8 +11,22 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim
 from westward.placement.packing import give, take
-from westward.placement.packing_shadow import begin_shadow, release_shadow, reserve_shadow
-from westward.placement.packing_state import DEVICE_MILLI, NONE, Ask, Packing
+from westward.placement.packing_limits import (
+    forget_failure,
+    look_at_given,
+    note_failure,
+    surely_fails,
+)
+from westward.placement.packing_shadow import (
+    begin_shadow,
+    keep_end,
+    keep_long,
+    keep_short,
+    mark_late,
+    release_shadow,
+    reserve_shadow,
+)
+from westward.placement.packing_state import DEVICE_MILLI, NONE, PLENTY, Ask, Packing
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import BLOCK, Classes, Jobs, Rules, State
 from westward.placement.waiting import unlink
@@ -46,28 +60,72 @@ def reserve_head(p: int, head: int, ask: Ask, state: State, packing: Packing) ->
     Everything that ends at that same time counts, for nodes as for devices."""
     lacking = state.job_need[head] - state.free_milli[p]
     missing = begin_shadow(p, ask, packing.nodes, packing.shadow)
+    # Nodes that fit are counted up to what the head needs: where that is reached, none is missing.
+    enough = missing == 0
     released = 0
     end = NEVER_MS
+    time = NONE
+    time_slot = state.dir_from[p]
+    time_at = 0
+    missing_before = missing
+    released_before = 0
     slot = state.dir_from[p]
     last_slot = slot + state.dir_count[p]
     while slot < last_slot:
         first = state.dir_block[slot] * BLOCK
         last = first + state.block_len[state.dir_block[slot]]
         for at in range(first, last):
-            if end < NEVER_MS and state.run_end_ms[at] != end:
-                last_slot = slot
-                break
+            if state.run_end_ms[at] != time:
+                if end < NEVER_MS:
+                    last_slot = slot
+                    break
+                time = state.run_end_ms[at]
+                time_slot = slot
+                time_at = at
+                missing_before = missing
+                released_before = released
             chain = state.job_chain[state.run_job[at]]
             missing = release_shadow(p, ask, chain, packing.nodes, packing.shadow)
             released += state.run_need[at]
             if end == NEVER_MS and missing == 0 and released >= lacking:
-                end = state.run_end_ms[at]
+                end = time
         slot += 1
-    if end < NEVER_MS:
-        reserve_shadow(p, ask, packing.nodes, packing.shadow)
     state.shadow_job[p] = head
     state.shadow_ms[p] = end
     state.shadow_extra[p] = released - lacking
+    if end == NEVER_MS:
+        return
+    forget_failure(p, 2, packing.vain)
+    forget_failure(p, 3, packing.vain)
+    reserve_shadow(p, ask, packing.nodes, packing.shadow)
+    packing.shadow.short[p, 0] = PLENTY if enough else missing_before
+    packing.shadow.short[p, 1] = lacking - released_before
+    while time_slot < state.dir_from[p] + state.dir_count[p]:
+        block = state.dir_block[time_slot]
+        time_at = max(time_at, block * BLOCK)
+        while time_at < block * BLOCK + state.block_len[block] and state.run_end_ms[time_at] == end:
+            chain = state.job_chain[state.run_job[time_at]]
+            mark_late(p, chain, packing.nodes, packing.shadow)
+            time_at += 1
+        if time_at < block * BLOCK + state.block_len[block]:
+            break
+        time_slot += 1
+        time_at = 0
+
+
+@jit
+def within_depth(p: int, j: int, rules: Rules, state: State) -> bool:
+    """Is the job among those that are looked at behind the head?"""
+    if state.queued_count[p] - 2 < rules.depth:
+        return True
+    if state.tail[p] == j:
+        return False
+    at = state.next[state.head[p]]
+    for _ in range(rules.depth):
+        if at == j:
+            return True
+        at = state.next[at]
+    return False
 
 
 @jit
@@ -84,17 +142,25 @@ def dispatch_nodes(
 ) -> int:
     """``dispatch_easy`` by nodes. What a job took is chained from ``state.job_chain``.
 
-    The head's reservation is worked out only when somebody behind it could pass by size."""
+    The head's reservation is worked out only when somebody behind it could pass by size, and kept
+    while it stays the same (``packing_shadow``); while it is, the head does not fit."""
     head = state.head[p]
     j = head
-    blocked = False
-    alone = newcomer >= 0 and head != newcomer and state.shadow_job[p] == head
-    alone = alone and (state.tail[p] == newcomer or state.queued_count[p] <= rules.depth)
+    blocked = head >= 0 and state.shadow_job[p] == head
+    alone = newcomer >= 0 and head != newcomer and blocked
     if alone:
-        if state.queued_count[p] - 2 >= rules.depth:
+        # Only the newcomer can start: for all others time has only run on.
+        need = state.job_need[newcomer]
+        if need > state.free_milli[p]:
+            return started
+        long = now + state.job_duration_ms[newcomer] > state.shadow_ms[p]
+        if long and need > state.shadow_extra[p]:
+            return started
+        if not within_depth(p, newcomer, rules, state):
             return started
         j = newcomer
-        blocked = True
+    elif blocked:
+        j = state.next[head]
     looked = 0
     while j >= 0:
         if blocked and (looked >= rules.depth or state.free_milli[p] <= 0):
@@ -113,21 +179,30 @@ def dispatch_nodes(
                 long = now + state.job_duration_ms[j] > state.shadow_ms[p]
             if not long or need <= state.shadow_extra[p]:
                 ask = ask_of(j, p, jobs, classes, packing)
-                chain = take(
-                    p, ask, packing.rule, int(jobs.order[j]), long,
-                    packing.nodes, packing.shadow, packing.scores,
-                )  # fmt: skip
+                if not surely_fails(p, ask, long, packing.vain):
+                    chain = take(
+                        p, ask, packing.rule, int(jobs.order[j]), long,
+                        packing.nodes, packing.shadow, packing.scores,
+                    )  # fmt: skip
+                    if chain == NONE:
+                        note_failure(p, ask, long, packing.vain)
         if chain != NONE:
             state.job_chain[j] = chain
             unlink(j, p, state)
-            add_claim(j, p, need, now + state.job_duration_ms[j], state)
+            end = now + state.job_duration_ms[j]
+            add_claim(j, p, need, end, state)
             state.started[started] = j
             started += 1
-            if long:
-                state.shadow_extra[p] -= need
             if not blocked:
                 state.shadow_job[p] = -1
                 head = after
+            elif long:
+                state.shadow_extra[p] -= need
+                keep_long(p, chain, need, packing.nodes, packing.shadow)
+            else:
+                keep_short(p, chain, packing.nodes, packing.shadow)
+                if end == state.shadow_ms[p]:
+                    mark_late(p, chain, packing.nodes, packing.shadow)
         elif blocked:
             # Only those left behind count: a second pass then finds nothing more to start.
             looked += 1
@@ -138,7 +213,43 @@ def dispatch_nodes(
 
 
 @jit
+def keep_reservation(p: int, head: int, from_ms: int, to_ms: int, state: State) -> None:
+    """A claim's expected end moved, and with it went the reservation of ``head`` (-1: none was).
+    If both ends lie before the head's time, nothing has changed at it, nor just before."""
+    if head >= 0 and head == state.head[p] and max(from_ms, to_ms) < state.shadow_ms[p] < NEVER_MS:
+        state.shadow_job[p] = head
+
+
+@jit
+def end_nodes(
+    j: int, p: int, expected_end_ms: int, head: int, state: State, packing: Packing
+) -> None:
+    """Job j ended by itself: ``leave_nodes``, and the reservation that ``head`` had before j's claim
+    was dropped (-1: none) is kept if its time stays what it is."""
+    shadow_ms = state.shadow_ms[p]
+    if head >= 0 and head == state.head[p] and shadow_ms < NEVER_MS:
+        kept = expected_end_ms < shadow_ms
+        if expected_end_ms > shadow_ms:
+            need = state.job_need[j]
+            state.shadow_extra[p] += need
+            kept = keep_end(p, state.job_chain[j], need, packing.nodes, packing.shadow)
+        if kept:
+            state.shadow_job[p] = head
+    leave_nodes(j, state, packing)
+
+
+@jit
 def leave_nodes(j: int, state: State, packing: Packing) -> None:
     """Job j stopped running: its nodes are free again."""
-    give(state.job_chain[j], packing.nodes)
+    p = state.job_pool[j]
+    nodes = packing.nodes
+    packing.barred[p] = NONE
+    count = 0
+    row = state.job_chain[j]
+    while row != NONE:
+        nodes.picked_node[count] = nodes.held_node[row]
+        count += 1
+        row = nodes.held_next[row]
+    give(state.job_chain[j], nodes)
     state.job_chain[j] = NONE
+    look_at_given(p, count, nodes, packing.shadow, packing.vain)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
-from westward.placement.pricing import MS_PER_HOUR, run_sum
+from westward.placement.pricing import MS_PER_HOUR, TIE, cheapest_start, run_sum
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
     BEATEN,
@@ -29,6 +29,7 @@ from westward.placement.state import (
     RULE_FIRST,
     RULE_HOME,
     RULE_WESTWARD,
+    Ask,
     Best,
     Classes,
     Costs,
@@ -41,11 +42,8 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import capacity_start, enqueue, reserve_last
+from westward.placement.waiting import capacity_start, enqueue, next_run, reserve_last
 
-TIE = 1e-9
-"""Sums closer than this, relatively, are equal: a later start or another pool must really gain,
-not by the last digit of a prefix sum."""
 NOISE = 4e-16
 """What the difference of two prefix sums may err by, relative to the largest of them."""
 
@@ -167,11 +165,36 @@ def hourly_cost(
 
 
 @jit
+def expected_ms(j: int, speed: float, jobs: Jobs, rules: Rules) -> int:
+    """What job j is expected to run on a pool of this relative speed."""
+    asked_ms = jobs.estimate_ms[j]
+    if asked_ms < 0:
+        asked_ms = rules.assumed_ms
+    return max(1, int(asked_ms / speed))
+
+
+@jit
+def ask(j: int, need: int, duration: int, jobs: Jobs, rules: Rules) -> Ask:
+    """Job j where it needs so much for so long. ``choose`` keeps it from pool to pool: its
+    divisions were a tenth of a long rehearsal."""
+    devices = need / 1000.0
+    per_hour = jobs.wait_value[j]
+    if math.isnan(per_hour):
+        per_hour = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
+    wait_value = per_hour / MS_PER_HOUR
+    if rules.rule == RULE_CARBON:
+        wait_value = 0.0
+    patience = 1.0 / wait_value if wait_value > 0.0 else 0.0
+    return Ask(need, duration, devices, duration / MS_PER_HOUR, wait_value, patience)
+
+
+@jit
 def estimate(
     j: int,
     p: int,
     now: int,
     bound: float,
+    asks: Ask,
     pools: Pools,
     zones: Zones,
     costs: Costs,
@@ -186,7 +209,7 @@ def estimate(
     """The best start of job j at pool p under the policy's rule, and its sum.
 
     ``bound``: a candidate that cannot come below it may be answered as ``BEATEN`` unexamined
-    (infinity: examine all).
+    (infinity: examine all). ``asks``: of the job, at a pool of this speed and class need.
     """
     if pools.open[p] == 0:
         return refuse(NOT_OPEN, p, 0, 0, 0)
@@ -201,14 +224,8 @@ def estimate(
     need = classes.need[klass, p]
     if need == 0:
         return refuse(NO_OPTION, p, 0, 0, 0)
-    asked_ms = jobs.estimate_ms[j]
-    if asked_ms < 0:
-        asked_ms = rules.assumed_ms
-    duration = max(1, int(asked_ms / pools.speed[p]))
-    devices = need / 1000.0
-    hours = duration / MS_PER_HOUR
-    if rules.prunable == 1 and devices * costs.least[p] * hours > bound:
-        return refuse(BEATEN, p, need, duration, 0)
+    duration = asks.duration_ms
+    devices = asks.devices
 
     arrival = now
     transfer = 0.0
@@ -220,23 +237,18 @@ def estimate(
         return refuse(costs.blank[p], p, need, 0, 0)
 
     ready = max(arrival, jobs.start_after_ms[j])
-    wait_value = jobs.wait_value[j]
-    if math.isnan(wait_value):
-        wait_value = 0.0 if jobs.deadline_ms[j] >= 0 else rules.wait_value * devices
-    wait_value /= MS_PER_HOUR
+    wait_value = asks.wait_value
     capped = classes.capped[klass] == 1 and not math.isnan(classes.hourly[klass, p])
-    in_sum = 0.0 if rules.rule == RULE_CARBON else 1.0
-    wait_value *= in_sum
-    base = transfer * in_sum
+    base = 0.0 if rules.rule == RULE_CARBON else transfer
     # The least that any start from here on can come to, but for waiting.
     floor = -math.inf
     if rules.prunable == 1:
-        floor = base + devices * costs.least[p] * hours
+        floor = base + devices * costs.least[p] * asks.hours
     noise = NOISE * devices * costs.most[p]
     limit = NEVER_MS
     if wait_value > 0.0 and bound < math.inf and rules.prunable == 1:
         # Later than this, the wait alone makes it worse than what is at hand.
-        limit = jobs.submit_ms[j] + int((bound - floor) / wait_value) + 1
+        limit = jobs.submit_ms[j] + int((bound - floor) * asks.patience) + 2
     found = False
     beaten = False
     best_value = math.inf
@@ -244,15 +256,20 @@ def estimate(
     earliest = -1
     last = NEVER_MS
     boundary = ready
-    aligned = False
+    # Conservative: starts from ``boundary`` to ``until`` fit as they are.
+    until = NEVER_MS if rules.conservative == 0 else -1
+    known = False
     defers = rules.rule == RULE_WESTWARD or rules.rule == RULE_CARBON
     while True:
         start = boundary
-        if earliest < 0 or rules.conservative == 1:
+        if earliest < 0 or (rules.conservative == 1 and not known):
             start = capacity_start(
                 j, p, need, duration, boundary, now, limit, pools, jobs, rules, state
             )
-            boundary = start
+            # A queue beyond the depth holds back the first start only: all others are later.
+            known = state.delegated[p] == 0 and state.profile_count[p] > 0
+        elif boundary > until:
+            start, until = next_run(p, need, duration, boundary, state)
         if earliest < 0:
             if start > limit:
                 return refuse(BEATEN, p, need, duration, 0)
@@ -282,13 +299,17 @@ def estimate(
                 break
         if start == last:
             break
-        if aligned:
-            boundary += rules.defer_step_ms
-        else:
-            boundary = (
-                (boundary - rules.origin_ms) // rules.defer_step_ms + 1
-            ) * rules.defer_step_ms + rules.origin_ms
-            aligned = rules.conservative == 0
+        step = rules.defer_step_ms
+        boundary = ((start - rules.origin_ms) // step + 1) * step + rules.origin_ms
+        if found and floor + (boundary - jobs.submit_ms[j]) * wait_value > best_value:
+            break
+        if found and not capped and boundary <= min(until, last):
+            best_value, best_start, boundary, beaten = cheapest_start(
+                p, boundary, min(until, last), duration, devices, base, jobs.submit_ms[j],
+                wait_value, floor, best_value, best_start, noise, costs, rules,
+            )  # fmt: skip
+            if beaten:
+                break
     if not found:
         if beaten:
             return refuse(BEATEN, p, need, duration, earliest)
@@ -341,32 +362,33 @@ def choose(
     lowest = 0.0
     again = state.job_pool[j] >= 0
     klass = jobs.klass[j]
-    asked_ms = jobs.estimate_ms[j]
-    if asked_ms < 0:
-        asked_ms = rules.assumed_ms
-    speed = 0.0
-    hours = 0.0
+    for g in range(len(pools.grade_speed)):
+        state.grade_ms[g] = expected_ms(j, pools.grade_speed[g], jobs, rules)
+        state.grade_hours[g] = state.grade_ms[g] / MS_PER_HOUR / 1000.0
+    asks = ask(j, 0, 1, jobs, rules)
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
         if again and p != hint and state.head[p] >= 0:
             # A job that waits already looks at pools where nobody waits: nowhere else would it
             # gain much, and its place in every queue would have to be found.
             continue
-        if rules.prunable == 1 and bound < math.inf and p != hint:
-            # ``estimate``'s first bound, ahead of all else: it settles most pools, and pools of
-            # one speed share the division. The hint did better, so what is lost is no answer.
-            if pools.speed[p] != speed:
-                speed = pools.speed[p]
-                hours = max(1, int(asked_ms / speed)) / MS_PER_HOUR
-            if classes.need[klass, p] / 1000.0 * costs.least[p] * hours > bound:
-                continue
+        need = classes.need[klass, p]
+        grade = pools.grade[p]
+        # The least it could cost there, by a rounding or two, for which ``bound`` has room. It
+        # settles most pools; the hint did better, so what is lost is no answer.
+        prices = p != hint and rules.prunable == 1 and bound < math.inf
+        if prices and need * state.grade_hours[grade] * costs.least[p] > bound:
+            continue
         this = first
         if turn < 0 or p != hint:
+            if need > 0 and (need != asks.need or state.grade_ms[grade] != asks.duration_ms):
+                asks = ask(j, need, state.grade_ms[grade], jobs, rules)
             this = estimate(
                 j,
                 p,
                 now,
                 bound,
+                asks,
                 pools,
                 zones,
                 costs,

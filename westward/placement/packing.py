@@ -29,6 +29,7 @@ from westward.placement.packing_state import (
 
 @jit
 def _unlink_level(n: int, nodes: Nodes) -> None:
+    nodes.level_count[nodes.pool_of[n], nodes.level[n]] -= 1
     before = nodes.before[n]
     after = nodes.after[n]
     if before == NONE:
@@ -51,6 +52,7 @@ def _link_level(n: int, level: int, nodes: Nodes) -> None:
     if first != NONE:
         nodes.before[first] = n
     nodes.level_head[p, level] = n
+    nodes.level_count[p, level] += 1
 
 
 @jit
@@ -148,6 +150,26 @@ def _pick_shares(p: int, ask: Ask, cap: int, long: bool, nodes: Nodes, shadow: S
 
 
 @jit
+def at_most(p: int, ask: Ask, cap: int, nodes: Nodes) -> int:
+    """No more nodes of pool p than this hold a member of the gang now (``cap``: so many or more).
+
+    By the counts of the levels alone: exact for members that ask for whole devices and nothing else.
+    """
+    unit = nodes.cpu_unit[p]
+    if unit > 0:
+        level = ask.cpus_milli // unit
+    elif 0 < ask.devices_milli < DEVICE_MILLI:
+        return cap  # the partly used devices are not counted
+    else:
+        level = ask.devices_milli // DEVICE_MILLI
+    count = 0
+    while level < nodes.level_count.shape[1] and count < cap:
+        count += nodes.level_count[p, level]
+        level += 1
+    return min(count, cap)
+
+
+@jit
 def _pick_levels(
     p: int, ask: Ask, count: int, cap: int, long: bool, nodes: Nodes, shadow: Shadow
 ) -> int:
@@ -194,6 +216,15 @@ def fits(p: int, ask: Ask, cap: int, long: bool, nodes: Nodes, shadow: Shadow) -
     if cap > nodes.picked_node.shape[0]:
         cap = nodes.picked_node.shape[0]
     return _pick_best_fit(p, ask, cap, long, nodes, shadow)
+
+
+@jit
+def count_fitting(p: int, ask: Ask, cap: int, nodes: Nodes, shadow: Shadow) -> int:
+    """``fits`` for a gang that is not long, without telling which nodes."""
+    whole = nodes.cpu_unit[p] == 0 and ask.devices_milli >= DEVICE_MILLI
+    if whole and ask.cpus_milli == 0 and ask.memory_mib == 0 and ask.kinds == 0:
+        return at_most(p, ask, cap, nodes)
+    return fits(p, ask, cap, False, nodes, shadow)
 
 
 @jit
@@ -261,6 +292,8 @@ def take_best_fit(p: int, ask: Ask, long: bool, nodes: Nodes, shadow: Shadow) ->
     nodes.serial[0] += 1
     if ask.members > nodes.picked_node.shape[0]:
         return NONE
+    if at_most(p, ask, ask.members, nodes) < ask.members:
+        return NONE
     picked = _pick_best_fit(p, ask, ask.members, long, nodes, shadow)
     return _settle(ask, picked, long, nodes, shadow)
 
@@ -277,6 +310,8 @@ def take(
     Raises ValueError when the pool of held rows is used up."""
     nodes.serial[0] += 1
     if ask.members > nodes.picked_node.shape[0]:
+        return NONE
+    if at_most(p, ask, ask.members, nodes) < ask.members:
         return NONE
     count = 0
     if rule == BEST_FIT:

@@ -11,6 +11,7 @@ from westward.placement.packing_state import (
     I32,
     I64,
     MAX_DEVICES,
+    NEVER_ASKED,
     NONE,
     RULE_NAMES,
     Nodes,
@@ -56,6 +57,8 @@ def make_packing(pools: Pools, rule: str, pool_names: tuple[str, ...]) -> Packin
         shadow=make_shadow(nodes),
         scores=make_scores(nodes),
         rule=RULE_NAMES.index(rule),
+        barred=np.full(len(pools.nodes), NONE, dtype=np.int64),
+        vain=np.full((len(pools.nodes), 4, 4), NEVER_ASKED, dtype=np.int64),
         members=np.zeros(1, dtype=np.int64),
     )
 

@@ -7,7 +7,15 @@ not need at its start: EASY's "extra nodes" rule, here to the device.
 from __future__ import annotations
 
 from westward.jit import jit
-from westward.placement.packing_state import DEVICE_MILLI, Ask, Nodes, Shadow
+from westward.placement.packing_state import (
+    DEVICE_MILLI,
+    I64,
+    NEVER_ASKED,
+    NONE,
+    Ask,
+    Nodes,
+    Shadow,
+)
 
 
 @jit
@@ -23,6 +31,9 @@ def spares(n: int, ask: Ask, nodes: Nodes, shadow: Shadow) -> bool:
     Which device a fraction takes is not yet known: it is counted as the loss of one that the head
     could use."""
     p = nodes.pool_of[n]
+    used = devices_used(ask.devices_milli) + devices_used(shadow.head_milli[p])
+    if used > nodes.devices[n]:
+        return False
     if shadow.cpus_milli[n] - ask.cpus_milli < shadow.head_cpus_milli[p]:
         return False
     if shadow.memory_mib[n] - ask.memory_mib < shadow.head_memory_mib[p]:
@@ -61,3 +72,73 @@ def admits(n: int, ask: Ask, long: bool, nodes: Nodes, shadow: Shadow) -> bool:
     if nodes.mark[n] == nodes.serial[0]:
         return False
     return not long or shadow.reserved[n] == 0 or spares(n, ask, nodes, shadow)
+
+
+@jit
+def _holds(n: int, devices_milli: int, nodes: Nodes) -> bool:
+    """Enough devices now on node n, of a pool with devices or without."""
+    if devices_milli >= DEVICE_MILLI or devices_milli == 0:
+        return bool(nodes.whole[n] * DEVICE_MILLI >= devices_milli)
+    fitting = 0
+    for d in range(nodes.devices[n]):
+        if nodes.milli[n, d] >= devices_milli:
+            fitting += 1
+    return fitting > 0
+
+
+@jit
+def _in_vain(p: int, at: int, ask: Ask, vain: I64) -> bool:
+    return bool(
+        ask.devices_milli >= vain[p, at, 0]
+        and ask.cpus_milli >= vain[p, at, 1]
+        and ask.memory_mib >= vain[p, at, 2]
+        and ask.members >= vain[p, at, 3]
+    )
+
+
+@jit
+def surely_fails(p: int, ask: Ask, long: bool, vain: I64) -> bool:
+    """Did one that asks for no more find no nodes, with nothing given back at pool p since that
+    would have served it? (Who may not stay for short may not stay for long.)"""
+    if _in_vain(p, 0, ask, vain) or _in_vain(p, 1, ask, vain):
+        return True
+    return long and (_in_vain(p, 2, ask, vain) or _in_vain(p, 3, ask, vain))
+
+
+@jit
+def note_failure(p: int, ask: Ask, long: bool, vain: I64) -> None:
+    """The gang found no nodes. Kept are the least that was asked for by one member, and by several."""
+    at = (2 if long else 0) + (0 if ask.members == 1 else 1)
+    if ask.kinds == 0 and (
+        ask.devices_milli <= vain[p, at, 0]
+        and ask.cpus_milli <= vain[p, at, 1]
+        and ask.memory_mib <= vain[p, at, 2]
+        and ask.members <= vain[p, at, 3]
+    ):
+        vain[p, at, 0] = ask.devices_milli
+        vain[p, at, 1] = ask.cpus_milli
+        vain[p, at, 2] = ask.memory_mib
+        vain[p, at, 3] = ask.members
+
+
+@jit
+def forget_failure(p: int, at: int, vain: I64) -> None:
+    """Row ``at`` of pool p's failures (see ``Packing.vain``) says nothing any more."""
+    for field in range(4):
+        vain[p, at, field] = NEVER_ASKED
+
+
+@jit
+def look_at_given(p: int, count: int, nodes: Nodes, shadow: Shadow, vain: I64) -> None:
+    """The first ``count`` of ``picked_node`` have more free than before: only there can who asked in
+    vain stand now and could not before."""
+    for at in range(4):
+        if vain[p, at, 0] == NEVER_ASKED:
+            continue
+        ask = Ask(1, vain[p, at, 0], vain[p, at, 1], vain[p, at, 2], 0, NONE)
+        nodes.serial[0] += 1
+        for i in range(count):
+            n = nodes.picked_node[i]
+            if _holds(n, ask.devices_milli, nodes) and admits(n, ask, at >= 2, nodes, shadow):
+                forget_failure(p, at, vain)
+                break

@@ -12,12 +12,16 @@ and the end of the last claim released is the shadow time. ``earliest_nodes`` do
 contiguous piece of the claims. After it, ``take`` and ``fits`` with ``long`` leave the reserved
 nodes to the head, except for what it does not need. Nothing is copied but the nodes that a
 released claim touches. No ``take`` or ``give`` in that pool may come in between.
+
+A reservation once made is kept while claims come and go, as long as the shadow time stays what a
+new one would find: the functions from ``mark_late`` on are told of every start and end there, and
+say when it does not. Then the image stands for the nodes at the shadow time throughout.
 """
 
 from __future__ import annotations
 
 from westward.jit import jit
-from westward.placement.packing import fits
+from westward.placement.packing import count_fitting, fits
 from westward.placement.packing_limits import devices_used
 from westward.placement.packing_state import DEVICE_MILLI, I64, NONE, Ask, Nodes, Shadow
 
@@ -72,8 +76,23 @@ def begin_shadow(p: int, ask: Ask, nodes: Nodes, shadow: Shadow) -> int:
     shadow.serial[p] += 1
     shadow.ready[p, 0] = NONE
     shadow.ready[p, 1] = NONE
-    shadow.fitting[p] = fits(p, ask, ask.members, False, nodes, shadow)
+    shadow.fitting[p] = count_fitting(p, ask, ask.members, nodes, shadow)
     return ask.members - int(shadow.fitting[p])
+
+
+@jit
+def change_image(n: int, row: int, sign: int, nodes: Nodes, shadow: Shadow) -> None:
+    """Node n gets back (sign 1) or loses (-1) in the image what the held row says."""
+    shadow.cpus_milli[n] += sign * nodes.held_cpus_milli[row]
+    shadow.memory_mib[n] += sign * nodes.held_memory_mib[row]
+    milli = sign * int(nodes.held_milli[row])
+    rest = int(nodes.held_devices[row])
+    d = 0
+    while rest != 0:
+        if rest & 1:
+            shadow.milli[n, d] += milli
+        rest >>= 1
+        d += 1
 
 
 @jit
@@ -84,15 +103,7 @@ def release_shadow(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -
         n = nodes.held_node[row]
         _copy_node(n, nodes, shadow)
         held_before = _would_hold(n, ask, nodes, shadow)
-        shadow.cpus_milli[n] += nodes.held_cpus_milli[row]
-        shadow.memory_mib[n] += nodes.held_memory_mib[row]
-        rest = int(nodes.held_devices[row])
-        d = 0
-        while rest != 0:
-            if rest & 1:
-                shadow.milli[n, d] += nodes.held_milli[row]
-            rest >>= 1
-            d += 1
+        change_image(n, row, 1, nodes, shadow)
         if not held_before and _would_hold(n, ask, nodes, shadow):
             shadow.fitting[p] += 1
             shadow.ready_next[n] = NONE
@@ -102,6 +113,21 @@ def release_shadow(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -
             else:
                 shadow.ready_next[last] = n
             shadow.ready[p, 1] = n
+        row = nodes.held_next[row]
+    return max(0, ask.members - int(shadow.fitting[p]))
+
+
+@jit
+def hold_again(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -> int:
+    """Undo ``release_shadow``; no reservation may be made from the image afterwards. Returns how
+    many members are without a node."""
+    row = chain
+    while row != NONE:
+        n = nodes.held_node[row]
+        held_before = _would_hold(n, ask, nodes, shadow)
+        change_image(n, row, -1, nodes, shadow)
+        if held_before and not _would_hold(n, ask, nodes, shadow):
+            shadow.fitting[p] -= 1
         row = nodes.held_next[row]
     return max(0, ask.members - int(shadow.fitting[p]))
 
@@ -148,3 +174,81 @@ def earliest_nodes(
             reserve_shadow(p, ask, nodes, shadow)
             return i
     return last
+
+
+@jit
+def _head_ask(p: int, shadow: Shadow) -> Ask:
+    """What one member of the head asks for."""
+    return Ask(
+        1,
+        0 + shadow.head_milli[p],
+        0 + shadow.head_cpus_milli[p],
+        0 + shadow.head_memory_mib[p],
+        0 + shadow.head_kinds[p],
+        NONE,
+    )
+
+
+@jit
+def mark_late(p: int, chain: int, nodes: Nodes, shadow: Shadow) -> None:
+    """The claim that holds ``chain`` ends at the very shadow time: just before it, the image has too
+    much on these nodes."""
+    row = chain
+    while row != NONE:
+        shadow.late[nodes.held_node[row]] = shadow.serial[p]
+        row = nodes.held_next[row]
+
+
+@jit
+def keep_short(p: int, chain: int, nodes: Nodes, shadow: Shadow) -> None:
+    """A gang that is to end by the shadow time took its nodes: then they will be as they were."""
+    row = chain
+    while row != NONE:
+        n = nodes.held_node[row]
+        if shadow.stamp[n] != shadow.serial[p]:
+            _copy_node(n, nodes, shadow)
+            change_image(n, row, 1, nodes, shadow)
+        row = nodes.held_next[row]
+
+
+@jit
+def keep_long(p: int, chain: int, need: int, nodes: Nodes, shadow: Shadow) -> None:
+    """A gang that outlasts the shadow time took its nodes. (What it took of reserved ones, ``take``
+    has charged: they fit the head still.)"""
+    ask = _head_ask(p, shadow)
+    shadow.short[p, 1] += need
+    row = chain
+    while row != NONE:
+        n = nodes.held_node[row]
+        if shadow.reserved[n] == 0:
+            if shadow.stamp[n] != shadow.serial[p]:
+                _copy_node(n, nodes, shadow)
+                change_image(n, row, 1, nodes, shadow)
+            held_before = _would_hold(n, ask, nodes, shadow)
+            change_image(n, row, -1, nodes, shadow)
+            # Of a late node it is not known whether it counted: rather too little is lacking.
+            known = shadow.late[n] != shadow.serial[p]
+            if known and held_before and not _would_hold(n, ask, nodes, shadow):
+                shadow.short[p, 0] += 1
+        row = nodes.held_next[row]
+
+
+@jit
+def keep_end(p: int, chain: int, need: int, nodes: Nodes, shadow: Shadow) -> bool:
+    """A claim that was to end after the shadow time ends now (its nodes are not given back yet).
+
+    False: the head may fit earlier now, work the shadow time out anew."""
+    ask = _head_ask(p, shadow)
+    shadow.short[p, 1] -= need
+    row = chain
+    while row != NONE:
+        n = nodes.held_node[row]
+        if shadow.late[n] == shadow.serial[p]:
+            return False
+        _copy_node(n, nodes, shadow)
+        held_before = _would_hold(n, ask, nodes, shadow)
+        change_image(n, row, 1, nodes, shadow)
+        if not held_before and _would_hold(n, ask, nodes, shadow):
+            shadow.short[p, 0] -= 1
+        row = nodes.held_next[row]
+    return bool(shadow.short[p, 0] > 0 or shadow.short[p, 1] > 0)

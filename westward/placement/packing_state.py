@@ -33,6 +33,8 @@ CPU_LEVELS = 32
 MAX_DEVICES = 30
 """Devices of one node fit into one mask."""
 NONE = -1
+PLENTY = -(1 << 40)
+NEVER_ASKED = 1 << 60
 
 BEST_FIT = 0
 """Whole devices: the node with the fewest free that has enough. A fraction: the tightest device."""
@@ -104,6 +106,8 @@ class Nodes(NamedTuple):
     level: I16
     level_head: I32
     """(P, L) first node of each level, -1 = none."""
+    level_count: I32
+    """(P, L) how many nodes stand there."""
     after: I32
     before: I32
     share_head: I32
@@ -146,6 +150,11 @@ class Shadow(NamedTuple):
     memory_mib: I32
     milli: I16
     """(N, D)"""
+    late: I64
+    """(N,) the pool's serial where a claim that ends at the very time of the head's start stands."""
+    short: I64
+    """(P, 2) what the head still lacked just before that time: nodes, and milli-devices of the pool;
+    ``PLENTY`` where nodes were never what it lacked."""
     ready_next: I32
     """(N,) chain of the nodes that came to fit, in order of time."""
     ready: I32
@@ -201,6 +210,13 @@ class Packing(NamedTuple):
     scores: Scores
     rule: int
     """See ``RULE_NAMES``."""
+    barred: I64
+    """(P,) workload row of the head that all runs of lower priority together could not make way for,
+    as long as nothing has been given back there since; -1 = none."""
+    vain: I64
+    """(P, 4, 4) devices, cpus, memory of a member and number of members of the least that was asked
+    for in vain, and would be still: one short member, a short gang of several, and the same of long
+    ones, under the present reservation. ``NEVER_ASKED`` = nobody did."""
     members: I64
     """(1,) gang members of all live jobs, running or not; never more than there are held rows."""
 
@@ -266,6 +282,7 @@ def make_nodes(
         tenants=np.zeros((count, 5), np.int16),
         level=level.astype(np.int16),
         level_head=np.full((pools, levels), NONE, np.int32),
+        level_count=np.zeros((pools, levels), np.int32),
         after=np.full(count, NONE, np.int32),
         before=np.full(count, NONE, np.int32),
         share_head=np.full((pools, SHARES), NONE, np.int32),
@@ -296,6 +313,7 @@ def _link_levels(nodes: Nodes) -> None:
         if first != NONE:
             nodes.before[first] = n
         nodes.level_head[p, level] = n
+        nodes.level_count[p, level] += 1
 
 
 def make_shadow(nodes: Nodes) -> Shadow:
@@ -308,6 +326,8 @@ def make_shadow(nodes: Nodes) -> Shadow:
         cpus_milli=np.zeros(count, np.int32),
         memory_mib=np.zeros(count, np.int32),
         milli=np.zeros((count, width), np.int16),
+        late=np.full(count, NONE, np.int64),
+        short=np.zeros((pools, 2), np.int64),
         ready_next=np.full(count, NONE, np.int32),
         ready=np.full((pools, 2), NONE, np.int32),
         fitting=np.zeros(pools, np.int32),

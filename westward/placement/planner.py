@@ -17,16 +17,7 @@ from operator import attrgetter
 import numpy as np
 
 from westward.model.job import JobSpec
-from westward.model.plan import (
-    Alternative,
-    Placement,
-    Plan,
-    Policy,
-    QueuedJob,
-    Refusal,
-    Snapshot,
-    Why,
-)
+from westward.model.plan import Alternative, Plan, Policy, QueuedJob, Refusal, Snapshot
 from westward.placement import kernels
 from westward.placement import rows as kernel_rows
 from westward.placement.columns import (
@@ -38,6 +29,7 @@ from westward.placement.columns import (
 )
 from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
+from westward.placement.placed import PlacementColumns, found_at
 from westward.placement.posted import Posted
 from westward.placement.prepared import Prepared, prepared
 from westward.placement.relax import cheapest_relaxation
@@ -84,11 +76,13 @@ class Tables:
         """The same tables at other prices."""
         return replace(self, costs=costs, posted=posted)
 
-    def plan_rows(self, rows: I64, first: int, started: int, now_ms: int) -> tuple[int, int]:
+    def plan_rows(
+        self, rows: I64, first: int, started: int, now_ms: int, *, tells: bool = False
+    ) -> tuple[int, int]:
         """See ``rows.plan_rows``."""
         c = self.columns
         entry, count = kernel_rows.plan_rows(
-            rows, first, started, now_ms, self.pools, c.zones, self.costs, c.links, self.classes,
+            rows, first, started, now_ms, tells, self.pools, c.zones, self.costs, c.links, self.classes,
             self.jobs, self.inputs, self.traffic, self.rules, self.state, self.answers,
         )  # fmt: skip
         return int(entry), int(count)
@@ -137,12 +131,13 @@ def row_order(job: JobSpec) -> tuple[int, int, str]:
     return (-job.priority, job.submit_ms, job.job_id)
 
 
-def in_row_order(jobs: list[JobSpec]) -> list[JobSpec]:
-    """Sorted by ``row_order``, a key at a time: twenty times as fast as by tuples."""
-    jobs.sort(key=attrgetter("job_id"))
-    jobs.sort(key=attrgetter("submit_ms"))
-    jobs.sort(key=attrgetter("priority"), reverse=True)
-    return jobs
+def ranks(jobs: Sequence[JobSpec]) -> tuple[I64, I64]:
+    """Which job takes each row of ``row_order``, and which comes where by id."""
+    ids = [job.job_id for job in jobs]
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+    submit_ms = np.array([job.submit_ms for job in jobs], dtype=np.int64)[by_id]
+    priority = np.array([job.priority for job in jobs], dtype=np.int64)[by_id]
+    return by_id[np.lexsort((submit_ms, -priority))], by_id
 
 
 def plan(
@@ -189,26 +184,28 @@ def _plan(
             f"Packing {policy.packing!r} is for rehearsals"
         )
     network = prepared(snapshot.network, policy.carbon_method)
-    queued: dict[str, tuple[int, QueuedJob]] = {}
-    waiting = 0
+    pools: list[int] = []
+    entries: list[QueuedJob] = []
     for pool_state in snapshot.pools:
         pool = network.pool_rows.get(pool_state.pool)
         if pool is None:
             raise ValueError(f"the snapshot names pool {pool_state.pool!r}, the network has none")
-        waiting += len(pool_state.queue)
-        for entry in pool_state.queue:
-            queued[entry.job.job_id] = (pool, entry)
-    new_ids = {job.job_id for job in jobs}
-    if len(new_ids) + len(queued) != len(jobs) + waiting or new_ids & queued.keys():
+        entries += pool_state.queue
+        pools += [pool] * len(pool_state.queue)
+    specs = [*jobs, *(entry.job for entry in entries)]
+    if len({spec.job_id for spec in specs}) != len(specs):
         raise ValueError("a job id occurs twice among the new and the bound jobs")
-    everyone = in_row_order([*jobs, *(entry.job for _, entry in queued.values())])
+    order, by_id = ranks(specs)
+    everyone = [specs[one] for one in order.tolist()]
+    bound_rows = np.flatnonzero(order >= len(jobs))
+    bound = [entries[one] for one in (order[bound_rows] - len(jobs)).tolist()]
+    bound_pools = np.array(pools, dtype=np.int64)[order[bound_rows] - len(jobs)]
 
-    tables = _tables(snapshot, network, everyone, queued, policy, now_ms)
+    tables = _tables(snapshot, network, everyone, policy, now_ms)
+    restore(bound_rows, bound, bound_pools, now_ms, tables)
     explainer = Explainer(snapshot.network, tables.columns, tables.rules, tables.posted)
-    new_rows = np.array(
-        [row for row, job in enumerate(everyone) if job.job_id in new_ids], dtype=np.int64
-    )
-    alternatives: dict[int, tuple[Alternative, ...]] = {}
+    new_rows = np.flatnonzero(order < len(jobs))
+    alternatives: dict[str, tuple[Alternative, ...]] = {}
     refusals: list[Refusal] = []
 
     def seen(row: int) -> tuple[Alternative, ...]:
@@ -223,20 +220,21 @@ def _plan(
     turn = 0
     while turn < len(new_rows):
         row = int(new_rows[turn])
-        told = explain or everyone[row].job_id == only
+        job_id = everyone[row].job_id
+        told = explain or job_id == only
         until = turn + 1
         if told:
-            alternatives[row] = seen(row)
+            alternatives[job_id] = seen(row)
         else:
             until = _place_of(only, everyone, new_rows, turn)
         turn, started = tables.plan_rows(new_rows[:until], turn, started, now_ms)
         if turn == until:
             if told:
                 pool_name = network.columns.pool_names[tables.answers.best[row, 1]]
-                alternatives[row] = chosen_first(alternatives[row], pool_name)
+                alternatives[job_id] = chosen_first(alternatives[job_id], pool_name)
             continue
         row = int(new_rows[turn])
-        why_not = alternatives.pop(row) if told else seen(row)
+        why_not = alternatives.pop(job_id) if told else seen(row)
         seeks = explain and len(refusals) < RELAXATIONS_MAX
         relaxation = None
         if seeks:
@@ -256,19 +254,20 @@ def _plan(
         turn += 1
 
     tables.tell_rows(0, len(everyone), started, now_ms)
-    bound = [
-        (row, job, queued[job.job_id][1].option if job.job_id in queued else None)
-        for row, (job, pool) in enumerate(
-            zip(everyone, tables.state.job_pool.tolist(), strict=True)
-        )
-        if pool >= 0
-    ]
-    placements = placements_of(bound, alternatives, now_ms, tables, explainer)
+    row_of = np.empty_like(order)
+    row_of[order] = np.arange(len(order))
+    rows = row_of[by_id]
+    rows = rows[tables.state.job_pool[rows] >= 0]
+    options = np.full(len(everyone), -1, dtype=np.int64)
+    options[bound_rows] = [entry.option for entry in bound]
+    found = found_at(rows, options[rows], tables.classes, tables.jobs, tables.state, tables.answers)
     return Plan(
         snapshot_version=snapshot.version,
         now_ms=now_ms,
         policy=policy,
-        placements=tuple(sorted(placements, key=attrgetter("job_id"))),
+        placements=PlacementColumns(
+            [everyone[row].job_id for row in rows.tolist()], found, alternatives, now_ms, explainer
+        ),
         refusals=tuple(sorted(refusals, key=attrgetter("job_id"))),
     )
 
@@ -290,14 +289,11 @@ def _tables(
     snapshot: Snapshot,
     network: Prepared,
     everyone: Sequence[JobSpec],
-    queued: dict[str, tuple[int, QueuedJob]],
     policy: Policy,
     now_ms: int,
 ) -> Tables:
     columns = network.columns
-    slots, classes, inputs = job_columns(
-        everyone, [network.allowed(job) for job in everyone], columns
-    )
+    slots, classes, inputs = job_columns(everyone, network.all_allowed(everyone), columns)
     jobs = jobs_of(slots)
     claims = max((len(one.running) for one in snapshot.pools), default=0)
     conservative = policy.discipline == "conservative"
@@ -319,8 +315,6 @@ def _tables(
     if held:
         pool, need, end = np.array(held, dtype=np.int64).T.copy()
         kernel_rows.hold_claims(pool, need, end, 0, state)
-    if queued:
-        restore(everyone, queued, now_ms, jobs, rules, state)
     return Tables(
         columns=columns,
         pools=columns.pools._replace(open=open_pools),
@@ -370,102 +364,14 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
 
 
 def restore(
-    everyone: Sequence[JobSpec],
-    queued: dict[str, tuple[int, QueuedJob]],
-    now_ms: int,
-    jobs: Jobs,
-    rules: Rules,
-    state: State,
+    rows: I64, entries: Sequence[QueuedJob], pools: I64, now_ms: int, tables: Tables
 ) -> None:
     """Jobs bound by an earlier plan keep their pool, option, need and not-before."""
-    found = []
-    for row, job in enumerate(everyone):
-        known = queued.get(job.job_id)
-        if known is not None:
-            pool, entry = known
-            found.append((row, pool, entry.need_milli, entry.duration_ms, entry.not_before_ms))
-    rows, pools, need, duration, not_before = np.array(found, dtype=np.int64).T.copy()
+    if not entries:
+        return
+    state = tables.state
     state.job_pool[rows] = pools
-    state.job_need[rows] = need
-    state.job_duration_ms[rows] = duration
-    state.job_not_before_ms[rows] = not_before
-    kernel_rows.queue_rows(rows, now_ms, jobs, rules, state)
-
-
-def placements_of(
-    rows: Sequence[tuple[int, JobSpec, int | None]],
-    alternatives: dict[int, tuple[Alternative, ...]],
-    now_ms: int,
-    tables: Tables,
-    explainer: Explainer,
-) -> list[Placement]:
-    """What is told of bound jobs. ``rows``: (row, job, option if bound before)."""
-    if not rows:
-        return []
-    at = [row for row, _, _ in rows]
-    state, answers = tables.state, tables.answers
-    pool_of: list[int] = state.job_pool[at].tolist()
-    options = tables.classes.option[tables.jobs.klass[at], pool_of].tolist()
-    need_of = state.job_need[at].tolist()
-    duration_of = state.job_duration_ms[at].tolist()
-    not_before_of = state.job_not_before_ms[at].tolist()
-    cost_of = answers.cost[at].tolist()
-    at_once_of = answers.at_once[at].tolist()
-    start_of = answers.at[at].tolist()
-    transfer_of = answers.transfer[at].tolist()
-    starts = answers.starts[at].tolist()
-    fresh = answers.fresh[at].tolist()
-    chosen = answers.best[at, 5:].tolist()
-    found = []
-    for k, (row, job, option) in enumerate(rows):
-        earliest_ms, start_ms = start_of[k]
-        estimate = explainer.estimate_at(
-            job,
-            pool_of[k],
-            option=options[k] if option is None else option,
-            need_milli=need_of[k],
-            duration_ms=duration_of[k],
-            earliest_ms=earliest_ms,
-            start_ms=start_ms,
-            transfer=transfer_of[k],
-            cost=cost_of[k],
-        )
-        put_off = fresh[k] == 1 and chosen[k][1] > chosen[k][0]
-        why = _why(job, fresh[k] == 1, put_off, starts[k] == 1, not_before_of[k], now_ms)
-        saved = 0.0
-        if why is Why.WAITS_FOR_BETTER_HOUR and fresh[k]:
-            at_once = explainer.terms_at(
-                job, pool_of[k], need_of[k], duration_of[k], chosen[k][0], transfer_of[k],
-                at_once_of[k],
-            )  # fmt: skip
-            saved = at_once.total - estimate.terms.total
-        found.append(
-            Placement(
-                job_id=job.job_id,
-                estimate=estimate,
-                not_before_ms=not_before_of[k],
-                starts_now=starts[k] == 1,
-                why=why,
-                saved_by_waiting=saved,
-                duration_assumed=job.duration_ms is None,
-                alternatives=alternatives.get(row, ()),
-            )
-        )
-    return found
-
-
-def _why(
-    job: JobSpec, fresh: bool, put_off: bool, starts_now: bool, not_before_ms: int, now_ms: int
-) -> Why:
-    """``fresh``: pool and start chosen in this plan; ``put_off``: to a later start than possible."""
-    if starts_now:
-        return Why.STARTS_NOW
-    if put_off:
-        return Why.WAITS_FOR_BETTER_HOUR
-    if not_before_ms > now_ms:
-        if job.start_after_ms == not_before_ms:
-            return Why.WAITS_FOR_START_AFTER
-        if fresh:
-            return Why.WAITS_FOR_DATA
-        return Why.WAITS_FOR_BETTER_HOUR
-    return Why.WAITS_FOR_CAPACITY
+    state.job_need[rows] = [entry.need_milli for entry in entries]
+    state.job_duration_ms[rows] = [entry.duration_ms for entry in entries]
+    state.job_not_before_ms[rows] = [entry.not_before_ms for entry in entries]
+    kernel_rows.queue_rows(rows, now_ms, tables.jobs, tables.rules, state)

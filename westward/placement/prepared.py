@@ -8,7 +8,7 @@ by an equal one is prepared anew, nothing is ever out of date.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from westward.model.job import JobSpec
 from westward.model.network import Network, Site
@@ -57,6 +57,14 @@ class Prepared:
                 self._allowed = {NO_TERMS: self.everywhere}
             self._allowed[terms] = found
         return found
+
+    def all_allowed(self, jobs: Sequence[JobSpec]) -> list[tuple[bool, ...]]:
+        """``allowed`` of each."""
+        everywhere = self.everywhere
+        return [
+            self.allowed(job) if job.residency or job.latency or job.inputs else everywhere
+            for job in jobs
+        ]
 
     def costs(
         self, rules: Rules, now_ms: int, shadow: ShadowPrices | None

@@ -11,6 +11,9 @@ from westward.jit import jit
 from westward.placement.state import F64, RULE_CARBON, Costs, Pools, Rules, Zones
 
 MS_PER_HOUR = 3_600_000.0
+TIE = 1e-9
+"""Sums closer than this, relatively, are equal: a later start or another pool must really gain,
+not by the last digit of a prefix sum."""
 
 
 @jit
@@ -95,3 +98,57 @@ def run_sum(
     if rest_ms < end_ms:
         total += beyond(p, rest_ms, end_ms, pools, zones, rules)
     return total
+
+
+@jit
+def cheapest_start(
+    p: int,
+    first_ms: int,
+    until_ms: int,
+    duration_ms: int,
+    devices: float,
+    base: float,
+    submit_ms: int,
+    wait_value: float,
+    floor: float,
+    value: float,
+    start_ms: int,
+    slack: float,
+    costs: Costs,
+    rules: Rules,
+) -> tuple[float, int, int, bool]:
+    """Starts at ``first_ms``, a step of the tariff later and so on, up to ``until_ms``, while the
+    table reaches: ``run_sum`` where each start lies on the table's grid, a few instructions each.
+
+    ``value``, ``start_ms``: the best so far. A start replaces it that is lower by more than
+    ``TIE`` of it and ``slack``. Answers (value, start, the first start not looked at, whether the
+    wait alone ended the search).
+    """
+    step = costs.window[1]
+    k = (first_ms - costs.window[0]) // step
+    length = duration_ms // step
+    part = (duration_ms - length * step) / step
+    stride = rules.defer_step_ms // step
+    # The end of the run lies between entries k + length and k + length + 1.
+    count = min(
+        (until_ms - first_ms) // rules.defer_step_ms,
+        (costs.window[2] - 1 - length - k) // stride,
+    )
+    if k < 0:
+        count = -1
+    lowest = value - TIE * abs(value) - slack
+    at_ms = first_ms
+    for _ in range(count + 1):
+        waited = (at_ms - submit_ms) * wait_value
+        if floor + waited > value:
+            return value, start_ms, at_ms, True
+        low = costs.prefix[p, k + length]
+        total = low + (costs.prefix[p, k + length + 1] - low) * part - costs.prefix[p, k]
+        candidate = base + waited + devices * total
+        if candidate < lowest:
+            value = candidate
+            start_ms = at_ms
+            lowest = value - TIE * abs(value) - slack
+        at_ms += rules.defer_step_ms
+        k += stride
+    return value, start_ms, at_ms, False

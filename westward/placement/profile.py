@@ -35,22 +35,33 @@ def earliest_fit(
     times: I64, free: I64, length: int, need_milli: int, duration_ms: int, not_before_ms: int
 ) -> int:
     """The first time from ``not_before_ms`` on with ``need_milli`` free for ``duration_ms``."""
-    segment = find_segment(times, length, not_before_ms)
-    start = max(not_before_ms, times[segment])
-    while True:
-        end = start + duration_ms
-        at = segment
-        blocked = -1
-        while at < length and times[at] < end:
-            if free[at] < need_milli:
-                blocked = at
-            at += 1
-        if blocked < 0:
-            return start
-        if blocked + 1 >= length:
-            return NEVER_MS
-        segment = blocked + 1
-        start = times[segment]
+    at = find_segment(times, length, not_before_ms)
+    start = max(not_before_ms, times[at])
+    while at < length and times[at] < start + duration_ms:
+        at += 1
+        if free[at - 1] < need_milli:
+            if at == length:
+                return NEVER_MS
+            start = times[at]
+    return start
+
+
+@jit
+def fit_run(
+    times: I64, free: I64, length: int, need_milli: int, duration_ms: int, not_before_ms: int
+) -> tuple[int, int]:
+    """``earliest_fit``, and until when every later start fits as well (NEVER_MS: for ever)."""
+    at = find_segment(times, length, not_before_ms)
+    start = max(not_before_ms, times[at])
+    while at < length:
+        if free[at] < need_milli:
+            if times[at] >= start + duration_ms:
+                return start, times[at] - duration_ms
+            if at + 1 == length:
+                return NEVER_MS, NEVER_MS
+            start = times[at + 1]
+        at += 1
+    return start, NEVER_MS
 
 
 @jit

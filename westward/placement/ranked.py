@@ -16,6 +16,8 @@ from westward.placement.state import Jobs, State
 HASH = 2_654_435_761
 """Knuth's multiplier: neighbouring slots get scattered priorities."""
 HASH_MASK = (1 << 32) - 1
+NEAR = 8
+"""So many jobs from the head on are looked at one by one before the tree is."""
 
 
 @jit
@@ -123,7 +125,22 @@ def remove(j: int, p: int, state: State) -> None:
 
 @jit
 def sums_ahead(p: int, rank: int, jobs: Jobs, state: State) -> tuple[int, int]:
-    """Summed need, and need × duration, of the jobs of pool p's queue ranked up to ``rank``."""
+    """Summed need, and need × duration, of the jobs of pool p's queue ranked up to ``rank``.
+
+    Newcomers rank behind all (their tenant waits already) or near the head, whose jobs each pass
+    looks at anyway: both are settled without the tree, whose nodes lie all over memory."""
+    last = state.tail[p]
+    if last < 0 or jobs.order[last] <= rank:
+        return state.queued_milli[p] + 0, state.queued_work[p] + 0
+    need = 0
+    work = 0
+    at = state.head[p]
+    for _ in range(NEAR):
+        if jobs.order[at] > rank:
+            return need, work
+        need += state.job_need[at]
+        work += state.job_need[at] * state.job_duration_ms[at]
+        at = state.next[at]
     need = 0
     work = 0
     at = state.tree_root[p]

@@ -75,10 +75,7 @@ def cheapest_relaxation(
 
 
 def _placement_of(job: JobSpec, answer: Plan) -> Placement | None:
-    for one in answer.placements:
-        if one.job_id == job.job_id:
-            return one
-    return None
+    return next(iter(answer.placed((job.job_id,))), None)
 
 
 def _least_deadline(

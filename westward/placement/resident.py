@@ -32,6 +32,7 @@ from westward.model.plan import (
 from westward.placement import rows as kernel_rows
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.columns import (
+    add_classes,
     class_key,
     fill_terms,
     moved_inputs,
@@ -39,10 +40,11 @@ from westward.placement.columns import (
     new_state,
     no_traffic,
     rule_columns,
-    spec_classes,
+    table_step_ms,
 )
 from westward.placement.explain import Explainer
-from westward.placement.planner import Tables, placements_of, row_order
+from westward.placement.placed import placement_at
+from westward.placement.planner import Tables, row_order
 from westward.placement.prepared import prepared
 from westward.placement.rows import new_answers
 from westward.placement.slots import jobs_of, new_inputs, new_slots
@@ -51,6 +53,9 @@ from westward.placement.waiting import unlink
 SPACING = 1 << 32
 """Between the ranks of neighbours, so that one who comes between finds a number."""
 ROOM_LEAST = 256
+CLASS_CELLS = 1 << 17
+"""Room for so many pairs of a class of requests and a pool (33 bytes each). A class more than there
+is room for loads everything anew, some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -103,16 +108,18 @@ class Resident:
         row = self._take_row(job, now_ms)
         tables, state = self._tables, self._tables.state
         self._one[0] = row
-        entry, count = tables.plan_rows(self._one, -1, 0, now_ms)
+        entry, count = tables.plan_rows(self._one, -1, 0, now_ms, tells=True)
         rows = state.started[:count].tolist()
         found: Placement | None = None
         if entry == 1:
-            tables.tell_rows(row, row + 1, count, now_ms)
-            pool = int(state.job_pool[row])
-            option = int(tables.classes.option[tables.jobs.klass[row], pool])
-            self._bound[job.job_id] = _Bound(row, pool, option, job)
+            found = placement_at(
+                row, job, now_ms, tables.classes, tables.jobs, state, tables.answers,
+                self._explainer,
+            )  # fmt: skip
+            self._bound[job.job_id] = _Bound(
+                row, state.job_pool.item(row), found.estimate.option, job
+            )
             self._job_of[row] = job
-            found = placements_of([(row, job, None)], {}, now_ms, tables, self._explainer)[0]
             if self.policy.discipline == "easy" and found.not_before_ms > now_ms:
                 heapq.heappush(self._put_off, (found.not_before_ms, row, job.job_id))
         else:
@@ -228,7 +235,7 @@ class Resident:
             rules=rules,
             costs=costs,
             posted=posted,
-            classes=new_classes(ROOM_LEAST + waiting, count),
+            classes=new_classes(max(ROOM_LEAST, CLASS_CELLS // count) + waiting, count),
             jobs=jobs_of(slots),
             inputs=new_inputs(
                 room + sum(len(q.job.inputs) for p in snapshot.pools for q in p.queue)
@@ -240,7 +247,8 @@ class Resident:
         self._tables.inputs.dataset[:] = -1
         self._explainer = Explainer(self.network, columns, rules, posted)
         self._rules, self._one = rules, np.zeros(1, dtype=np.int64)
-        self._now_ms = now_ms
+        self._step_ms = table_step_ms(columns, rules)
+        self._now_ms = self._priced_ms = now_ms
         self._free = list(range(room - 1, -1, -1))
         self._klass: dict[tuple[object, ...], int] = {}
         self._inputs_used = 0
@@ -296,9 +304,7 @@ class Resident:
         klass = self._klass.get(key)
         if klass is None:
             klass = self._klass[key] = len(self._klass)
-            made = spec_classes([job], [allowed], tables.columns)
-            for name, values in made._asdict().items():
-                getattr(tables.classes, name)[klass] = values[0]
+            add_classes(klass, [job], [allowed], tables.columns, tables.classes)
         row = self._free.pop()
         jobs, first = tables.jobs, self._inputs_used
         jobs.klass[row] = klass
@@ -344,7 +350,9 @@ class Resident:
         if now_ms < self._now_ms:
             raise ValueError("time went back")
         self._now_ms = now_ms
-        self._reprice(now_ms)
+        since = self.origin_ms
+        if (now_ms - since) // self._step_ms != (self._priced_ms - since) // self._step_ms:
+            self._reprice(now_ms)
         state = self._tables.state
         while self._ends and self._ends[0][0] <= now_ms:
             end_ms, job_id = heapq.heappop(self._ends)
@@ -366,6 +374,7 @@ class Resident:
         self._enqueue(due, now_ms)
 
     def _reprice(self, now_ms: int) -> None:
+        self._priced_ms = now_ms
         costs, posted = self._network.costs(self._rules, now_ms, self._shadow)
         if costs is not self._tables.costs:
             self._tables = self._tables.with_costs(costs, posted)

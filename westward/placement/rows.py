@@ -15,7 +15,7 @@ import numpy as np
 from westward.jit import jit
 from westward.placement.claims import add_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.kernels import bind, choose, estimate, objective
+from westward.placement.kernels import ask, bind, choose, estimate, expected_ms, objective
 from westward.placement.pricing import run_cost
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
@@ -148,6 +148,7 @@ def plan_rows(
     first: int,
     started: int,
     now: int,
+    tells: bool,
     pools: Pools,
     zones: Zones,
     costs: Costs,
@@ -164,6 +165,7 @@ def plan_rows(
 
     ``first`` = -1: every pool is dispatched before, for those bound to it. Answers
     (entry, started): the first entry no pool would take, or how many entries there are.
+    ``tells``: when all were taken, ``tell_rows`` of each, which saves a lone job a second call.
     """
     count = len(pools.site)
     for k in range(-count if first < 0 else first, len(rows)):
@@ -185,6 +187,12 @@ def plan_rows(
             if not bind(newcomer, best, now, jobs, rules, state):
                 continue
         started = dispatch(p, now, started, newcomer, pools, classes, jobs, rules, state, None)
+    if tells:
+        for k in range(len(rows)):
+            tell_rows(
+                rows[k], rows[k] + 1, started, now, pools, zones, links, jobs, inputs, rules, state,
+                answers,
+            )  # fmt: skip
     return len(rows), started
 
 
@@ -206,8 +214,10 @@ def look(
 ) -> None:
     """Job j's best start at every pool, examined to the end, with its cost."""
     for p in range(len(pools.site)):
+        duration = expected_ms(j, pools.speed[p], jobs, rules)
+        asks = ask(j, classes.need[jobs.klass[j], p], duration, jobs, rules)
         best = estimate(
-            j, p, now, np.inf, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
+            j, p, now, np.inf, asks, pools, zones, costs, links, classes, jobs, inputs, traffic, rules,
             state,
         )  # fmt: skip
         _note(p, best, answers)

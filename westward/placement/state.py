@@ -39,6 +39,10 @@ class Pools(NamedTuple):
     """Kilowatts drawn from the grid per busy device: device power × PUE; NaN = unknown."""
     speed: F64
     """Relative to the reference device."""
+    grade: I64
+    """Which of the speeds there are."""
+    grade_speed: F64
+    """(G,) those, each once."""
 
 
 class Zones(NamedTuple):
@@ -241,6 +245,16 @@ class State(NamedTuple):
     shadow_ms: I64
     shadow_extra: I64
     """What is free beside the head when it starts."""
+    grade_ms: I64
+    """(G,) of the job that chooses: its expected run at each speed."""
+    grade_hours: F64
+    """The same in hours of a thousandth of a device."""
+    window_job: I32
+    """(P, W) the first jobs of each queue, side by side (see ``window``); W = 0 where not kept."""
+    window_need: I64
+    window_ms: I64
+    """Their expected duration."""
+    window_count: I64
     started: I32
     """(J,) rows that were started; the count ``dispatch`` returned says how many of them count."""
     hint: I64
@@ -264,6 +278,20 @@ class State(NamedTuple):
 WAIT_SIZES = 12
 """Classes of job size for expected waits: up to 1, 2, 4, ... devices."""
 WAIT_FLOOR_MS = 60_000.0
+
+
+class Ask(NamedTuple):
+    """One job at pools of one speed and one need."""
+
+    need: int
+    duration_ms: int
+    """Expected there."""
+    devices: float
+    hours: float
+    wait_value: float
+    """Of one ms of waiting; 0 where the rule does not count it."""
+    patience: float
+    """1 / ``wait_value``, or 0."""
 
 
 class Best(NamedTuple):

@@ -6,7 +6,7 @@ import math
 
 from westward.jit import jit
 from westward.placement.claims import PAST_LIMIT, first_end_ms, release_ms
-from westward.placement.profile import NEVER_MS, earliest_fit, reserve
+from westward.placement.profile import NEVER_MS, earliest_fit, fit_run, reserve
 from westward.placement.ranked import insert, remove, sums_ahead
 from westward.placement.state import (
     BLOCK,
@@ -17,6 +17,7 @@ from westward.placement.state import (
     Rules,
     State,
 )
+from westward.placement.window import join_window
 
 WAIT_PACE = 0.1
 """Weight of the newest wait in the mean of logarithms: the last ten or so count."""
@@ -188,7 +189,7 @@ def capacity_start(
 ) -> int:
     """The earliest start of job j from ``ready`` on that capacity and those ahead of it allow.
 
-    NEVER_MS: not at all, or (EASY) perhaps after ``limit_ms``.
+    NEVER_MS: not at all, or perhaps after ``limit_ms``.
     """
     if state.delegated[p] == 1:
         return ready + expected_wait_ms(p, need, state)
@@ -201,9 +202,33 @@ def capacity_start(
         ahead = build_profile(p, now, rank, jobs, rules, state)
     else:
         ensure_profile(p, now, jobs, rules, state)
+    held = 0
+    if ahead >= rules.depth:
+        held = release_estimate(j, p, need, now, limit_ms, pools, jobs, state)
+    start = NEVER_MS
+    if held <= limit_ms:
+        base = state.profile_from[p]
+        top = state.profile_from[p + 1]
+        start = earliest_fit(
+            state.profile_times[base:top],
+            state.profile_free[base:top],
+            state.profile_count[p],
+            need,
+            duration,
+            ready,
+        )
+    if jumps:
+        state.profile_count[p] = 0
+    return max(start, held)
+
+
+@jit
+def next_run(p: int, need: int, duration: int, ready: int, state: State) -> tuple[int, int]:
+    """Conservative, with a profile at hand: the first start from ``ready`` on, and until when all
+    later ones fit."""
     base = state.profile_from[p]
     top = state.profile_from[p + 1]
-    start = earliest_fit(
+    return fit_run(
         state.profile_times[base:top],
         state.profile_free[base:top],
         state.profile_count[p],
@@ -211,11 +236,6 @@ def capacity_start(
         duration,
         ready,
     )
-    if jumps:
-        state.profile_count[p] = 0
-    if ahead >= rules.depth:
-        start = max(start, release_estimate(j, p, need, now, NEVER_MS, pools, jobs, state))
-    return start
 
 
 @jit
@@ -252,6 +272,7 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
         state.tail[p] = j
     else:
         state.prev[following] = j
+    join_window(j, p, after, rank, jobs, state)
     state.queued_count[p] += 1
     state.queued_milli[p] += state.job_need[j]
     state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
@@ -260,8 +281,10 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
 
 @jit
 def unlink(j: int, p: int, state: State) -> None:
+    """Job j leaves pool p's queue; so does the window's knowledge of it (``dispatch`` keeps it)."""
     if len(state.tree_up) > 0 and state.delegated[p] == 0:
         remove(j, p, state)
+    state.window_count[p] = 0
     before = state.prev[j]
     after = state.next[j]
     if before < 0:

@@ -78,9 +78,8 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
         record = before.records[refusal.job_id]
         if record.state is JobState.BOUND:
             changes[record.job_id] = [_change(record, JobUnbound(reason=refusal_text(refusal)))]
-    for placement in plan.placements:
-        if placement.job_id in placed:
-            changes[placement.job_id] = _bind(before, placement, network.currency)
+    for placement in plan.placed(placed):
+        changes[placement.job_id] = _bind(before, placement, network.currency)
 
     def write(job_ids: Sequence[str]) -> Answers:
         wanted = list(chain.from_iterable(changes[job_id] for job_id in job_ids))
@@ -106,8 +105,8 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
             run_id=f"run_{uuid4().hex[:16]}",
             capacity_milli=network.pool(placement.estimate.pool).capacity_milli,
         )
-        for placement in sorted(plan.placements, key=lambda one: one.estimate.start_ms)
-        if placement.starts_now and placement.job_id not in left_out
+        for placement in sorted(plan.starting(), key=lambda one: one.estimate.start_ms)
+        if placement.job_id not in left_out
     }
     outcome.take(
         each_apart(

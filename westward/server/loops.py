@@ -175,7 +175,7 @@ def next_plan_ms(before: Situation, decided: Plan | None, latest_ms: int) -> int
     ``latest_ms``. Whatever else frees a job to start rings the bell."""
     put_off = [job.not_before_ms for pool in before.snapshot.pools for job in pool.queue]
     if decided is not None:
-        put_off += [placement.not_before_ms for placement in decided.placements]
+        put_off += decided.not_before_ms()
     due = [at_ms + SOON_MS for at_ms in put_off if at_ms > before.now_ms]
     return min([latest_ms, *due])
 

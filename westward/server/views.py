@@ -163,7 +163,7 @@ def _add_total(view: Json, estimate: Estimate) -> None:
 
 def plan_view(plan: Plan, job_id: str, currency: str) -> Json:
     """The dry run's answer for one job."""
-    answers: tuple[Placement | Refusal, ...] = (*plan.placements, *plan.refusals)
+    answers: tuple[Placement | Refusal, ...] = (*plan.placed((job_id,)), *plan.refusals)
     for answer in answers:
         if answer.job_id == job_id:
             text = (

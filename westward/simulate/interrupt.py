@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
-from westward.placement.dispatch_nodes import leave_nodes
+from westward.placement.dispatch_nodes import ask_of, leave_nodes
 from westward.placement.packing_state import Packing
 from westward.placement.preempt import choose_victims, kept_ms
+from westward.placement.preempt_nodes import choose_victims_on_nodes
 from westward.placement.pricing import MS_PER_HOUR, run_sum
 from westward.placement.state import (
     BLOCK,
@@ -138,28 +139,45 @@ def place_anew(j: int, live: Live, clock: Clockwork) -> None:
 
 
 @jit
-def make_way(p: int, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, rules: Rules,
-             state: State, live: Live, clock: Clockwork, records: Records,
+def make_way(p: int, now: int, pools: Pools, classes: Classes, jobs: Jobs, inputs: Inputs,
+             rules: Rules, state: State, live: Live, clock: Clockwork, records: Records,
              packing: Packing | None) -> bool:  # fmt: skip
-    """Stop runs of lower priority at pool p so that the head of its queue fits. True if any was."""
+    """Stop runs of lower priority at pool p so that the head of its queue fits. True if any was.
+
+    To be called after ``dispatch``: a head that is still there does not fit."""
     head = state.head[p]
     if state.delegated[p] == 1:
         return False  # the site's own scheduler decides
     if head < 0 or pools.open[p] == 0 or state.job_not_before_ms[head] > now:
         return False
     missing = state.job_need[head] - state.free_milli[p]
-    if missing <= 0:
+    if packing is not None:
+        if packing.barred[p] == live.row[head]:
+            return False
+        # Devices may be there, and still no nodes.
+        missing = max(missing, 0)
+    elif missing <= 0:
         return False
     below = int(live.priority[head])
     lower = 0
     for level in range(below + 128):
         lower += clock.held[p, level]
-    if lower < missing:
-        return False
-    count = choose_victims(
-        p, missing, below, now, live.priority, live.start_ms, live.checkpoint_ms, jobs.order,
-        state, state.started,
-    )  # fmt: skip
+    if packing is not None:
+        count = 0
+        if lower >= missing and lower > 0:
+            ask = ask_of(head, p, jobs, classes, packing)
+            count = choose_victims_on_nodes(
+                p, missing, below, now, ask, clock.brief, jobs.order,
+                state, state.started, clock.worth, packing,
+            )  # fmt: skip
+        if count == 0:
+            packing.barred[p] = live.row[head]
+    else:
+        count = 0
+        if lower >= missing:
+            count = choose_victims(
+                p, missing, below, now, clock.brief, jobs.order, state, state.started, clock.worth,
+            )  # fmt: skip
     for k in range(count):
         if is_full(len(records.row) - 1, clock, records, packing):
             break  # the others when the records have been handed on

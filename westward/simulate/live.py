@@ -45,19 +45,21 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("predicted_ms", np.int64),
     ("low_ms", np.int64),
     ("high_ms", np.int64),
-    ("told_from_ms", np.int64),
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
     ("due_ms", np.int64),
     ("paid", np.float64),
     ("state_gb", np.float64),
+    ("told_high", np.float64),
     ("tenant", np.int32),
     ("priority", np.int8),
     ("first", np.uint8),
     ("away", np.uint8),
     ("asked", np.uint8),
     ("charged", np.uint8),
+    ("late", np.uint8),
+    ("told_as", np.uint8),
 )
 
 
@@ -85,8 +87,12 @@ class Live(NamedTuple):
     low_ms: I64
     """The interval told with it; -1 = none was told."""
     high_ms: I64
-    told_from_ms: I64
-    """From when on only capacity kept it."""
+    told_high: F64
+    """The upper quantile it was made with (``placement.intervals``)."""
+    told_as: U8
+    """0 = at a managed pool, 1 = at a delegated one: the row of ``Clockwork.learnt``."""
+    late: U8
+    """1 = it waited when that interval ended, and has been counted as such."""
     first: U8
     """1 until the first start."""
     away: U8
@@ -156,6 +162,8 @@ CURSOR_REVIEW_MS = 9
 """No review before then."""
 CURSOR_REVIEW_AT = 10
 """Next entry of ``Clockwork.review``."""
+CURSOR_TOLD = 11
+"""Entries of ``Clockwork.told``."""
 CURSORS = 12
 
 # Why the loop returned.
@@ -178,8 +186,11 @@ class Clockwork(NamedTuple):
     is preempted stands there twice."""
     review: I32
     """(P × depth + 1,) slots that look at all pools again at this instant; entry 0 counts them."""
-    quantiles: F64
-    """(2,) what has been learnt of waits (``placement.intervals``)."""
+    learnt: F64
+    """(2, 4) what has been learnt of waits at managed and at delegated pools
+    (``placement.intervals``)."""
+    told: I64
+    """(2M,) a heap of the ends of the intervals told (``told``)."""
     fair: F64
     """(T + 1,) virtual finish of each tenant's last job, in tags (see ``fair``); entry 0 is the
     virtual time."""
@@ -193,6 +204,10 @@ class Clockwork(NamedTuple):
     """(G,) summed weight of a programme's tenants that have any."""
     programme_rate: F64
     """(G,) tags per device-ms of work, at the programme's weight."""
+    brief: I64
+    """(M, 2) what ``placement.preempt`` asks of a run; (1, 2) without preemption."""
+    worth: I64
+    """(M,) scratch of ``placement.preempt``; length 1 without preemption."""
     held: I64
     """(P, 256) what running jobs of each priority + 128 hold; kept under preemption only."""
     closed: U8

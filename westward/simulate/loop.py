@@ -10,10 +10,10 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch
-from westward.placement.dispatch_nodes import leave_nodes
-from westward.placement.intervals import interval, learn
+from westward.placement.dispatch_nodes import end_nodes, keep_reservation
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
+from westward.placement.preempt import note_run
 from westward.placement.state import (
     DEADLINE,
     OK,
@@ -75,6 +75,7 @@ from westward.simulate.live import (
     Records,
 )
 from westward.simulate.notes import is_full, record, release_at, schedule, touch
+from westward.simulate.told import heard, tell
 
 BYTES_PER_GB = 1_000_000_000.0
 RETRY_MS = 3_600_000
@@ -101,6 +102,7 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
         live.waited_ms[j] += now - live.since_ms[j]
         if rules.preempt == 1:
             clock.held[p, int(live.priority[j]) + 128] += state.job_need[j]
+            note_run(j, now, live.checkpoint_ms[j], int(live.priority[j]), clock.brief)
         if len(clock.weight) > 1:
             served(j, p, jobs, state, clock)
         if state.delegated[p] == 1 and jobs.pinned[j] == 0:
@@ -114,7 +116,7 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
                 live.low_ms[j] = -1
                 live.high_ms[j] = -1
             elif live.low_ms[j] >= 0:
-                learn(live.told_from_ms[j], live.predicted_ms[j], now, clock.quantiles)
+                heard(j, now, live, clock)
         schedule(end, END, j, clock)
         expected = now + state.job_duration_ms[j]
         if expected < end:
@@ -284,10 +286,7 @@ def place(
     if live.predicted_ms[j] < 0:
         live.predicted_ms[j] = best.start_ms
         if best.start_ms == best.earliest_ms and best.earliest_ms > best.ready_ms:
-            live.told_from_ms[j] = best.ready_ms
-            low, high = interval(best.ready_ms, best.start_ms, clock.quantiles)
-            live.low_ms[j] = low
-            live.high_ms[j] = high
+            tell(j, int(state.delegated[p]), best.ready_ms, best.start_ms, now, live, clock)
     if jobs.input_to[j] > jobs.input_from[j]:
         begin_moves(j, pools.site[p], now, links, jobs, inputs, traffic, rules)
     live.paid[j] += best.transfer
@@ -393,16 +392,25 @@ def advance(
             kind = (key >> KIND_SHIFT) & KIND_MASK
             if kind == OVERDUE:
                 if live.start_ms[j] >= 0 and live.start_ms[j] + state.job_duration_ms[j] == now:
+                    reserved = state.shadow_job[p]
                     prolong(j, p, now, state, live, clock)
-                    touch(p, clock)
+                    later = live.start_ms[j] + state.job_duration_ms[j]
+                    keep_reservation(p, reserved, now, later, state)
+                    if packing is not None or rules.preempt == 1 or state.shadow_job[p] < 0:
+                        touch(p, clock)  # else nothing is freed, and nobody's time has come
                 continue
             if kind == END:
                 if live.start_ms[j] < 0 or live.end_ms[j] != now:
                     continue  # it was stopped before
-                drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
+                reserved = state.shadow_job[p]
+                expected = live.start_ms[j] + state.job_duration_ms[j]
+                drop_claim(j, p, expected, state)
                 record(j, p, now, FINISHED, live, state, clock, records, packing)
                 if packing is not None:
-                    leave_nodes(j, state, packing)
+                    end_nodes(j, p, expected, reserved, state, packing)
+                else:
+                    # What it held was counted as free before the head's time, and still is.
+                    keep_reservation(p, reserved, expected, expected, state)
                 live.start_ms[j] = -1
                 if rules.preempt == 1:
                     clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
@@ -431,8 +439,9 @@ def advance(
                 count = dispatch(p, now, 0, newcomer, pools, classes, jobs, rules, state, packing)
                 begin_runs(count, p, now, pools, jobs, rules, state, live, clock)
                 if rules.preempt == 1 and make_way(
-                    p, now, pools, jobs, inputs, rules, state, live, clock, records, packing
-                ):
+                    p, now, pools, classes, jobs, inputs, rules, state, live, clock, records,
+                    packing,
+                ):  # fmt: skip
                     continue
                 clock.marked[p] = 0
                 t += 1

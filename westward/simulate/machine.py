@@ -26,7 +26,7 @@ from westward.placement.columns import (
     no_traffic,
     rule_columns,
 )
-from westward.placement.intervals import FIRST_HIGH, FIRST_LOW
+from westward.placement.intervals import FIRST_HIGH, FIRST_LOW, HIGH, LEARNT, LOW
 from westward.placement.packing_columns import (
     SCORED,
     Usual,
@@ -57,6 +57,7 @@ from westward.simulate.live import (
     CURSOR_RECORDS,
     CURSOR_REVIEW_AT,
     CURSOR_STOP_MS,
+    CURSOR_TOLD,
     CURSOR_ZERO_MS,
     CURSORS,
     LIVE_FIELDS,
@@ -130,7 +131,7 @@ class Machine:
         self._slots = blank_slots(reserve, more=LIVE_FIELDS)
         self.state: State = new_state(
             self.columns.pools, self._slots, policy.backfill_depth, conservative=self.conservative,
-            ranked=policy.fair_share,
+            ranked=policy.fair_share or policy.preemption,
         )  # fmt: skip
         if scenario.delegated_pools:
             self.state.delegated[:] = [not pool.managed for pool in network.pools]
@@ -147,9 +148,12 @@ class Machine:
             marked=np.zeros(pools, dtype=np.uint8),
             again=np.zeros(2 * reserve + 1, dtype=np.int32),
             review=np.zeros(pools * policy.review_depth + 1, dtype=np.int32),
-            quantiles=np.array([FIRST_LOW, FIRST_HIGH]),
+            learnt=np.zeros((2, LEARNT)),
+            told=np.zeros(2 * reserve, dtype=np.int64),
             fair=np.zeros(1),
             weight=np.zeros(1),
+            brief=np.zeros((reserve, 2) if policy.preemption else (1, 2), dtype=np.int64),
+            worth=np.zeros(reserve if policy.preemption else 1, dtype=np.int64),
             held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
             closed=np.zeros(pools, dtype=np.uint8),
             programme=np.zeros(1, dtype=np.int32),
@@ -157,6 +161,8 @@ class Machine:
             active=np.zeros(1),
             programme_rate=np.zeros(1),
         )
+        self.clock.learnt[:, LOW] = FIRST_LOW
+        self.clock.learnt[:, HIGH] = FIRST_HIGH
         self._open(FIRST_SLOTS)
         self.clock.cursor[CURSOR_ZERO_MS] = zero_ms
         self.clock.cursor[CURSOR_STOP_MS] = FOREVER_MS
@@ -404,10 +410,18 @@ class Machine:
         heap = np.zeros(4 * slots, dtype=np.int64)
         length = int(self.clock.cursor[CURSOR_HEAP])
         heap[:length] = self.clock.heap[:length]
+        told = np.zeros(2 * slots, dtype=np.int64)
+        ends = int(self.clock.cursor[CURSOR_TOLD])
+        told[:ends] = self.clock.told[:ends]
         again = np.zeros(2 * slots + 1, dtype=np.int32)
         waiting = int(self.clock.again[0]) + 1
         again[:waiting] = self.clock.again[:waiting]
-        self.clock = self.clock._replace(heap=heap, again=again)
+        self.clock = self.clock._replace(heap=heap, told=told, again=again)
+        if self.policy.preemption:
+            brief = np.zeros((slots, 2), dtype=np.int64)
+            brief[: self._opened] = self.clock.brief[: self._opened]
+            worth = np.zeros(slots, dtype=np.int64)
+            self.clock = self.clock._replace(brief=brief, worth=worth)
 
 
 def _records(size: int, packing: Packing | None) -> Records:

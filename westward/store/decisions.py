@@ -26,7 +26,8 @@ def save_decisions(store: Store, plan: Plan, job_ids: Collection[str] | None = N
     refused at every round, and its reasons need keeping once. Jobs not in the store are skipped.
     """
     answers: dict[str, Placement | Refusal] = {}
-    both: tuple[Placement | Refusal, ...] = (*plan.placements, *plan.refusals)
+    placed = plan.placements if job_ids is None else plan.placed(job_ids)
+    both: tuple[Placement | Refusal, ...] = (*placed, *plan.refusals)
     for answer in both:
         if job_ids is None or answer.job_id in job_ids:
             answers[answer.job_id] = answer

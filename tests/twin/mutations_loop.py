@@ -1,0 +1,84 @@
+"""Mutations of what the event loop adds to the planner, each with the tests that should notice it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Test files below tests/, and pytest's -k expression for those of use here."""
+
+    files: tuple[str, ...]
+    only: str = ""
+
+
+SUITES = {
+    "review": Suite(
+        ("parity/test_loop_equals_plan.py", "properties/test_stays_put.py"),
+        "look_again or stays_put",
+    ),
+    "interruptions": Suite(
+        ("properties/test_interruptions.py", "properties/test_stays_put.py"),
+        "not compiled_equals and not what_cannot_bite",
+    ),
+    "packing": Suite(
+        ("properties/test_packing.py", "properties/test_packing_loop.py"), "not compiled_equals"
+    ),
+    "fair": Suite(
+        (
+            "properties/test_fair_share.py",
+            "properties/test_ranked.py",
+            "properties/test_virtual_time.py",
+        )
+    ),
+    "links": Suite(("properties/test_shared_links.py", "properties/test_delegated.py")),
+    "intervals": Suite(("unit/test_wait_intervals.py",), "not recorded"),
+    "table": Suite(("properties/test_run_sum.py",)),
+}
+MUTATIONS: dict[str, tuple[str, str, str, str]] = {
+    "beyond-the-table-free": ("table", "placement/pricing.py", "rest_ms = base + steps * costs.window[1]", "rest_ms = end_ms"),
+    "beyond-forgets-carbon": ("table", "placement/pricing.py", "return device + power + grams * rules.carbon_price", "return device + power"),
+    "before-the-table-free": ("table", "placement/pricing.py", "rest_ms = start_ms", "rest_ms = end_ms"),
+    "review-never": ("review", "simulate/loop.py", "idle = idle or state.head[p] < 0", "idle = False"),
+    "review-one-deeper": ("review", "simulate/loop.py", "while j >= 0 and looked < rules.review_depth:", "while j >= 0 and looked <= rules.review_depth:"),
+    "review-leaves-moved-data": ("review", "placement/kernels.py", "if inputs.dataset[i] >= 0 or inputs.site[i] != pools.site[p]:", "if False:"),
+    "victims-dearest-first": ("interruptions", "placement/preempt.py", "or lost < best_lost", "or lost > best_lost"),
+    "victims-not-needed": ("interruptions", "placement/preempt.py", "if released - need >= missing:", "if False:"),
+    "checkpoint-keeps-everything": ("interruptions", "placement/preempt.py", "return elapsed_ms // checkpoint_ms * checkpoint_ms", "return elapsed_ms"),
+    "preempt-for-the-put-off": ("interruptions", "simulate/interrupt.py", "or state.job_not_before_ms[head] > now:", "or False:"),
+    "site-open-while-one-outage-lasts": ("interruptions", "simulate/happenings.py", "self._down[pools.site] > 0", "self._down[pools.site] == 1"),
+    "drain-loses-runs": ("interruptions", "simulate/happenings.py", "            if lost:\n", "            if change > 0:\n"),
+    "share-too-small": ("packing", "placement/packing.py", "if need <= milli < least", "if milli < least"),
+    "loosest-share": ("packing", "placement/packing.py", "                least = milli\n", "                least = DEVICE_MILLI\n"),
+    "nodes-not-given-back": ("packing", "placement/dispatch_nodes.py", "give(state.job_chain[j], packing.nodes)", "pass"),
+    "head-reserves-no-nodes": ("packing", "placement/dispatch_nodes.py", "reserve_shadow(p, ask, packing.nodes, packing.shadow)", "pass"),
+    "long-gang-takes-the-heads-devices": ("packing", "placement/dispatch_nodes.py", "if not long or need <= state.shadow_extra[p]:", "if True:"),
+    "shadow-extra-not-spent": ("packing", "placement/dispatch_nodes.py", "state.shadow_extra[p] -= need", "state.shadow_extra[p] -= 0"),
+    "share-ignores-weight": ("fair", "simulate/fair.py", "share = clock.weight[t] / clock.active[group]", "share = 1.0"),
+    "share-keeps-credit": ("fair", "simulate/fair.py", "tag = max(clock.fair[0], clock.fair[t])", "tag = clock.fair[t]"),
+    "share-charges-nobody": ("fair", "simulate/fair.py", "clock.fair[t] += work", "clock.fair[t] += 0 * work"),
+    "share-of-the-absent": ("fair", "simulate/fair.py", "clock.active[group] -= clock.weight[t]", "clock.active[group] -= 0"),
+    "late-job-lifts-the-virtual-time": ("fair", "simulate/fair.py", "tag = min(tag, (jobs.order[head]", "tag = max(tag, (jobs.order[head]"),
+    "tree-keeps-work-of-the-gone": ("fair", "placement/ranked.py", "state.tree_work[at] -= work", "state.tree_work[at] -= 0"),
+    "tree-counts-those-behind": ("fair", "placement/ranked.py", "                need -= state.tree_need[at]\n", "                need -= 0\n"),
+    "link-never-busy": ("links", "placement/kernels.py", "traffic.link_free_ms[source, site] = arrival", "traffic.link_free_ms[source, site] = 0"),
+    "copy-never-kept": ("links", "placement/kernels.py", "if known < 0 or known > arrival:", "if False:"),
+    "delegated-wait-not-learnt": ("links", "placement/waiting.py", "state.wait_log[p, size] += WAIT_PACE", "state.wait_log[p, size] += 0 * WAIT_PACE"),
+    "delegated-by-priority": ("links", "placement/waiting.py", "rank = NEVER_MS  #", "rank = rank + 0  #"),
+    "late-only-at-the-start": ("intervals", "simulate/told.py", "if _waits(key, live, clock):\n            live.late", "if False:\n            live.late"),
+    "late-counted-twice": ("intervals", "simulate/told.py", "if live.late[j] == 0 and now > live.high_ms[j]:", "if now > live.high_ms[j]:"),
+    "started-counted-as-late": ("intervals", "simulate/told.py", "live.first[j] == 1\n        and ", ""),
+    "late-counted-as-within-too": ("intervals", "placement/intervals.py", "    if not late:\n", "    if True:\n"),
+    "early-taken-for-within": ("intervals", "placement/intervals.py", "beyond = 1.0 if early else 0.0", "beyond = 0.0"),
+    "delegated-in-one-pot": ("intervals", "simulate/told.py", "live.told_as[j] = delegated", "live.told_as[j] = 0"),
+    "late-jobs-run-away": ("intervals", "placement/intervals.py", "if learnt[HIGH] >= told_high + AHEAD:", "if False:"),
+    "first-steps-small": ("intervals", "placement/intervals.py", "return STEP + MORE_AT_FIRST", "return STEP + 0 * MORE_AT_FIRST"),
+    "interval-before-it-can-start": ("intervals", "placement/intervals.py", "return max(low, from_ms), max(high, from_ms)", "return low, high"),
+}  # fmt: skip
+"""Name → suite, file below westward/, text, what stands there in its place.
+
+Left out, since they change no answer: reviewing when nobody's queue is empty (there is nowhere to
+go), and letting ``choose_victims`` see runs of the head's own class (``make_way`` has made sure that
+lower ones suffice).
+"""
