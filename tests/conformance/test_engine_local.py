@@ -337,5 +337,5 @@ def test_options_that_are_unknown_or_no_numbers_are_named(tmp_path: Path) -> Non
         open_engine("local", tmp_path, "site-a", {"speed": "3"})
     with pytest.raises(ValueError, match=r"grace_ms: 'soon' is not.*reading_ms: '-1' is not"):
         open_engine("local", tmp_path, "site-a", {"grace_ms": "soon", "reading_ms": "-1"})
-    with pytest.raises(ValueError, match="no engine 'cloud': known are local"):
+    with pytest.raises(ValueError, match="no engine 'cloud': known are local, "):
         open_engine("cloud", tmp_path, "site-a", {})

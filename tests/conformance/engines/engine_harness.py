@@ -34,6 +34,7 @@ PATIENCE_S = 120
 LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 HARNESSES = {
     "local": "engine_harness:LocalHarness",
+    "slurm": "harness_slurm:SlurmHarness",
 }
 """Engine → module:class. Modules are loaded when asked for."""
 

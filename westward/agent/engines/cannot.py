@@ -33,6 +33,10 @@ CANNOT: dict[str, dict[str, str]] = {
         "array": "each job is started by itself",
         "isolation": "processes of one user; resource limits only",
     },
+    "slurm": {
+        "array": "each job is one sbatch; all are asked after in one squeue",
+        "isolation": "what the site's Slurm does (cgroups); jobs are the agent's user",
+    },
 }
 """Engine → ability → why not. What is not listed is tested."""
 

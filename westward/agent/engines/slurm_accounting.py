@@ -1,0 +1,194 @@
+"""What Slurm says a run used, and how well its waits were foretold.
+
+``accounting.json`` in the run's folder keeps what sacct says of the job or, where the site keeps
+no accounts, what scontrol says while it remembers it (MinJobAge, 300 s by default).
+``waits.jsonl`` in the agent's state has one line a started run: foretold and actual wait.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from westward.agent.engines.processes import append_whole
+from westward.agent.engines.slurm_commands import Commands
+from westward.model.wire import Reading
+
+SACCT_FIELDS = (
+    "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "AllocTRES", "MaxRSS",
+    "TotalCPU", "NodeList",
+)  # fmt: skip
+FACTOR = 2
+"""A forecast counts as near when it is within this factor of the wait, each plus a second."""
+UNITS_KIB = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounting:
+    """Slurm's account of one job. Times in whole seconds of the site's clock, as Slurm has them."""
+
+    job_id: int
+    source: str
+    """``sacct``, or ``scontrol`` where the site keeps no accounts."""
+    state: str
+    exit_code: str
+    submit_s: int | None
+    start_s: int | None
+    end_s: int | None
+    elapsed_s: int
+    alloc_tres: str
+    max_rss_kib: int | None
+    """None: not kept by this source."""
+    cpu_ms: int | None
+    nodes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """Westward's meter of a run against Slurm's account of it."""
+
+    run_id: str
+    metered_ms: int
+    slurm_ms: int
+    difference_ms: int
+    """metered − Slurm's. Slurm counts whole seconds, and from before the supervisor starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitScore:
+    """How well waits were foretold. ``near_share``: within a factor of two (None: no runs)."""
+
+    runs: int
+    foretold: int
+    near_share: float | None
+    median_error_ms: int | None
+    mean_absolute_error_ms: int | None
+
+
+def ask(commands: Commands, job_id: int) -> Accounting | None:
+    """Slurm's account of a job that has ended; None = not yet there, or forgotten. SlurmSilent."""
+    rows = commands.accounted(job_id, SACCT_FIELDS)
+    if rows and _number(rows[0]["End"]) is not None:
+        return _from_sacct(job_id, rows)
+    told = commands.job(job_id)
+    if not told or _number(told.get("EndTime", "")) is None:
+        return None
+    start_s, end_s = _number(told.get("StartTime", "")), _number(told.get("EndTime", ""))
+    return Accounting(
+        job_id=job_id,
+        source="scontrol",
+        state=told.get("JobState", ""),
+        exit_code=told.get("ExitCode", ""),
+        submit_s=_number(told.get("SubmitTime", "")),
+        start_s=start_s,
+        end_s=end_s,
+        elapsed_s=seconds(told.get("RunTime", "")),
+        alloc_tres=_with_gres(told),
+        max_rss_kib=None,
+        cpu_ms=None,
+        nodes=told.get("NodeList", ""),
+    )
+
+
+def _from_sacct(job_id: int, rows: list[dict[str, str]]) -> Accounting:
+    job = rows[0]
+    rss = [kib for row in rows if (kib := _kib(row.get("MaxRSS", ""))) is not None]
+    return Accounting(
+        job_id=job_id,
+        source="sacct",
+        state=job["State"].split()[0],
+        exit_code=job["ExitCode"],
+        submit_s=_number(job["Submit"]),
+        start_s=_number(job["Start"]),
+        end_s=_number(job["End"]),
+        elapsed_s=int(job["ElapsedRaw"] or 0),
+        alloc_tres=job["AllocTRES"],
+        max_rss_kib=max(rss, default=None),
+        cpu_ms=round(1000 * float_seconds(job["TotalCPU"])),
+        nodes=job["NodeList"],
+    )
+
+
+def _with_gres(told: Mapping[str, str]) -> str:
+    """Without accounts Slurm's TRES leave GPUs out; what was asked for per node names them."""
+    asked = told.get("TresPerNode", "")
+    return told.get("TRES", "") + (f",{asked}" if asked and asked != "(null)" else "")
+
+
+def reconcile(run_id: str, readings: Iterable[Reading], account: Accounting) -> Reconciled:
+    """Metered wall time against elapsed time."""
+    metered_ms = sum(reading.wall_ms for reading in readings)
+    return Reconciled(
+        run_id=run_id,
+        metered_ms=metered_ms,
+        slurm_ms=1000 * account.elapsed_s,
+        difference_ms=metered_ms - 1000 * account.elapsed_s,
+    )
+
+
+def as_json(account: Accounting) -> str:
+    return json.dumps(asdict(account))
+
+
+def from_json(values: Mapping[str, object]) -> Accounting:
+    return Accounting(**values)  # type: ignore[arg-type]
+
+
+def note_wait(path: Path, run_id: str, foretold_ms: int | None, actual_ms: int) -> None:
+    line = {"run_id": run_id, "foretold_ms": foretold_ms, "actual_ms": actual_ms}
+    append_whole(str(path), json.dumps(line) + "\n")
+
+
+def score(path: Path) -> WaitScore:
+    """Over all starts noted in ``path``."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        lines = []
+    pairs = [
+        (int(line["foretold_ms"]), int(line["actual_ms"]))
+        for line in lines
+        if line["foretold_ms"] is not None
+    ]
+    errors = [actual - foretold for foretold, actual in pairs]
+    near = [_near(foretold, actual) for foretold, actual in pairs]
+    return WaitScore(
+        runs=len(lines),
+        foretold=len(pairs),
+        near_share=sum(near) / len(near) if near else None,
+        median_error_ms=round(statistics.median(errors)) if errors else None,
+        mean_absolute_error_ms=round(statistics.fmean(map(abs, errors))) if errors else None,
+    )
+
+
+def _near(foretold_ms: int, actual_ms: int) -> bool:
+    low, high = sorted((foretold_ms + 1000, actual_ms + 1000))
+    return high <= FACTOR * low
+
+
+def seconds(text: str) -> int:
+    """Slurm's ``[days-]hours:minutes:seconds`` → seconds."""
+    return int(float_seconds(text))
+
+
+def float_seconds(text: str) -> float:
+    days, _, clock = text.rpartition("-")
+    total = 0.0
+    for part in clock.split(":"):
+        total = total * 60 + (float(part) if part.replace(".", "", 1).isdecimal() else 0.0)
+    return total + 86_400 * (int(days) if days.isdecimal() else 0)
+
+
+def _kib(text: str) -> int | None:
+    if not text:
+        return None
+    if text[-1] in UNITS_KIB:
+        return round(float(text[:-1]) * UNITS_KIB[text[-1]])
+    return int(text) // 1024 if text.isdecimal() else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
