@@ -30,7 +30,7 @@ from westward.agent.engines.registry import open_engine
 from westward.model.job import Work
 from westward.model.wire import Grant
 
-PATIENCE_S = 120
+PATIENCE_S = 60
 LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 HARNESSES = {
     "local": "engine_harness:LocalHarness",

@@ -54,6 +54,7 @@ def test_the_lease_also_ends_a_run_whose_agent_was_killed(site: Site) -> None:
     assert code == KILLED
     child = pid_in(site.folder / "child")
     until(lambda: gone(child), "the orphaned run has stopped itself")
+    site.reopen()
     assert site.finish(run).outcome == "lease-expired"
 
 
@@ -69,6 +70,7 @@ def test_the_lease_ends_every_rank_of_a_gang_whose_agent_was_killed(site: Site) 
     pids = [pid_in(site.folder / f"rank{rank}") for rank in (0, 1)]
     for pid in pids:
         until(lambda pid=pid: gone(pid), "the orphaned rank has stopped itself")  # type: ignore[misc]
+    site.reopen()
     assert site.finish(run).outcome == "lease-expired"
 
 

@@ -104,6 +104,13 @@ class SlurmEngine:
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
         folder = self._files.take(grant.run_id)
         try:
+            (folder / "batch.sh").write_text(self._batch(folder), encoding="utf-8")
+            text = json.dumps({"always_ask": self.always_ask})
+            processes.write_atomic(str(folder / "lease.json"), text)
+            self._watch.write_lease(grant.run_id, (lease.term_at, lease.kill_at))
+            text = json.dumps({"arguments": self.arguments(grant)})
+            processes.write_atomic(str(folder / "sbatch.json"), text)
+            # Last: a folder without it is one whose agent died here, and is dropped.
             write_order(
                 folder,
                 grant,
@@ -112,12 +119,6 @@ class SlurmEngine:
                 grace_ms=self.grace_ms,
                 reading_every_ms=self.reading_every_ms,
             )
-            (folder / "batch.sh").write_text(self._batch(folder), encoding="utf-8")
-            text = json.dumps({"always_ask": self.always_ask})
-            processes.write_atomic(str(folder / "lease.json"), text)
-            self._watch.write_lease(grant.run_id, (lease.term_at, lease.kill_at))
-            text = json.dumps({"arguments": self.arguments(grant)})
-            processes.write_atomic(str(folder / "sbatch.json"), text, durable=True)
         except (OSError, ValueError):
             shutil.rmtree(folder, ignore_errors=True)
             raise

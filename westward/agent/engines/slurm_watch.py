@@ -179,7 +179,8 @@ class Watch:
         folder = self.folders.folder(run.run_id)
         arguments = processes.read_json(str(folder / "sbatch.json"))
         if arguments is None:
-            raise FileNotFoundError(folder)
+            self._conclude(run, "lease-expired", None, "what was to be handed in is lost")
+            return
         if (stop := _word(folder / "stop")) is not None:
             self._conclude(run, stop, None, "stopped before it was handed to Slurm")
             return
