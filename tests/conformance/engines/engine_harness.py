@@ -44,6 +44,8 @@ class Harness:
 
     name: ClassVar[str]
     pool: ClassVar[str] = "p"
+    early_ms: ClassVar[int] = 0
+    """How much before the lease's TERM the work may stop (nodes with clocks of their own)."""
 
     def __init__(self, folder: Path):
         """``folder``: empty, kept for the session."""
@@ -162,13 +164,14 @@ class Site:
         *,
         running: bool = True,
         after_ms: int = 0,
+        files: tuple[Path, ...] = (),
         lease_left_ms: int | None = None,
         full: bool = False,
         **changes: Any,
     ) -> tuple[str, int]:
         """Start a run in a process of its own that is then killed with -9: (run id, exit code).
 
-        ``running``: once the run is seen running; else ``after_ms`` after start() has returned or
+        ``running``: once the run is seen running and has written ``files``; else ``after_ms`` after start() has returned or
         was entered. ``lease_left_ms``: the lease's last renewal before death. ``full``: the process
         can write no byte to any file; exit code 7 says that start() raised OSError.
         """
@@ -176,7 +179,7 @@ class Site:
         engine = self.harness
         order = {
             "name": engine.name, "state": self.state, "options": engine.options(self.state),
-            "grant": grant, "running": running, "after_ms": after_ms,
+            "grant": grant, "running": running, "files": files, "after_ms": after_ms,
             "lease_left_ms": lease_left_ms, "full": full,
         }  # fmt: skip
         done = subprocess.run(
@@ -240,6 +243,8 @@ if not order["running"] and order["after_ms"] >= 0:
     threading.Thread(target=die).start()
 engine.start(order["grant"], LeaseTimes(term_at=2**60, kill_at=2**60))
 while order["running"] and engine.look(run_id).status is not RunStatus.RUNNING:
+    time.sleep(0.02)
+while not all(path.exists() for path in order["files"]):
     time.sleep(0.02)
 if order["lease_left_ms"] is not None:
     now = boot_ms()

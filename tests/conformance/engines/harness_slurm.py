@@ -16,7 +16,9 @@ PORT = int(os.environ.get("WESTWARD_TEST_SLURM_PORT", "21800"))
 
 class SlurmHarness(Harness):
     name: ClassVar[str] = "slurm"
-    clock: ClassVar[str] = "boot"
+    clock: ClassVar[str] = os.environ.get("WESTWARD_TEST_SLURM_CLOCK", "boot")
+    """``ask``: the node asks the agent for its lease, as one with another clock does."""
+    early_ms: ClassVar[int] = 3_000 if clock == "ask" else 0
 
     def __init__(self, folder: Path):
         super().__init__(folder)

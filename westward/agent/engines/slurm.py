@@ -233,7 +233,7 @@ class SlurmEngine:
 
     def forget(self, run_id: str) -> None:
         self._files.forget(run_id)
-        self._watch.drop(run_id)
+        self._watch.forget(run_id)
         self._files.prune()
 
     def recover(self) -> tuple[HeldRun, ...]:

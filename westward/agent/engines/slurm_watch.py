@@ -48,6 +48,10 @@ SETTLE_ANSWERS = 3
 SETTLE_S = 60.0
 """A supervisor's own word stands after so long, though Slurm does not add to it."""
 RETRY_S = 2.0
+NEVER = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints")
+"""Reasons with which Slurm keeps a job waiting that it could not start as things stand."""
+NEVER_S = 30.0
+"""After so long with such a reason the run is handed back: another site may take it."""
 CANCEL_SLACK_S = 15.0
 """A stop that the job has not heeded its grace and this later is done by scancel."""
 ACCOUNT_TRIES = 30
@@ -69,6 +73,8 @@ class Tracked:
     over: int = 0
     exit_seen: float | None = None
     stop_seen: float | None = None
+    never_seen: float | None = None
+    refused: str = ""
     started_seen: float | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """By node: the newest question that the lease file answers."""
@@ -139,8 +145,11 @@ class Watch:
     def cancel_waiting(self, run_id: str) -> None:
         self.orders.put(("cancel", run_id))
 
-    def drop(self, run_id: str) -> None:
+    def forget(self, run_id: str) -> None:
+        """The run's folder has been moved; its account may still be to come."""
         self.runs.pop(run_id, None)
+        if not (self._place(run_id) / "accounting.json").exists():
+            self._account_later(run_id)
 
     @property
     def knows(self) -> bool:
@@ -272,6 +281,7 @@ class Watch:
             run.absent += 1
         self._note_start(run, folder)
         self._conclude_if_over(run, folder, job)
+        self._hand_back_hopeless(run)
         self._stop_by_force(run, folder)
         if job is not None and job.state != before:
             self.wake()
@@ -324,7 +334,10 @@ class Watch:
                 return
         stop = _word(folder / "stop")
         gone = run.absent >= ABSENT_ANSWERS
-        if job is not None and job.over:
+        if job is not None and job.over and run.refused and ended is None:
+            detail = f"Slurm would not start it: {run.refused}"
+            self._conclude(run, stop or "lease-expired", None, detail)
+        elif job is not None and job.over:
             if ended is not None or run.over >= SETTLE_ANSWERS:
                 self._conclude(run, *verdict(job.state, job.reason, ended, stop))
         elif ended is not None:
@@ -343,6 +356,18 @@ class Watch:
         except FileExistsError:
             return False
         return True
+
+    def _hand_back_hopeless(self, run: Tracked) -> None:
+        job = run.job
+        if job is None or job.job_id != run.job_id or job.reason not in NEVER:
+            run.never_seen = None
+            return
+        now = time.monotonic()
+        run.never_seen = now if run.never_seen is None else run.never_seen
+        if job.state == "PENDING" and now >= run.never_seen + NEVER_S:
+            run.refused = job.reason
+            with contextlib.suppress(SlurmSilent):
+                self.commands.cancel("--state=PENDING", str(job.job_id))
 
     def _stop_by_force(self, run: Tracked, folder: Path) -> None:
         if run.job_id is None or not (folder / "stop").exists():
