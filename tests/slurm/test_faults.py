@@ -56,7 +56,7 @@ def test_a_run_is_handed_in_once_the_controller_is_back(site: Site, alpha: Clust
 def test_a_run_outlives_its_controller(site: Site, alpha: Cluster) -> None:
     run = site.start(f"echo up; until [ -e {site.folder}/go ]; do sleep 0.05; done")
     until(lambda: site.output(run) == "up\n", "it runs")
-    alpha.end("slurmctld", signal.SIGKILL)
+    alpha.end("slurmctld")  # one that is killed forgets its last seconds: see below
     try:
         until(lambda: site.look(run).status is RunStatus.UNKNOWN, "nobody can say")
         (site.folder / "go").touch()
@@ -104,6 +104,7 @@ def test_a_lost_node_gives_the_run_back(site: Site, alpha: Cluster) -> None:
     run = site.start(f"echo $$ > {site.folder}/rank$SKYPILOT_NODE_RANK; sleep 1000", nodes=2)
     pids = [pid_in(site.folder / f"rank{rank}") for rank in (0, 1)]
     job = job_of(site, run)
+    site.engine.extend(run, short_lease(20_000, 22_000))
     alpha.end("alpha-n2", signal.SIGKILL)
     try:
         tree = subprocess.run(
@@ -147,3 +148,27 @@ def test_a_queued_job_whose_lease_ended_runs_nothing_when_its_turn_comes(
     assert site.finish(first).outcome == "succeeded"
     assert site.finish(grant.run_id).outcome == "lease-expired"
     assert not (site.folder / "ran").exists()
+
+
+def test_a_run_that_slurm_has_forgotten_is_stopped_before_its_end_is_told(
+    site: Site, beta: Cluster, other: Site
+) -> None:
+    """slurmctld is killed before it saved its state: it comes back and knows nothing of the job,
+    which works on at its node."""
+    pid_file = other.folder / "pid"
+    beta.end("slurmctld")
+    kept = {path: path.read_bytes() for path in (beta.folder / "state").glob("*") if path.is_file()}
+    beta.start_controller()
+    run = other.start(f"echo $$ > {pid_file}; sleep 1000")
+    pid = pid_in(pid_file)
+    job_of(other, run)
+    beta.end("slurmctld", signal.SIGKILL)
+    for path in (beta.folder / "state").glob("*"):
+        if path.is_file() and path not in kept:
+            path.unlink()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    beta.start_controller()
+    result = other.finish(run)
+    assert result.outcome == "lease-expired"
+    assert gone(pid), "its end was told while it ran"

@@ -197,7 +197,9 @@ class SlurmEngine:
         elif run is None or not self._watch.knows:
             status, state = RunStatus.UNKNOWN, self._watch.silent or "not yet asked"
         elif run.absent >= ABSENT_ANSWERS and run.job_id is not None:
-            status, state = RunStatus.VANISHED, "not known to Slurm"
+            over = not run.doubtful or self._watch.lease_over(folder)
+            status = RunStatus.VANISHED if over else RunStatus.UNKNOWN
+            state = "not known to Slurm"
         elif job is not None and job.state in WAITING:
             status, state = RunStatus.STARTING, f"{job.state} {job.reason}"
         return RunView(

@@ -19,7 +19,7 @@ from westward.model.wire import Reading
 
 SACCT_FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "AllocTRES", "MaxRSS",
-    "TotalCPU", "NodeList",
+    "TotalCPU", "NodeList", "JobName",
 )  # fmt: skip
 FACTOR = 2
 """A forecast counts as near when it is within this factor of the wait, each plus a second."""
@@ -68,13 +68,16 @@ class WaitScore:
     mean_absolute_error_ms: int | None
 
 
-def ask(commands: Commands, job_id: int) -> Accounting | None:
-    """Slurm's account of a job that has ended; None = not yet there, or forgotten. SlurmSilent."""
+def ask(commands: Commands, job_id: int, name: str) -> Accounting | None:
+    """Slurm's account of a job that has ended; None = not yet there, or forgotten. SlurmSilent.
+
+    The name is looked at too: a slurmctld that lost its state gives numbers a second time.
+    """
     rows = commands.accounted(job_id, SACCT_FIELDS)
-    if rows and _number(rows[0]["End"]) is not None:
+    if rows and rows[0]["JobName"] == name and _number(rows[0]["End"]) is not None:
         return _from_sacct(job_id, rows)
     told = commands.job(job_id)
-    if not told or _number(told.get("EndTime", "")) is None:
+    if told.get("JobName") != name or _number(told.get("EndTime", "")) is None:
         return None
     start_s, end_s = _number(told.get("StartTime", "")), _number(told.get("EndTime", ""))
     return Accounting(

@@ -50,6 +50,9 @@ SETTLE_S = 60.0
 RETRY_S = 2.0
 NEVER = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints")
 """Reasons with which Slurm keeps a job waiting that it could not start as things stand."""
+DOUBTFUL = ("NODE_FAIL", "REVOKED")
+"""Ends of which Slurm does not know that they are so: a node that is cut off works on."""
+OTHER_BOOT_SLACK_S = 60.0
 NEVER_S = 30.0
 """After so long with such a reason the run is handed back: another site may take it."""
 CANCEL_SLACK_S = 15.0
@@ -75,6 +78,9 @@ class Tracked:
     stop_seen: float | None = None
     never_seen: float | None = None
     refused: str = ""
+    doubtful: bool = False
+    """Something of the run may live on a node that nobody can reach: its lease is not renewed any
+    more, and its end is not told before the lease is over."""
     started_seen: float | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """By node: the newest question that the lease file answers."""
@@ -334,6 +340,8 @@ class Watch:
                 return
         stop = _word(folder / "stop")
         gone = run.absent >= ABSENT_ANSWERS
+        if self._in_doubt(run, folder, ended, gone):
+            return
         if job is not None and job.over and run.refused and ended is None:
             detail = f"Slurm would not start it: {run.refused}"
             self._conclude(run, stop or "lease-expired", None, detail)
@@ -342,11 +350,41 @@ class Watch:
                 self._conclude(run, *verdict(job.state, job.reason, ended, stop))
         elif ended is not None:
             waited = run.exit_seen is not None and now > run.exit_seen + SETTLE_S
-            if gone or (waited and not ended["unsure"]):
+            if gone or waited:
                 self._conclude(run, ended["outcome"], ended["exit_code"], ended["detail"])
         elif gone and run.job_id is None and self._claim(folder):
             detail = "Slurm never confirmed that it took the job, and does not know it"
             self._conclude(run, stop or "lease-expired", None, detail)
+
+    def _in_doubt(
+        self, run: Tracked, folder: Path, ended: dict[str, Any] | None, gone: bool
+    ) -> bool:
+        """Whether the run may live on though Slurm calls it over, or does not know it any more (a
+        slurmctld that lost its state), and its lease is not over yet."""
+        state = "" if run.job is None else run.job.state
+        claimed = ended is None and (folder / "supervisor.json").exists()
+        run.doubtful = (
+            state in DOUBTFUL
+            or (ended is not None and bool(ended["unsure"]))
+            or (gone and run.job_id is not None and claimed)
+        )
+        if not run.doubtful:
+            return False
+        with contextlib.suppress(FileExistsError), open(folder / "stop", "x") as file:
+            file.write("lease-expired")
+        return not self.lease_over(folder)
+
+    def lease_over(self, folder: Path) -> bool:
+        """Whether nothing of the run can live: the guards' last moment has passed."""
+        lease = processes.read_json(str(folder / "lease.json"))
+        if lease is None:
+            return True
+        term, kill = int(lease["term_in_ms"]), int(lease["kill_in_ms"])
+        last_ms = kill + max(0, kill - term) // 2
+        if lease["boot_id"] == processes.boot_id():
+            return processes.boot_ms() > int(lease["kill_at"]) - kill + last_ms
+        age_s = time.time() - os.stat(folder / "lease.json").st_mtime  # this machine was restarted
+        return age_s > last_ms / 1000 + OTHER_BOOT_SLACK_S
 
     def _claim(self, folder: Path) -> bool:
         """Keep a job that comes late from working. False: one already does."""
@@ -412,7 +450,7 @@ class Watch:
         ]
         for run_id, job_id, tries in waiting[:ACCOUNTS_A_PASS]:
             with contextlib.suppress(SlurmSilent, FileNotFoundError):
-                account = slurm_accounting.ask(self.commands, job_id)
+                account = slurm_accounting.ask(self.commands, job_id, run_id)
                 if account is not None:
                     path = self._place(run_id) / "accounting.json"
                     processes.write_atomic(str(path), slurm_accounting.as_json(account))
@@ -447,6 +485,8 @@ class Watch:
         path = str(self.folders.folder(run_id) / "lease.json")
         run = self.runs.get(run_id)
         with self.lock:
+            if run is not None and run.doubtful:
+                return
             lease: dict[str, Any] = processes.read_json(path) or {}
             if times is None:
                 if lease.get("boot_id") != processes.boot_id():
