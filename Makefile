@@ -39,8 +39,8 @@ test: lint
 test-slurm: setup
 	@$(BIN)/python -m tests.engines_up.slurm check
 	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/conformance/engines
-	WESTWARD_TEST_ENGINES=slurm WESTWARD_TEST_SLURM_CLOCK=ask $(BIN)/pytest tests/conformance/engines/test_lease.py
-	$(BIN)/pytest tests/slurm
+	WESTWARD_TEST_ENGINES=slurm WESTWARD_TEST_SLURM_CLOCK=ask $(BIN)/pytest tests/conformance/engines/test_engine_lease.py
+	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/slurm
 
 # The rival's environment is apart: nothing of it is a dependency of Westward.
 .venv-bench/ready: benchmarks/requirements-rival.lock

@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from westward.agent.engines.processes import marked_processes, signal_each
+
 PACKAGES = ("slurm-wlm", "slurm-wlm-basic-plugins", "munge")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 DATABASE_PACKAGES = ("slurmdbd", "mariadb-server")
@@ -104,6 +106,8 @@ class Cluster:
         """End what was started, last first, by process id."""
         for what in reversed(list(self.processes)):
             self.end(what)
+        # A slurmstepd that cannot tell its slurmctld of a job's end waits for ever.
+        signal_each(marked_processes(f"SLURM_CONF={self.conf}"), signal.SIGKILL)
 
     def run(self, *command: str, check: bool = True, timeout_s: float = 30) -> str:
         """Output of one of Slurm's commands."""

@@ -1,7 +1,8 @@
-"""Two real Slurm clusters side by side, for the session: the slow half, ``make test-slurm``."""
+"""Two real Slurm clusters side by side, for the session: ``make test-slurm``, not ``make test``."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ from engine_harness import Site  # noqa: E402
 from harness_slurm import PORT, SlurmHarness  # noqa: E402
 
 from tests.engines_up.slurm import Cluster  # noqa: E402
+
+# `make test` needs no root and no Slurm: it does not look here at all.
+collect_ignore_glob = (
+    [] if "slurm" in os.environ.get("WESTWARD_TEST_ENGINES", "") else ["test_*.py"]
+)
 
 
 def cluster_up(name: str, port: int, **options: object) -> Iterator[Cluster]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from engine_harness import LONG, Site, gone, pid_in, short_lease, until
-from test_queue import ALL_CPUS, fill, job_of, slurm
+from test_slurm_queue import ALL_CPUS, fill, job_of, slurm
 
 from tests.engines_up.slurm import Cluster
 from westward.agent.engines.base import RunStatus
@@ -87,12 +87,12 @@ def test_a_dead_supervisor_is_never_success(site: Site) -> None:
     run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
     child = pid_in(site.folder / "child")
     tree = subprocess.run(
-        ["ps", "-e", "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
-    for line in tree.splitlines():
-        pid, _, command = line.strip().partition(" ")
-        if run in command and command.endswith(" batch"):
-            subprocess.run(["kill", "-9", pid], check=False)
+    ours = [line.split()[:2] for line in tree.splitlines() if line.endswith(f"{run} batch")]
+    guard = next(pid for pid, _ in ours if any(parent == pid for _, parent in ours))
+    (supervisor,) = [pid for pid, parent in ours if parent == guard]
+    subprocess.run(["kill", "-9", supervisor], check=False)
     result = site.finish(run)
     assert result.outcome == "lease-expired"
     assert "supervisor noted no end" in result.detail
@@ -108,7 +108,7 @@ def test_a_lost_node_gives_the_run_back(site: Site, alpha: Cluster) -> None:
     alpha.end("alpha-n2", signal.SIGKILL)
     try:
         tree = subprocess.run(
-            ["ps", "-e", "-o", "pid=,args="], capture_output=True, text=True, check=True
+            ["ps", "-eww", "-o", "pid=,args="], capture_output=True, text=True, check=True
         ).stdout
         stepd = [
             int(line.split()[0]) for line in tree.splitlines() if f"slurmstepd: [{job}.0]" in line
@@ -127,10 +127,7 @@ def test_a_lost_node_gives_the_run_back(site: Site, alpha: Cluster) -> None:
     finally:
         alpha.start_node(2)
         until(
-            lambda: (
-                alpha.run("sinfo", "-h", "-n", "alpha-n2", "-p", "main", "-o", "%T").strip()
-                == "idle"
-            ),
+            lambda: "State=IDLE " in alpha.run("scontrol", "-o", "show", "node", "alpha-n2"),
             "the node is back",
         )
 
