@@ -68,14 +68,19 @@ class WaitScore:
     mean_absolute_error_ms: int | None
 
 
-def ask(commands: Commands, job_id: int, name: str) -> Accounting | None:
+def ask(commands: Commands, job_id: int, name: str, *, patient: bool) -> Accounting | None:
     """Slurm's account of a job that has ended; None = not yet there, or forgotten. SlurmSilent.
 
-    The name is looked at too: a slurmctld that lost its state gives numbers a second time.
+    ``patient``: where the site keeps accounts, wait for them (slurmdbd hears of a job's end some
+    seconds later) rather than take scontrol's word. The name is looked at too: a slurmctld that lost its state gives numbers a second time.
     """
     rows = commands.accounted(job_id, SACCT_FIELDS)
-    if rows and rows[0]["JobName"] == name and _number(rows[0]["End"]) is not None:
+    # For a second or two slurmdbd calls a job "allocation".
+    known = bool(rows) and rows[0]["JobName"] == name and _number(rows[0]["End"]) is not None
+    if rows and known:
         return _from_sacct(job_id, rows)
+    if rows is not None and patient:
+        return None
     told = commands.job(job_id)
     if told.get("JobName") != name or _number(told.get("EndTime", "")) is None:
         return None

@@ -134,15 +134,16 @@ class Commands:
             return {}
         return dict(word.partition("=")[::2] for word in out.split())
 
-    def accounted(self, job_id: int, fields: Sequence[str]) -> list[dict[str, str]]:
-        """sacct's rows: the job, then its steps. Empty where the site keeps no accounts."""
+    def accounted(self, job_id: int, fields: Sequence[str]) -> list[dict[str, str]] | None:
+        """sacct's rows: the job, then its steps; empty = not yet there. None: the site keeps no
+        accounts."""
         try:
             out, _ = self.run(
                 "sacct", "--noheader", "--parsable2", f"--jobs={job_id}",
                 f"--format={','.join(fields)}",
             )  # fmt: skip
         except SlurmRefused:
-            return []
+            return None
         return [
             dict(zip(fields, line.split("|"), strict=False)) for line in out.splitlines() if line
         ]

@@ -20,11 +20,7 @@ import contextlib
 import json
 import mmap
 import os
-import shlex
 import signal
-import socket
-import struct
-import subprocess
 import sys
 import time
 
@@ -206,6 +202,8 @@ class GangSupervisor(JobSupervisor):
     """The batch step of a gang: its only child is srun."""
 
     def _start_ranks(self) -> None:
+        import shlex  # here, as below: what only gangs need must not delay every start
+
         os.environ[ADDRESSES] = "\n".join(addresses())
         command = [
             "srun", f"--nodes={self.order['nodes']}", f"--ntasks={self.order['nodes']}",
@@ -311,6 +309,8 @@ def launch(python: str, code: str, folder: str, role: str) -> list[str]:
 
 def addresses() -> list[str]:
     """One address for each node of the job, in the order of ranks. Names where Slurm is silent."""
+    import socket
+
     nodes = os.environ["SLURM_JOB_NODELIST"]
     names = _ask("scontrol", "show", "hostnames", nodes).split()
     told = {}
@@ -327,6 +327,8 @@ def addresses() -> list[str]:
 
 
 def _ask(*command: str) -> str:
+    import subprocess
+
     try:
         return subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=10
@@ -336,7 +338,7 @@ def _ask(*command: str) -> str:
 
 
 def note_deadline(memory: mmap.mmap, at: int) -> None:
-    memory[:8] = struct.pack("q", min(at, 2**62))
+    memory[:8] = max(0, min(at, 2**62)).to_bytes(8, "little")
 
 
 def heard_term(_number: int, _frame: object) -> None:
@@ -350,7 +352,7 @@ def main(folder: str, role: str) -> int:
     claim = "supervisor.json" if role == "batch" else f"rank{rank}.json"
     try:
         with open(os.path.join(folder, claim), "x", encoding="utf-8") as file:
-            mine = {"slurm_job": os.environ.get("SLURM_JOB_ID"), "host": socket.gethostname()}
+            mine = {"slurm_job": os.environ.get("SLURM_JOB_ID"), "host": os.uname().nodename}
             file.write(json.dumps(mine))
     except FileExistsError:
         print(f"{folder}: another job has this run", file=sys.stderr)
@@ -390,7 +392,7 @@ def guard(worker: int, deadline: mmap.mmap) -> int:
         pid, status = os.waitpid(worker, os.WNOHANG)
         if pid:
             break
-        left_ms = struct.unpack("q", deadline[:8])[0] - boot_ms()
+        left_ms = int.from_bytes(deadline[:8], "little") - boot_ms()
         if left_ms <= 0:
             os.kill(worker, signal.SIGKILL)
         nap_ms = max(KILL_REPEAT_MS, min(left_ms, GUARD_NAP_MOST_MS))

@@ -58,6 +58,7 @@ NEVER_S = 30.0
 CANCEL_SLACK_S = 15.0
 """A stop that the job has not heeded its grace and this later is done by scancel."""
 ACCOUNT_TRIES = 30
+IMPATIENT_TRIES = 3
 ACCOUNTS_A_PASS = 5
 
 log = logging.getLogger("westward.agent")
@@ -450,7 +451,9 @@ class Watch:
         ]
         for run_id, job_id, tries in waiting[:ACCOUNTS_A_PASS]:
             with contextlib.suppress(SlurmSilent, FileNotFoundError):
-                account = slurm_accounting.ask(self.commands, job_id, run_id)
+                account = slurm_accounting.ask(
+                    self.commands, job_id, run_id, patient=tries > IMPATIENT_TRIES
+                )
                 if account is not None:
                     path = self._place(run_id) / "accounting.json"
                     processes.write_atomic(str(path), slurm_accounting.as_json(account))
