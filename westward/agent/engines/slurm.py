@@ -151,9 +151,9 @@ class SlurmEngine:
         ]  # fmt: skip
         if grant.memory_per_node_mib:
             options.append(f"--mem={grant.memory_per_node_mib}M")
-        if gpus := _gpus(grant):
+        if grant.gpus_per_node:
             kind = self.gres.get(grant.accelerator or "", self.gres.get("", "gpu"))
-            options.append(f"--gres={kind}:{gpus}")
+            options.append(f"--gres={kind}:{grant.gpus_per_node}")
         if grant.time_limit_ms is not None:
             grace_ms = self.grace_ms if grant.grace_ms is None else grant.grace_ms
             minutes = math.ceil((grant.time_limit_ms + grace_ms) / 60_000)
@@ -331,13 +331,6 @@ def _pairs(option: str, text: str) -> dict[str, str]:
             raise ValueError(f"engine option {option}: {part!r} is empty or there twice")
         found[name] = value
     return found
-
-
-def _gpus(grant: Grant) -> int:
-    """Whole accelerators a node: what the job asked for, else what is held for it."""
-    if grant.gpus_per_node or grant.accelerator is None:
-        return grant.gpus_per_node
-    return math.ceil(grant.devices_per_node_milli / 1000)
 
 
 def _install(shared: Path) -> Path:

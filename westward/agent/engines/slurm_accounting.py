@@ -76,8 +76,7 @@ def ask(commands: Commands, job_id: int, name: str, *, patient: bool) -> Account
     """
     rows = commands.accounted(job_id, SACCT_FIELDS)
     # For a second or two slurmdbd calls a job "allocation".
-    known = bool(rows) and rows[0]["JobName"] == name and _number(rows[0]["End"]) is not None
-    if rows and known:
+    if rows and rows[0]["JobName"] == name and _number(rows[0]["End"]) is not None:
         return _from_sacct(job_id, rows)
     if rows is not None and patient:
         return None
