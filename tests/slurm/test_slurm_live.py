@@ -100,7 +100,7 @@ def test_a_gang_is_placed_run_metered_and_billed(live: LiveSlurm) -> None:
     (live.folder / "go").touch()
     job = live.finish("job_gang")
     assert job["state"] == "succeeded", job
-    (bill,) = job["bills"]
+    (bill,) = until(lambda: live.job("job_gang")["bills"], "it is settled")
     assert bill["price_micros"] > 0
     for rank in (0, 1):
         shown = subprocess.run(

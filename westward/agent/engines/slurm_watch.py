@@ -190,6 +190,8 @@ class Watch:
                 pass  # forgotten meanwhile
             except OSError as error:
                 log.error("run %s cannot be noted: %s", run_id, error)
+            except Exception:  # a broken run must not leave all others waiting
+                log.critical("run %s: handing it to Slurm", run_id, exc_info=True)
 
     def _submit(self, run: Tracked) -> None:
         folder = self.folders.folder(run.run_id)
@@ -258,8 +260,12 @@ class Watch:
         for job in jobs:
             by_name.setdefault(job.name, []).append(job)
         for run in list(self.runs.values()):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 self._follow_run(run, by_name.get(run.run_id, []))
+            except FileNotFoundError:
+                pass  # forgotten meanwhile
+            except OSError as error:  # disk full: this run waits, the others do not
+                log.error("run %s cannot be followed: %s", run.run_id, error)
         over = {job.job_id for job in jobs if job.over}
         listed = {job.job_id for job in jobs}
         self._keep_accounts(over, listed)
@@ -481,7 +487,10 @@ class Watch:
                     path.unlink(missing_ok=True)
             elif run.seen.get(who) != number:
                 run.seen[who] = number
-                self.write_lease(run_id, None)
+                try:
+                    self.write_lease(run_id, None)
+                except OSError as error:
+                    log.error("run %s: its node cannot be answered: %s", run_id, error)
 
     def write_lease(self, run_id: str, times: tuple[int, int] | None) -> None:
         """Renew the lease file; ``times`` None: as it stands, with newer answers. OSError."""
