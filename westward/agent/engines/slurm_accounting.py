@@ -7,20 +7,26 @@ no accounts, what scontrol says while it remembers it (MinJobAge, 300 s by defau
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from westward.agent.engines.processes import append_whole
-from westward.agent.engines.slurm_commands import Commands
+from westward.agent.engines.processes import append_whole, read_json, write_atomic
+from westward.agent.engines.slurm_commands import Commands, SlurmSilent
 from westward.model.wire import Reading
 
 SACCT_FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "AllocTRES", "MaxRSS",
     "TotalCPU", "NodeList", "JobName",
 )  # fmt: skip
+ACCOUNT_TRIES = 30
+IMPATIENT_TRIES = 3
+"""In its last tries scontrol's word is taken where sacct's does not come."""
+ACCOUNTS_A_PASS = 5
 FACTOR = 2
 """A forecast counts as near when it is within this factor of the wait, each plus a second."""
 UNITS_KIB = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
@@ -199,3 +205,60 @@ def _kib(text: str) -> int | None:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() else None
+
+
+class AccountKeeper:
+    """Fetches Slurm's accounts of runs that have ended, also of those already forgotten."""
+
+    def __init__(self, commands: Commands, root: Path):
+        self.commands = commands
+        self.root = root
+        self.wanted: dict[str, tuple[int, int]] = {}
+        """Run → (job, tries left): ended, Slurm's account not yet kept."""
+
+    def later(self, run_id: str) -> None:
+        """Ask for this run's account, unless it is kept or the run was never Slurm's."""
+        place = self._place(run_id)
+        known = read_json(str(place / "slurm.json"))
+        if known is not None and not (place / "accounting.json").exists():
+            self.wanted[run_id] = (int(known["job_id"]), ACCOUNT_TRIES)
+
+    def keep(self, over: set[int], listed: set[int]) -> None:
+        """Some of what is wanted: of jobs in ``over``, or not in squeue's ``listed`` any more."""
+        waiting = [
+            (run_id, job_id, tries)
+            for run_id, (job_id, tries) in list(self.wanted.items())
+            if job_id in over or job_id not in listed
+        ]
+        for run_id, job_id, tries in waiting[:ACCOUNTS_A_PASS]:
+            left = tries - 1
+            with contextlib.suppress(OSError):  # Slurm is silent, or the disk is full: tried again
+                account = ask(self.commands, job_id, run_id, patient=left >= IMPATIENT_TRIES)
+                if account is not None:
+                    write_atomic(str(self._place(run_id) / "accounting.json"), as_json(account))
+                    left = 0
+            if left:
+                self.wanted[run_id] = (job_id, left)
+            else:
+                self.wanted.pop(run_id, None)
+
+    def _place(self, run_id: str) -> Path:
+        folder = self.root / "runs" / run_id
+        return folder if folder.exists() else self.root / "finished" / run_id
+
+
+class Foretold:
+    """Asks for the expected start beside sbatch, so that it costs the job no time."""
+
+    def __init__(self, commands: Commands, arguments: list[str]):
+        self.start_s: int | None = None
+        self.thread = threading.Thread(target=self._ask, args=(commands, arguments), daemon=True)
+        self.thread.start()
+
+    def _ask(self, commands: Commands, arguments: list[str]) -> None:
+        with contextlib.suppress(SlurmSilent):
+            self.start_s = commands.expected_start_s(arguments)
+
+    def result(self) -> int | None:
+        self.thread.join(timeout=1)
+        return self.start_s

@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from westward.agent.engines import processes, slurm_accounting
+from westward.agent.engines import processes
 from westward.agent.engines.folders import RunFolders
+from westward.agent.engines.slurm_accounting import AccountKeeper, Foretold, note_wait
 from westward.agent.engines.slurm_commands import (
     WAITING,
     Commands,
@@ -57,9 +58,6 @@ NEVER_S = 30.0
 """After so long with such a reason the run is handed back: another site may take it."""
 CANCEL_SLACK_S = 15.0
 """A stop that the job has not heeded its grace and this later is done by scancel."""
-ACCOUNT_TRIES = 30
-IMPATIENT_TRIES = 3
-ACCOUNTS_A_PASS = 5
 
 log = logging.getLogger("westward.agent")
 
@@ -98,8 +96,7 @@ class Watch:
         self.commands = commands
         self.wake = wake
         self.runs: dict[str, Tracked] = {}
-        self.accounts: dict[str, tuple[int, int]] = {}
-        """Run → (job, tries left): ended, Slurm's account not yet kept."""
+        self.accounts = AccountKeeper(commands, folders.root)
         self.answered_at = 0.0
         self.silent = ""
         """Why Slurm gives no answer; empty = it does."""
@@ -116,12 +113,11 @@ class Watch:
         for held in self.folders.recover():
             folder = self.folders.folder(held.run_id)
             if (folder / "result.json").exists():
-                self._account_later(held.run_id)
+                self.accounts.later(held.run_id)
                 continue
             self._take_up(held.run_id, folder)
         for name in os.listdir(self.folders.root / "finished"):
-            if not (self.folders.root / "finished" / name / "accounting.json").exists():
-                self._account_later(name)
+            self.accounts.later(name)
         for work in (self._hand_in, self._follow):
             thread = threading.Thread(target=work, name=f"slurm {work.__name__}", daemon=True)
             thread.start()
@@ -155,8 +151,7 @@ class Watch:
     def forget(self, run_id: str) -> None:
         """The run's folder has been moved; its account may still be to come."""
         self.runs.pop(run_id, None)
-        if not (self._place(run_id) / "accounting.json").exists():
-            self._account_later(run_id)
+        self.accounts.later(run_id)
 
     @property
     def knows(self) -> bool:
@@ -206,7 +201,7 @@ class Watch:
         lock = os.open(self.state / "sbatch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            foretold = self._foretell(arguments["arguments"])
+            foretold = Foretold(self.commands, arguments["arguments"])
             with open(folder / "sbatch.sent", "xb") as file:
                 os.fsync(file.fileno())
             run.sent = True
@@ -217,9 +212,6 @@ class Watch:
         at = time.time()
         waits = {"submitted_s": at, "foretold_start_s": foretold.result()}
         processes.write_atomic(str(folder / "waits.json"), json.dumps(waits))
-
-    def _foretell(self, arguments: list[str]) -> _Foretold:
-        return _Foretold(self.commands, arguments)
 
     def _unmark(self, run: Tracked) -> None:
         run.sent = False
@@ -238,7 +230,7 @@ class Watch:
             try:
                 self._answer_nodes()
                 now = time.monotonic()
-                if now >= ask_at and (self.runs or self.accounts):
+                if now >= ask_at and (self.runs or self.accounts.wanted):
                     ask_at = now + ASK_EVERY_S
                     self._ask()
             except Exception:  # a broken run must not leave all others unwatched
@@ -268,7 +260,7 @@ class Watch:
                 log.error("run %s cannot be followed: %s", run.run_id, error)
         over = {job.job_id for job in jobs if job.over}
         listed = {job.job_id for job in jobs}
-        self._keep_accounts(over, listed)
+        self.accounts.keep(over, listed)
 
     def _no_earlier_sbatch(self) -> bool:
         lock = os.open(self.state / "sbatch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -335,7 +327,7 @@ class Watch:
         actual_ms = 1000 * (job.start_s - job.submit_s)
         waits |= {"foretold_ms": foretold_ms, "actual_ms": actual_ms}
         processes.write_atomic(str(folder / "waits.json"), json.dumps(waits))
-        slurm_accounting.note_wait(self.state / "waits.jsonl", run.run_id, foretold_ms, actual_ms)
+        note_wait(self.state / "waits.jsonl", run.run_id, foretold_ms, actual_ms)
 
     def _conclude_if_over(self, run: Tracked, folder: Path, job: QueuedJob | None) -> None:
         ended = processes.read_json(str(folder / "exit.json"))
@@ -435,39 +427,8 @@ class Watch:
 
     def _done(self, run: Tracked) -> None:
         self.runs.pop(run.run_id, None)
-        self._account_later(run.run_id)
+        self.accounts.later(run.run_id)
         self.wake()
-
-    # -- Slurm's accounts
-
-    def _place(self, run_id: str) -> Path:
-        folder = self.folders.folder(run_id)
-        return folder if folder.exists() else self.folders.root / "finished" / run_id
-
-    def _account_later(self, run_id: str) -> None:
-        known = processes.read_json(str(self._place(run_id) / "slurm.json"))
-        if known is not None:
-            self.accounts[run_id] = (int(known["job_id"]), ACCOUNT_TRIES)
-
-    def _keep_accounts(self, over: set[int], listed: set[int]) -> None:
-        waiting = [
-            (run_id, job_id, tries)
-            for run_id, (job_id, tries) in list(self.accounts.items())
-            if job_id in over or job_id not in listed
-        ]
-        for run_id, job_id, tries in waiting[:ACCOUNTS_A_PASS]:
-            with contextlib.suppress(SlurmSilent, FileNotFoundError):
-                account = slurm_accounting.ask(
-                    self.commands, job_id, run_id, patient=tries > IMPATIENT_TRIES
-                )
-                if account is not None:
-                    path = self._place(run_id) / "accounting.json"
-                    processes.write_atomic(str(path), slurm_accounting.as_json(account))
-                    tries = 0
-            if tries <= 1:
-                self.accounts.pop(run_id, None)
-            else:
-                self.accounts[run_id] = (job_id, tries - 1)
 
     # -- the nodes' questions
 
@@ -483,7 +444,7 @@ class Watch:
             except (OSError, ValueError):
                 continue
             if run is None:
-                if run_id not in self.accounts:
+                if run_id not in self.accounts.wanted:
                     path.unlink(missing_ok=True)
             elif run.seen.get(who) != number:
                 run.seen[who] = number
@@ -516,23 +477,6 @@ class Watch:
             }
             with contextlib.suppress(FileNotFoundError):
                 processes.write_atomic(path, json.dumps(lease))
-
-
-class _Foretold:
-    """Asks for the expected start beside sbatch, so that it costs the job no time."""
-
-    def __init__(self, commands: Commands, arguments: list[str]):
-        self.start_s: int | None = None
-        self.thread = threading.Thread(target=self._ask, args=(commands, arguments), daemon=True)
-        self.thread.start()
-
-    def _ask(self, commands: Commands, arguments: list[str]) -> None:
-        with contextlib.suppress(SlurmSilent):
-            self.start_s = commands.expected_start_s(arguments)
-
-    def result(self) -> int | None:
-        self.thread.join(timeout=1)
-        return self.start_s
 
 
 def _word(path: Path) -> str | None:
