@@ -43,6 +43,12 @@ def beta() -> Iterator[Cluster]:
     yield from cluster_up("beta", PORT + 40, nodes=1, gpus=2)
 
 
+@pytest.fixture
+def delta() -> Iterator[Cluster]:
+    """For one test alone: afterwards its nodes remember jobs that its slurmctld does not."""
+    yield from cluster_up("delta", PORT + 80, nodes=1, gpus=0)
+
+
 class At(SlurmHarness):
     """A harness on a cluster that stands already."""
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from conftest import At
 from engine_harness import LONG, Site, gone, pid_in, short_lease, until
 from test_slurm_queue import ALL_CPUS, fill, job_of, slurm
 
@@ -148,24 +149,28 @@ def test_a_queued_job_whose_lease_ended_runs_nothing_when_its_turn_comes(
 
 
 def test_a_run_that_slurm_has_forgotten_is_stopped_before_its_end_is_told(
-    site: Site, beta: Cluster, other: Site
+    delta: Cluster, tmp_path: Path
 ) -> None:
     """slurmctld is killed before it saved its state: it comes back and knows nothing of the job,
     which works on at its node."""
+    other = Site(At(delta), tmp_path)
     pid_file = other.folder / "pid"
-    beta.end("slurmctld")
-    kept = {path: path.read_bytes() for path in (beta.folder / "state").glob("*") if path.is_file()}
-    beta.start_controller()
+    delta.end("slurmctld")
+    kept = {
+        path: path.read_bytes() for path in (delta.folder / "state").glob("*") if path.is_file()
+    }
+    delta.start_controller()
     run = other.start(f"echo $$ > {pid_file}; sleep 1000")
     pid = pid_in(pid_file)
     job_of(other, run)
-    beta.end("slurmctld", signal.SIGKILL)
-    for path in (beta.folder / "state").glob("*"):
+    delta.end("slurmctld", signal.SIGKILL)
+    for path in (delta.folder / "state").glob("*"):
         if path.is_file() and path not in kept:
             path.unlink()
     for path, data in kept.items():
         path.write_bytes(data)
-    beta.start_controller()
+    delta.start_controller()
     result = other.finish(run)
     assert result.outcome == "lease-expired"
     assert gone(pid), "its end was told while it ran"
+    other.close()
