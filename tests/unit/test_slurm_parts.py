@@ -180,7 +180,19 @@ def test_wrong_options_are_named_all_at_once(tmp_path: Path) -> None:
             "slurm",
             tmp_path,
             "site-a",
-            {"clock": "sun", "shared": "/nonexistent", "conf": "/none", "partition": "a=,b"},
+            {
+                "grace_ms": "soon",
+                "clock": "sun",
+                "shared": "/nonexistent",
+                "conf": "/none",
+                "partition": "a=,b",
+            },
         )
-    for part in ("clock: 'sun'", "shared: /nonexistent", "conf: /none", "partition: 'a='"):
+    for part in (
+        "grace_ms: 'soon'",
+        "clock: 'sun'",
+        "shared: /nonexistent",
+        "conf: /none",
+        "partition: 'a='",
+    ):
         assert part in str(told.value)

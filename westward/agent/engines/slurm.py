@@ -43,6 +43,7 @@ READING_EVERY_MS = 5_000
 GRACE_MS = 20_000
 NUMBERS = ("grace_ms", "reading_ms")
 TEXTS = ("partition", "account", "qos", "shared", "conf", "gres", "python", "clock")
+COMMANDS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo")
 ON_NODES = ("processes", "supervisor", "staging", "slurm_lease", "slurm_job")
 """Modules that run on the nodes, from a copy in the shared folder."""
 LIMIT_SLACK_MINUTES = 2
@@ -282,8 +283,13 @@ class SlurmEngine:
 def from_options(state: Path, site: str, options: Mapping[str, str]) -> SlurmEngine:
     """See ``docs/engines.md`` for the options. ValueError names what is wrong with them."""
     known(options, NUMBERS + TEXTS)
-    numbers = whole_numbers({name: options[name] for name in NUMBERS if name in options}, NUMBERS)
     faults = []
+    numbers: dict[str, int] = {}
+    try:
+        given = {name: options[name] for name in NUMBERS if name in options}
+        numbers = whole_numbers(given, NUMBERS)
+    except ValueError as error:
+        faults.append(str(error))
     clock = options.get("clock", "boot")
     if clock not in ("boot", "ask"):
         faults.append(f"engine option clock: {clock!r} is neither boot nor ask")
@@ -298,9 +304,11 @@ def from_options(state: Path, site: str, options: Mapping[str, str]) -> SlurmEng
             maps[name] = _pairs(name, options.get(name, ""))
         except ValueError as error:
             faults.append(str(error))
-    for command in ("sbatch", "squeue", "scontrol", "scancel", "sinfo"):
-        if shutil.which(command) is None:
-            faults.append(f"{command} is not on the PATH: install Slurm's commands (slurm-client)")
+    missing = [name for name in COMMANDS if shutil.which(name) is None]
+    if missing:
+        faults.append(
+            f"not on the PATH: {', '.join(missing)}; install Slurm's commands (Debian: slurm-client)"
+        )
     if faults:
         raise ValueError("; ".join(faults))
     return SlurmEngine(
