@@ -1,7 +1,7 @@
 """A real Slurm cluster on loopback: munged, slurmctld and some slurmd, each a process of ours.
 
 ``python -m tests.engines_up.slurm check`` installs what is missing (Debian, as root) or fails
-saying what to install; ``... slurm up DIR NAME PORT`` starts one cluster until Ctrl-C.
+saying what to install; ``... slurm up DIR NAME PORT`` starts one cluster until Ctrl-C or TERM.
 Needs root: slurmd starts jobs as their users. Several clusters stand side by side, each with its
 own folder, key, socket and ports (PORT and one more for each node). Nodes claim more CPUs,
 memory and GPUs than the machine has: nothing is pinned, and a GPU is a link to /dev/null, of
@@ -346,6 +346,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     cluster = Cluster(Path(arguments[1]), arguments[2], int(arguments[3]))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     cluster.up()
     print(f"export SLURM_CONF={cluster.conf}", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
