@@ -16,7 +16,7 @@ for folder in (ROOT, ROOT / "tests" / "conformance" / "engines"):
         sys.path.insert(0, str(folder))
 
 from engine_harness import Site  # noqa: E402
-from harness_slurm import PORT, SlurmHarness  # noqa: E402
+from harness_slurm import PORT, At  # noqa: E402
 
 from tests.engines_up.slurm import Cluster  # noqa: E402
 
@@ -47,17 +47,6 @@ def beta() -> Iterator[Cluster]:
 def delta() -> Iterator[Cluster]:
     """For one test alone: afterwards its nodes remember jobs that its slurmctld does not."""
     yield from cluster_up("delta", PORT + 80, nodes=1, gpus=0)
-
-
-class At(SlurmHarness):
-    """A harness on a cluster that stands already."""
-
-    def __init__(self, cluster: Cluster, **options: str):
-        self.cluster = cluster
-        self.more = options
-
-    def options(self, state: Path) -> dict[str, str]:
-        return super().options(state) | self.more
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import At
 from engine_harness import Site, until
-from harness_slurm import PORT
+from harness_slurm import PORT, At
 from test_slurm_queue import slurm
 
 from tests.engines_up.slurm import Cluster

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from conftest import At
 from engine_harness import LONG, Site, gone, pid_in, short_lease, until
+from harness_slurm import At
 from test_slurm_queue import ALL_CPUS, fill, job_of, slurm
 
 from tests.engines_up.slurm import Cluster

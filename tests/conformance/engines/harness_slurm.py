@@ -41,3 +41,14 @@ class SlurmHarness(Harness):
 
     def find_controller(self) -> None:
         self.cluster.go_on("slurmctld")
+
+
+class At(SlurmHarness):
+    """A harness on a cluster that stands already."""
+
+    def __init__(self, cluster: Cluster, **options: str):
+        self.cluster = cluster
+        self.more = options
+
+    def options(self, state: Path) -> dict[str, str]:
+        return super().options(state) | self.more
