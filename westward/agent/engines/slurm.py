@@ -201,7 +201,7 @@ class SlurmEngine:
             over = not run.doubtful or self._watch.lease_over(folder)
             status = RunStatus.VANISHED if over else RunStatus.UNKNOWN
             state = "not known to Slurm"
-        elif job is not None and job.state in WAITING:
+        elif job is not None and job.state in WAITING and not started:
             status, state = RunStatus.STARTING, f"{job.state} {job.reason}"
         return RunView(
             status=status,
