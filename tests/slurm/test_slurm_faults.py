@@ -75,8 +75,8 @@ def test_a_second_job_of_a_run_runs_nothing(site: Site, alpha: Cluster) -> None:
     arguments = json.loads((slurm(site).folder(run) / "sbatch.json").read_text())["arguments"]
     alpha.run("sbatch", *arguments)
     until(
-        lambda: len([line for line in jobs_named(alpha, run) if line.endswith("FAILED")]) == 1,
-        "the second has ended",
+        lambda: any(line.endswith(("FAILED", "CANCELLED")) for line in jobs_named(alpha, run)),
+        "the second has ended by itself, or was called off while it waited",
     )
     assert site.look(run).status is RunStatus.RUNNING
     (site.folder / "go").touch()
