@@ -9,6 +9,7 @@ help:
 	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
 	@echo "make test       set up; every linter, type check and test"
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
+	@echo "make test-slurm set up; the Slurm engine against two real clusters (root; about 8 min)"
 	@echo "make bench      set up; measure the simulator's speed"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
@@ -31,6 +32,15 @@ lint: setup
 # Two workers; the tests of one file stay in one process, in order.
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# The Slurm engine against real clusters on loopback. Needs root (slurmd does); installs Debian's
+# slurm-wlm and munge, or says so. WITH_DATABASE=1 also slurmdbd and MariaDB, for sacct.
+.PHONY: test-slurm
+test-slurm: setup
+	@$(BIN)/python -m tests.engines_up.slurm check
+	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/conformance/engines
+	WESTWARD_TEST_ENGINES=slurm WESTWARD_TEST_SLURM_CLOCK=ask $(BIN)/pytest tests/conformance/engines/test_engine_lease.py
+	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/slurm
 
 # The rival's environment is apart: nothing of it is a dependency of Westward.
 .venv-bench/ready: benchmarks/requirements-rival.lock

@@ -15,43 +15,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from westward.agent.engines import processes
 from westward.agent.engines.base import (
-    AlreadyStarted,
     DiscoveredPool,
     LeaseTimes,
     RunResult,
     RunStatus,
     RunView,
 )
+from westward.agent.engines.folders import RunFolders, job_env, write_order
 from westward.agent.engines.options import whole_numbers
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
 """Between TERM and KILL, unless the lease ends earlier."""
-KEEP_FINISHED = 1_000
-"""Folders of acknowledged runs kept, newest first."""
-INHERITED = [
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "LOGNAME",
-    "PATH",
-    "SHELL",
-    "TMPDIR",
-    "TZ",
-    "USER",
-    "CUDA_HOME",
-    "XDG_CACHE_HOME",
-]
-"""Of the agent's environment, all that jobs see."""
 LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
@@ -68,15 +51,12 @@ class LocalEngine:
     reading_every_ms: int = READING_EVERY_MS
     grace_ms: int = GRACE_MS
     _supervisors: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _reading_at: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By run: a line of its readings file and the byte at which that line begins."""
-    _pruning: threading.Lock = field(default_factory=threading.Lock)
+    _files: RunFolders = field(init=False)
     _wake_fd: int = -1
 
     def __post_init__(self) -> None:
         self.state = self.state.resolve()
-        for name in ("runs", "finished"):
-            (self.state / name).mkdir(parents=True, exist_ok=True)
+        self._files = RunFolders(self.state)
         if not self.wake.exists():
             os.mkfifo(self.wake)
         self._wake_fd = os.open(self.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -105,75 +85,24 @@ class LocalEngine:
         )
 
     def folder(self, run_id: str) -> Path:
-        return self.state / "runs" / run_id
+        return self._files.folder(run_id)
 
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
-        if not grant.run_id.replace("_", "").replace("-", "").isalnum():
-            raise ValueError(f"run id {grant.run_id!r} cannot be a folder name")
-        if (self.state / "finished" / grant.run_id).exists():
-            raise AlreadyStarted(grant.run_id)
-        folder = self.folder(grant.run_id)
+        folder = self._files.take(grant.run_id)
         try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise AlreadyStarted(grant.run_id) from None
-        try:
-            self._write_order(folder, grant)
+            write_order(
+                folder,
+                grant,
+                env=job_env(folder, grant, self.site),
+                wake=self.wake,
+                grace_ms=self.grace_ms,
+                reading_every_ms=self.reading_every_ms,
+            )
             self.extend(grant.run_id, lease)
             self._supervisors[grant.run_id] = _launch(folder)
         except (OSError, ValueError):  # nothing runs: a text that cannot be written, no process
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-    def _write_order(self, folder: Path, grant: Grant) -> None:
-        for name in ("work", "home", "output"):
-            (folder / name).mkdir()
-        (folder / "run.sh").write_text(grant.work.run, encoding="utf-8")
-        (folder / "setup.sh").write_text(grant.work.setup, encoding="utf-8")
-        order = {
-            "run_id": grant.run_id,
-            "token": grant.token,
-            "job_id": grant.job_id,
-            "nodes": grant.nodes,
-            "devices_per_node_milli": grant.devices_per_node_milli,
-            "memory_per_node_mib": grant.memory_per_node_mib,
-            "time_limit_ms": grant.time_limit_ms,
-            "setup": bool(grant.work.setup.strip()),
-            "workdir": grant.work.workdir,
-            "file_mounts": [
-                {"target": mount.target, "source": mount.source, "mode": mount.mode}
-                for mount in grant.work.file_mounts
-            ],
-            "env": self._env(folder, grant),
-            "wake": str(self.wake),
-            "grace_ms": self.grace_ms if grant.grace_ms is None else grant.grace_ms,
-            "stop_signal": processes.signal_number(grant.stop_signal),
-            "reading_every_ms": self.reading_every_ms,
-        }
-        processes.write_atomic(str(folder / "order.json"), json.dumps(order))
-
-    def _env(self, folder: Path, grant: Grant) -> dict[str, str]:
-        """Inherited, then the job's own, then ours (which a job cannot override)."""
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        env["HOME"] = str(folder / "home")
-        env.update(grant.work.envs)
-        env.update(
-            SKYPILOT_NUM_NODES=str(grant.nodes),
-            SKYPILOT_NODE_IPS="\n".join(["127.0.0.1"] * grant.nodes),
-            SKYPILOT_NUM_GPUS_PER_NODE=str(grant.gpus_per_node),
-            SKYPILOT_TASK_ID=grant.run_id,
-            WESTWARD_JOB_ID=grant.job_id,
-            WESTWARD_RUN_ID=grant.run_id,
-            WESTWARD_ATTEMPT=str(grant.attempt),
-            WESTWARD_TOKEN=str(grant.token),
-            WESTWARD_SITE=self.site,
-            WESTWARD_POOL=grant.pool,
-            WESTWARD_ACCELERATOR=grant.accelerator or "",
-            WESTWARD_PYTHON=sys.executable,
-            WESTWARD_OUTPUT=str(folder / "output"),
-            PYTHONUNBUFFERED="1",
-        )
-        return env
 
     def extend(self, run_id: str, lease: LeaseTimes) -> None:
         folder = self.folder(run_id)
@@ -249,57 +178,23 @@ class LocalEngine:
         processes.write_atomic(str(folder / "exit.json"), json.dumps(ended), durable=True)
 
     def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        try:
-            with open(self.folder(run_id) / f"rank{rank}.log", "rb") as file:
-                file.seek(offset)
-                return file.read(most)
-        except FileNotFoundError:
-            return b""
+        return self._files.read_log(run_id, rank, offset, most)
 
     def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
-        """Line n of the file is reading n. Reads on from where the last call was."""
-        first = after + 1
-        line, offset = self._reading_at.get(run_id, (0, 0))
-        if line > first:
-            line, offset = 0, 0
-        try:
-            with open(self.folder(run_id) / "readings.jsonl", "rb") as file:
-                file.seek(offset)
-                data = file.read()
-        except FileNotFoundError:
-            return ()
-        whole = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-        skipped = whole[: first - line]
-        self._reading_at[run_id] = (line + len(skipped), offset + sum(map(len, skipped)))
-        return tuple(Reading(**json.loads(text)) for text in whole[first - line :])
+        return self._files.readings(run_id, after)
 
     def ranks(self, run_id: str) -> int:
-        order = self._order(run_id)
-        return int(order["nodes"]) if order else 0
-
-    def _order(self, run_id: str) -> dict[str, Any] | None:
-        return processes.read_json(str(self.folder(run_id) / "order.json"))
+        return self._files.ranks(run_id)
 
     def forget(self, run_id: str) -> None:
-        finished = self.state / "finished"
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self.folder(run_id), finished / run_id)
-        self._reading_at.pop(run_id, None)
+        self._files.forget(run_id)
         supervisor = self._supervisors.pop(run_id, None)
         if supervisor is not None:
             supervisor.wait()
-        with self._pruning:
-            _prune(finished)
+        self._files.prune()
 
     def recover(self) -> tuple[HeldRun, ...]:
-        held = []
-        for folder in sorted((self.state / "runs").iterdir()):
-            order = self._order(folder.name)
-            if order is None:  # the agent died while writing it: nothing was started
-                shutil.rmtree(folder, ignore_errors=True)
-            else:
-                held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
-        return tuple(held)
+        return self._files.recover()
 
 
 def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEngine:
@@ -311,15 +206,6 @@ def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEng
         reading_every_ms=values.get("reading_ms", READING_EVERY_MS),
         grace_ms=values.get("grace_ms", GRACE_MS),
     )
-
-
-def _prune(finished: Path) -> None:
-    names = os.listdir(finished)
-    if len(names) <= KEEP_FINISHED:
-        return
-    by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
-    for name in by_age[:-KEEP_FINISHED]:
-        shutil.rmtree(finished / name, ignore_errors=True)
 
 
 def _launch(folder: Path) -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ from westward.agent.engines.base import Engine
 
 MODULES = {
     "local": "westward.agent.engines.local",
+    "slurm": "westward.agent.engines.slurm",
 }
 
 

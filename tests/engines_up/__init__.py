@@ -1,0 +1,1 @@
+"""Starts the real engines that the slow suites run against, on this machine's loopback alone."""

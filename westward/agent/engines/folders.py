@@ -1,0 +1,189 @@
+"""A run's folder: what is ordered, what the supervisor noted, what was printed and metered.
+
+Used by engines whose jobs run under a supervisor that sees the same folder (local, Slurm).
+``ROOT/runs/RUN`` holds a run until it is acknowledged, then ``ROOT/finished/RUN`` for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from westward.agent.engines import processes
+from westward.agent.engines.base import AlreadyStarted
+from westward.model.wire import Grant, HeldRun, Reading
+
+KEEP_FINISHED = 1_000
+"""Folders of acknowledged runs kept, newest first."""
+INHERITED = [
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "CUDA_HOME",
+    "XDG_CACHE_HOME",
+]
+"""Of the agent's environment, all that jobs see."""
+
+
+@dataclass
+class RunFolders:
+    """All runs below ``root``."""
+
+    root: Path
+    _reading_at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By run: a line of its readings file and the byte at which that line begins."""
+    _pruning: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        for name in ("runs", "finished"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def folder(self, run_id: str) -> Path:
+        return self.root / "runs" / run_id
+
+    def take(self, run_id: str) -> Path:
+        """The new, empty folder of a run. AlreadyStarted; ValueError for a name that is none."""
+        if not run_id.replace("_", "").replace("-", "").isalnum():
+            raise ValueError(f"run id {run_id!r} cannot be a folder name")
+        if (self.root / "finished" / run_id).exists():
+            raise AlreadyStarted(run_id)
+        folder = self.folder(run_id)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise AlreadyStarted(run_id) from None
+        return folder
+
+    def order(self, run_id: str) -> dict[str, Any] | None:
+        return processes.read_json(str(self.folder(run_id) / "order.json"))
+
+    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
+        try:
+            with open(self.folder(run_id) / f"rank{rank}.log", "rb") as file:
+                file.seek(offset)
+                return file.read(most)
+        except FileNotFoundError:
+            return b""
+
+    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
+        """Line n of the file is reading n. Reads on from where the last call was."""
+        first = after + 1
+        line, offset = self._reading_at.get(run_id, (0, 0))
+        if line > first:
+            line, offset = 0, 0
+        try:
+            with open(self.folder(run_id) / "readings.jsonl", "rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except FileNotFoundError:
+            return ()
+        whole = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+        skipped = whole[: first - line]
+        self._reading_at[run_id] = (line + len(skipped), offset + sum(map(len, skipped)))
+        return tuple(Reading(**json.loads(text)) for text in whole[first - line :])
+
+    def ranks(self, run_id: str) -> int:
+        order = self.order(run_id)
+        return int(order["nodes"]) if order else 0
+
+    def forget(self, run_id: str) -> None:
+        finished = self.root / "finished"
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.folder(run_id), finished / run_id)
+        self._reading_at.pop(run_id, None)
+
+    def prune(self) -> None:
+        """Remove the oldest folders of finished runs."""
+        with self._pruning:
+            finished = self.root / "finished"
+            names = os.listdir(finished)
+            if len(names) <= KEEP_FINISHED:
+                return
+            by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
+            for name in by_age[:-KEEP_FINISHED]:
+                shutil.rmtree(finished / name, ignore_errors=True)
+
+    def recover(self) -> tuple[HeldRun, ...]:
+        held = []
+        for folder in sorted((self.root / "runs").iterdir()):
+            order = self.order(folder.name)
+            if order is None:  # the agent died while writing it: nothing was started
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
+        return tuple(held)
+
+
+def write_order(
+    folder: Path,
+    grant: Grant,
+    *,
+    env: Mapping[str, str],
+    wake: Path,
+    grace_ms: int,
+    reading_every_ms: int,
+) -> None:
+    """All that a supervisor needs to know. ValueError for an unknown signal; OSError."""
+    for name in ("work", "home", "output"):
+        (folder / name).mkdir()
+    (folder / "run.sh").write_text(grant.work.run, encoding="utf-8")
+    (folder / "setup.sh").write_text(grant.work.setup, encoding="utf-8")
+    order = {
+        "run_id": grant.run_id,
+        "token": grant.token,
+        "job_id": grant.job_id,
+        "nodes": grant.nodes,
+        "devices_per_node_milli": grant.devices_per_node_milli,
+        "memory_per_node_mib": grant.memory_per_node_mib,
+        "time_limit_ms": grant.time_limit_ms,
+        "setup": bool(grant.work.setup.strip()),
+        "workdir": grant.work.workdir,
+        "file_mounts": [
+            {"target": mount.target, "source": mount.source, "mode": mount.mode}
+            for mount in grant.work.file_mounts
+        ],
+        "env": dict(env),
+        "wake": str(wake),
+        "grace_ms": grace_ms if grant.grace_ms is None else grant.grace_ms,
+        "stop_signal": processes.signal_number(grant.stop_signal),
+        "reading_every_ms": reading_every_ms,
+    }
+    processes.write_atomic(str(folder / "order.json"), json.dumps(order))
+
+
+def job_env(folder: Path, grant: Grant, site: str) -> dict[str, str]:
+    """Inherited, then the job's own, then ours (which a job cannot override)."""
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env["HOME"] = str(folder / "home")
+    env.update(grant.work.envs)
+    env.update(
+        SKYPILOT_NUM_NODES=str(grant.nodes),
+        SKYPILOT_NODE_IPS="\n".join(["127.0.0.1"] * grant.nodes),
+        SKYPILOT_NUM_GPUS_PER_NODE=str(grant.gpus_per_node),
+        SKYPILOT_TASK_ID=grant.run_id,
+        WESTWARD_JOB_ID=grant.job_id,
+        WESTWARD_RUN_ID=grant.run_id,
+        WESTWARD_ATTEMPT=str(grant.attempt),
+        WESTWARD_TOKEN=str(grant.token),
+        WESTWARD_SITE=site,
+        WESTWARD_POOL=grant.pool,
+        WESTWARD_ACCELERATOR=grant.accelerator or "",
+        WESTWARD_PYTHON=sys.executable,
+        WESTWARD_OUTPUT=str(folder / "output"),
+        PYTHONUNBUFFERED="1",
+    )
+    return env
