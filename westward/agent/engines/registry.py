@@ -12,6 +12,7 @@ from westward.agent.engines.base import Engine
 MODULES = {
     "local": "westward.agent.engines.local",
     "slurm": "westward.agent.engines.slurm",
+    "ray": "westward.agent.engines.ray_jobs",
 }
 
 
