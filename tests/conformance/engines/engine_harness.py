@@ -35,6 +35,8 @@ LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 HARNESSES = {
     "local": "engine_harness:LocalHarness",
     "slurm": "harness_slurm:SlurmHarness",
+    "ray": "ray_harness:RayHarness",
+    "kubernetes": "kubernetes_harness:KubernetesHarness",
 }
 """Engine → module:class. Modules are loaded when asked for."""
 

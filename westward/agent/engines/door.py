@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from westward.agent.engines.base import RunResult
+from westward.agent.engines.base import LeaseTimes, RunResult
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.watched import WatchedRuns
 from westward.model.wire import Outcome, Reading
@@ -44,7 +44,8 @@ class Door:
         app.router.add_post("/v1/runs/{run_id}", self._asked)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        # A new agent takes the port over while the connections of the one before still linger.
+        site = web.TCPSite(self._runner, host, port, reuse_address=True, reuse_port=True)
         await site.start()
         return int(self._runner.addresses[0][1])
 
@@ -60,8 +61,11 @@ class Door:
 
     def silent(self, run_id: str) -> bool:
         """Whether every promise to the run's process is over: nothing of it lives then. After a
-        restart of the agent the lease itself counts as promised."""
-        return boot_ms() > self.promised.setdefault(run_id, self.runs.lease(run_id).kill_at)
+        restart of the agent a whole lease counts as promised."""
+        if run_id not in self.promised:
+            order = self.runs.order(run_id) or {}
+            self.promised[run_id] = boot_ms() + int(order.get("ttl_ms", 0))
+        return boot_ms() > self.promised[run_id]
 
     def forget(self, run_id: str) -> None:
         for known in (self.news, self.promised, self.ends):
@@ -88,14 +92,24 @@ class Door:
         hold_ms = min(int(question.get("hold_ms", 0)), HOLD_MOST_MS)
         if hold_ms > 0 and self.runs.stopping(run_id) is None:
             await self._hold(run_id, hold_ms)
-        lease = self.runs.lease(run_id)
+        lease = self._promise(run_id, int(order["ttl_ms"]))
         answer = {
-            "term_ms": lease.term_at - arrived_at,
-            "kill_ms": lease.kill_at - arrived_at,
+            "term_ms": None if lease is None else lease.term_at - arrived_at,
+            "kill_ms": None if lease is None else lease.kill_at - arrived_at,
             "stop": self.runs.stopping(run_id),
         }
-        self.promised[run_id] = max(self.promised.get(run_id, 0), lease.kill_at)
         return web.Response(text=json.dumps(answer), content_type="application/json")
+
+    def _promise(self, run_id: str, ttl_ms: int) -> LeaseTimes | None:
+        """The lease as it is told: never longer than one lease from now, so that what was promised
+        is soon over. None: this machine was restarted, and no lease is known since."""
+        lease = self.runs.lease(run_id)
+        if lease.kill_at == 0:
+            return None
+        over = boot_ms() + ttl_ms
+        told = LeaseTimes(term_at=min(lease.term_at, over), kill_at=min(lease.kill_at, over))
+        self.promised[run_id] = max(self.promised.get(run_id, 0), told.kill_at)
+        return told
 
     def _is_first(self, run_id: str, instance: str, node: str) -> bool:
         known = self.runs.marked(run_id, "instance")

@@ -103,7 +103,7 @@ class Lodger:
             raise OSError(str(error)) from error
         if readings:
             self.acknowledged = readings[-1]["sequence"]
-        if asked_at + answer["kill_ms"] > self.kill_at:
+        if answer["kill_ms"] is not None:
             self.term_at = asked_at + answer["term_ms"]
             self.kill_at = asked_at + answer["kill_ms"]
             lease = {"term_at": self.term_at, "kill_at": self.kill_at}

@@ -21,27 +21,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from westward.agent.engines import processes
-from westward.agent.engines.base import DiscoveredPool, LeaseTimes, RunStatus, RunView
+from westward.agent.engines.base import DiscoveredPool, LeaseTimes, RunView
 from westward.agent.engines.door import Door
 from westward.agent.engines.kit import BOOTSTRAP, packed_kit, packed_order
 from westward.agent.engines.options import known
 from westward.agent.engines.ray_link import RayLink, Unreachable
 from westward.agent.engines.ray_nodes import pools_of
 from westward.agent.engines.ray_watch import RayWatch
-from westward.agent.engines.watched import Told, WatchedRuns, job_env, refuse_files
+from westward.agent.engines.watched import WatchedRuns, job_env, refuse_files
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
-CANNOT = (
-    "gangs: a Ray job has one entrypoint on one node (nodes > 1 is refused); what it starts inside "
-    "Ray may span nodes",
-    "files: workdir and file_mounts are refused, WESTWARD_OUTPUT stays at the node and is removed "
-    "with the run's folder",
-    "log bytes as they are: Ray's log API is text; bytes that are not UTF-8 arrive as \\xNN, a "
-    "carriage return as a line end, and lines up to a second late",
-    "processes started through Ray (tasks, actors): Ray ends them with the job; they are not in "
-    "the metered cpu time and memory",
-)
-"""What this engine does not do, for reports and documents."""
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
 HOLD_SHARE = 10
@@ -175,6 +164,7 @@ class RayEngine:
         }
         return {
             "key": key,
+            "ttl_ms": grant.ttl_ms,
             "devices_per_node_milli": grant.devices_per_node_milli,
             "submission": self._submission(grant, env, packed_order(lodged)),
         }
@@ -223,7 +213,10 @@ class RayEngine:
     # -- what is known, without asking
 
     def look(self, run_id: str) -> RunView:
-        return self.runs.look(run_id)
+        view = self.runs.look(run_id)
+        if view.result is None and run_id not in self.watch.tasks and self.runs.order(run_id):
+            self._loop.call_soon_threadsafe(self.watch.follow, run_id)
+        return view
 
     def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
         return self.runs.read_log(run_id, rank, offset, most)
@@ -235,10 +228,6 @@ class RayEngine:
         return self.runs.ranks(run_id)
 
     def recover(self) -> tuple[HeldRun, ...]:
-        for run_id in self.runs.held():
-            self.runs.told.setdefault(
-                run_id, Told(status=RunStatus.UNKNOWN, engine_state="not asked yet")
-            )
         return self.runs.recover()
 
     def discover(self) -> tuple[DiscoveredPool, ...]:

@@ -43,6 +43,8 @@ class RayWatch:
     news: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def follow(self, run_id: str) -> None:
+        if run_id in self.tasks or self.runs.has_ended(run_id):
+            return
         self.news[run_id] = asyncio.Event()
         self.tasks[run_id] = asyncio.create_task(self._follow(run_id), name=f"follow {run_id}")
 

@@ -13,6 +13,7 @@ MODULES = {
     "local": "westward.agent.engines.local",
     "slurm": "westward.agent.engines.slurm",
     "ray": "westward.agent.engines.ray_jobs",
+    "kubernetes": "westward.agent.engines.kubernetes_jobs",
 }
 
 

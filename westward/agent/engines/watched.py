@@ -3,17 +3,19 @@
 An engine whose work runs elsewhere (Ray, Kubernetes) keeps what it knows of a run in a folder below
 ``STATE/runs``: what was ordered, until when the lease holds, whether it was told to stop, what was
 printed and metered, how it ended. A thread of the engine asks and writes; the agent's own loop only
-reads, and so never waits. Creating the folder is the guard against a second start, and a new agent
-process goes on from the files alone.
+reads, and so never waits. The folder appears whole, by a rename: it is the guard against a second
+start, and a new agent process goes on from the files alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,7 +49,8 @@ class WatchedRuns:
 
     state: Path
     told: dict[str, Told] = field(default_factory=dict)
-    _metered: dict[str, list[Reading]] = field(default_factory=dict)
+    _metered: dict[str, tuple[int, list[Reading]]] = field(default_factory=dict)
+    """By run: the size of its readings file, and what stands in it."""
     _orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _wake_read: int = -1
@@ -55,7 +58,8 @@ class WatchedRuns:
 
     def __post_init__(self) -> None:
         self.state = self.state.resolve()
-        for name in ("runs", "finished"):
+        shutil.rmtree(self.state / "new", ignore_errors=True)  # an agent died while noting a run
+        for name in ("new", "runs", "finished"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -84,16 +88,19 @@ class WatchedRuns:
         if (self.state / "finished" / grant.run_id).exists():
             raise AlreadyStarted(grant.run_id)
         folder = self.folder(grant.run_id)
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise AlreadyStarted(grant.run_id) from None
+        if folder.exists():
+            raise AlreadyStarted(grant.run_id)
         whole = {"run_id": grant.run_id, "token": grant.token, "nodes": grant.nodes, **order}
+        being_made = self.state / "new" / f"{grant.run_id}.{uuid.uuid4().hex}"
+        being_made.mkdir(mode=0o700)
         try:
-            self.extend(grant.run_id, lease)
-            processes.write_atomic(str(folder / "order.json"), json.dumps(whole), durable=True)
-        except (OSError, ValueError):
-            shutil.rmtree(folder, ignore_errors=True)
+            processes.write_atomic(str(being_made / "deadline.json"), _lease_text(lease))
+            processes.write_atomic(str(being_made / "order.json"), json.dumps(whole), durable=True)
+            os.rename(being_made, folder)
+        except OSError as error:
+            shutil.rmtree(being_made, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise AlreadyStarted(grant.run_id) from None
             raise
         with self._lock:
             self._orders[grant.run_id] = whole
@@ -111,14 +118,8 @@ class WatchedRuns:
         return read
 
     def held(self) -> tuple[str, ...]:
-        """Runs taken and not forgotten. One whose order was never whole is dropped."""
-        found = []
-        for folder in sorted((self.state / "runs").iterdir()):
-            if self.order(folder.name) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-            else:
-                found.append(folder.name)
-        return tuple(found)
+        """Runs taken and not forgotten."""
+        return tuple(sorted(os.listdir(self.state / "runs")))
 
     def recover(self) -> tuple[HeldRun, ...]:
         found = []
@@ -140,11 +141,8 @@ class WatchedRuns:
     # -- its lease and its stop
 
     def extend(self, run_id: str, lease: LeaseTimes) -> None:
-        text = json.dumps(
-            {"term_at": lease.term_at, "kill_at": lease.kill_at, "boot": processes.boot_id()}
-        )
         with contextlib.suppress(FileNotFoundError):
-            processes.write_atomic(str(self.folder(run_id) / "deadline.json"), text)
+            processes.write_atomic(str(self.folder(run_id) / "deadline.json"), _lease_text(lease))
 
     def lease(self, run_id: str) -> LeaseTimes:
         """The lease on this machine's ``boot_ms``; one of an earlier boot is over."""
@@ -257,29 +255,30 @@ class WatchedRuns:
             return tuple(self._readings(run_id)[after + 1 :])
 
     def _readings(self, run_id: str) -> list[Reading]:
-        kept = self._metered.get(run_id)
-        if kept is None:
-            try:
-                text = (self.folder(run_id) / "readings.jsonl").read_text(encoding="utf-8")
-            except FileNotFoundError:
-                return []
-            kept = [Reading(**json.loads(line)) for line in text.splitlines()]
-            self._metered[run_id] = kept
-        return kept
+        path = self.folder(run_id) / "readings.jsonl"
+        try:
+            size = path.stat().st_size
+            known = self._metered.get(run_id)
+            if known is None or known[0] != size:
+                text = path.read_text(encoding="utf-8")
+                known = size, [Reading(**json.loads(line)) for line in text.splitlines()]
+                self._metered[run_id] = known
+        except FileNotFoundError:
+            return []
+        return known[1]
 
     def add_reading(self, run_id: str, reading: Reading) -> bool:
         """Note the next reading; one noted before changes nothing. False: one before is missing."""
         with self._lock:
-            kept = self._readings(run_id)
-            if reading.sequence != len(kept):
-                return reading.sequence < len(kept)
-            path = self.folder(run_id) / "readings.jsonl"
+            count = len(self._readings(run_id))
+            if reading.sequence != count:
+                return reading.sequence < count
+            line = json.dumps(asdict(reading)) + "\n"
             try:
-                processes.append_whole(str(path), json.dumps(asdict(reading)) + "\n")
+                processes.append_whole(str(self.folder(run_id) / "readings.jsonl"), line)
             except OSError:  # disk full, or forgotten: told again
                 return False
-            self._metered.setdefault(run_id, kept).append(reading)
-            return True
+        return True
 
     def meter(self, run_id: str, ran_ms: int, most_age_ms: int) -> None:
         """For engines that tell no more than how long a run holds its devices: note what was not
@@ -324,6 +323,12 @@ class WatchedRuns:
                 )
                 for name in by_age[:-KEEP_FINISHED]:
                     shutil.rmtree(finished / name, ignore_errors=True)
+
+
+def _lease_text(lease: LeaseTimes) -> str:
+    return json.dumps(
+        {"term_at": lease.term_at, "kill_at": lease.kill_at, "boot": processes.boot_id()}
+    )
 
 
 def job_env(grant: Grant, site: str) -> dict[str, str]:
