@@ -7,7 +7,8 @@
 # About six minutes of two cores and 4 GB of scratch space, once; 255 MB are kept.
 set -eu
 programs="kube-apiserver kube-scheduler kube-controller-manager"
-tools="golang-go jq rsync make dpkg-dev etcd-server openssl"
+to_build="golang-go jq rsync make dpkg-dev"
+to_run="etcd-server openssl"
 
 say() { echo "kubernetes: $*"; }
 fail() {
@@ -18,10 +19,15 @@ fail() {
 [ $# = 1 ] || fail "usage: $0 FOLDER"
 mkdir -p "$1"
 out=$(cd "$1" && pwd -P)
-[ -e "$out/ready" ] && exit 0
+built=no
+[ -e "$out/ready" ] && built=yes
 
-command -v apt-get >/dev/null || fail "the programs are built from Debian's source package: this needs Debian 12 or a derivative (or put $programs into $out, and a file named ready)"
-
+if ! command -v apt-get >/dev/null; then
+    [ "$built" = yes ] && command -v etcd >/dev/null && command -v openssl >/dev/null && exit 0
+    fail "etcd and openssl are needed, and $programs in $out with a file named ready; they are built from Debian's source package, which needs Debian 12 or a derivative"
+fi
+tools=$to_run
+[ "$built" = yes ] || tools="$to_run $to_build"
 wanted=""
 for tool in $tools; do
     dpkg-query -W -f '${Status}' "$tool" 2>/dev/null | grep -q 'ok installed' || wanted="$wanted $tool"
@@ -32,6 +38,7 @@ if [ -n "$wanted" ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $wanted >/dev/null
 fi
+[ "$built" = yes ] && exit 0
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/kubernetes-build.XXXXXX")
 trap 'chmod -R u+w "$scratch" 2>/dev/null; rm -rf "$scratch"' EXIT

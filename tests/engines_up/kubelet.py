@@ -96,7 +96,7 @@ class Container:
         words = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
         return subprocess.Popen(
             [
-                "unshare", "--mount", "sh", "-c", ENTER, "enter",
+                "unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", ENTER, "enter",
                 str(size_kib(limits.get("memory", "0"))), *mounts, "--",
                 *(expand(word, env) for word in words),
             ],

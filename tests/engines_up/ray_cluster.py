@@ -88,6 +88,11 @@ class RayCluster:
             "RAY_API_SERVER_ADDRESS": self.address,
         }
 
+    @property
+    def python(self) -> Path:
+        """An interpreter that has Ray."""
+        return ray_programs() / "python"
+
     def answers(self) -> bool:
         request = urllib.request.Request(
             f"{self.address}/api/v0/nodes",

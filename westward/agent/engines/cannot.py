@@ -51,6 +51,7 @@ CANNOT: dict[str, dict[str, str]] = {
         "predicted-wait": "Westward books the cluster; a pod that does not fit is seen, not predicted",
         "accounting": "the API server knows start and end, no use; cpu time and memory are not metered",
         "array": "each job is a Job by itself",
+        "isolation": "the cluster's containers give it; no test here shows it",
     },
 }
 """Engine → ability → why not. What is not listed is tested."""

@@ -28,9 +28,6 @@ class PodLog:
         self.over = threading.Event()
         threading.Thread(target=self._follow, name=f"log of {pod}", daemon=True).start()
 
-    def wait(self, most_s: float) -> bool:
-        return self.over.wait(most_s)
-
     def _follow(self) -> None:
         while not self.over.is_set() and not self.runs.has_ended(self.run_id):
             try:

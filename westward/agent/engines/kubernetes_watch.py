@@ -7,6 +7,7 @@ lease, so that the cluster itself ends them when nobody does that any more.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from westward.agent.engines.kubernetes_pod import Rank, base_name, rank_of
 from westward.agent.engines.processes import boot_id, boot_ms
 from westward.agent.engines.watched import Told, WatchedRuns
 from westward.model.wire import Outcome
+
+log = logging.getLogger("westward.agent")
 
 LOOK_S = 0.5
 NODES_EVERY_S = 5
@@ -61,6 +64,8 @@ class KubernetesWatch:
     news: threading.Event = field(default_factory=threading.Event)
     closing: bool = False
     tidy: bool = True
+    _finishing: dict[str, int] = field(default_factory=dict)
+    """By run that is over: until when its last output is waited for."""
     _nodes_at: int = 0
     _gone_nodes: frozenset[str] = frozenset()
 
@@ -101,6 +106,9 @@ class KubernetesWatch:
                 self._tell(run_id, RunStatus.UNKNOWN, f"the cluster does not answer: {error}")
             except Refused as error:
                 self._tell(run_id, RunStatus.UNKNOWN, f"the cluster refused: {error}")
+            except Exception as error:  # a broken invariant of one run must not stop the others
+                log.critical("run %s cannot be followed", run_id, exc_info=error)
+                self._tell(run_id, RunStatus.UNKNOWN, f"cannot be followed: {error!r}")
         if self.tidy:
             self._tidy(jobs)
 
@@ -334,17 +342,20 @@ class KubernetesWatch:
         return max(1, math.ceil(min(grace_ms, max(left_ms, 0)) / 1000))
 
     def _finish(self, seen: Seen, decided: RunResult) -> None:
-        """The last output and reading, then the end."""
-        mine = [log for log in self.logs.values() if log.run_id == seen.run_id]
-        for log in mine:
-            log.wait(LAST_LOG_S)
+        """The last output and reading, then the end. The output is waited for over several looks:
+        other runs' deadlines do not wait with it."""
+        mine = [each for each in self.logs.values() if each.run_id == seen.run_id]
+        wait_until = self._finishing.setdefault(seen.run_id, boot_ms() + LAST_LOG_S * 1000)
+        if any(not each.over.is_set() for each in mine) and boot_ms() < wait_until:
+            return
         told = [rank.ran_ms for rank in seen.ranks if rank.ran_ms is not None]
         ago_ms = self.runs.started_ago_ms(seen.run_id)
         if ago_ms is not None:
             self.runs.meter(seen.run_id, max(told) if told else ago_ms, 1)
         self.runs.note_ended(seen.run_id, decided)
-        for log in mine:
-            self.logs.pop(log.pod, None)
+        self._finishing.pop(seen.run_id, None)
+        for each in mine:
+            self.logs.pop(each.pod, None)
 
 
 def _failed(rank: Rank, others: bool) -> RunResult:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,13 @@ from westward.agent.engines.ray_link import Missing, RayLink, Refused, Unreachab
 from westward.agent.engines.ray_log import LogCutter
 from westward.agent.engines.watched import Told, WatchedRuns
 
+log = logging.getLogger("westward.agent")
+
 LOOK_S = 1.0
 """Each run is asked for this often."""
 RETRY_S = 0.5
+AGAIN_S = 5.0
+"""After an error of ours, a run is followed again."""
 LAST_LOG_S = 15
 """After a run's own word that it ended, the rest of its output is waited for this long."""
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -89,22 +94,32 @@ class RayWatch:
     # -- one run
 
     async def _follow(self, run_id: str) -> None:
+        while True:
+            try:
+                await self._follow_to_end(run_id)
+                return
+            except Exception as error:  # a broken invariant; the run's lodger holds its lease
+                log.critical("run %s cannot be followed", run_id, exc_info=error)
+                self._tell(run_id, RunStatus.UNKNOWN, f"cannot be followed: {error!r}")
+                await asyncio.sleep(AGAIN_S)
+
+    async def _follow_to_end(self, run_id: str) -> None:
         order = self.runs.order(run_id)
         if order is None:
             return
         if self.runs.marked(run_id, "submitted") is None and not await self._submit(run_id, order):
             return
-        log = self._also(self._follow_log(run_id, str(order["key"])))
+        output = self._also(self._follow_log(run_id, str(order["key"])))
         try:
             while not self.runs.has_ended(run_id):
-                result = await self._look(run_id, log)
+                result = await self._look(run_id, output)
                 if result is not None:
                     self.runs.note_ended(run_id, result)
                     self.door.tell(run_id)
                     return
                 await self._nap(run_id)
         finally:
-            log.cancel()
+            output.cancel()
 
     async def _nap(self, run_id: str) -> None:
         event = self.news[run_id]
@@ -147,10 +162,10 @@ class RayWatch:
         """Whether a lodger was ever given leave."""
         return self.runs.marked(run_id, "instance") is not None
 
-    async def _look(self, run_id: str, log: asyncio.Task[None]) -> RunResult | None:
+    async def _look(self, run_id: str, output: asyncio.Task[None]) -> RunResult | None:
         """Ask Ray once. Not None when the run has ended and everything of it was heard."""
         if run_id in self.ends or run_id in self.door.ends:
-            return await self._own_word(run_id, log)
+            return await self._own_word(run_id, output)
         try:
             info = await self.link.info(run_id)
         except Unreachable as error:
@@ -161,7 +176,7 @@ class RayWatch:
             return None
         status = str(info.get("status"))
         if status in OVER:
-            return await self._over(run_id, info, log)
+            return await self._over(run_id, info, output)
         if self.runs.stopping(run_id) is not None and not self._begun(run_id):
             await self._stop_in_queue(run_id)
         started = self.runs.started_ago_ms(run_id) is not None
@@ -180,20 +195,20 @@ class RayWatch:
         with contextlib.suppress(Unreachable, Missing, Refused):
             await self.link.stop(run_id)
 
-    async def _own_word(self, run_id: str, log: asyncio.Task[None]) -> RunResult:
+    async def _own_word(self, run_id: str, output: asyncio.Task[None]) -> RunResult:
         """The rest of the output is waited for, as long as Ray still can be asked for it."""
         if run_id not in self.ends:
-            await asyncio.wait([log], timeout=LAST_LOG_S)
+            await asyncio.wait([output], timeout=LAST_LOG_S)
         return self.ends.get(run_id) or self.door.ends[run_id]
 
     async def _over(
-        self, run_id: str, info: dict[str, Any], log: asyncio.Task[None]
+        self, run_id: str, info: dict[str, Any], output: asyncio.Task[None]
     ) -> RunResult | None:
         """Ray says it is over. Without the lodger's word its supervisor may live on, at most until
         what was promised to it ends."""
-        await asyncio.wait([log], timeout=LAST_LOG_S)
+        await asyncio.wait([output], timeout=LAST_LOG_S)
         if run_id in self.ends or run_id in self.door.ends:
-            return await self._own_word(run_id, log)
+            return await self._own_word(run_id, output)
         begun = self._begun(run_id)
         if begun and not self.door.silent(run_id):
             self._tell(run_id, RunStatus.UNKNOWN, f"ray: {info['status']}, its end was not told")
