@@ -4,7 +4,7 @@
 
 What it does as a kubelet does: variables and $(NAME) in arguments, emptyDir volumes (in a mount
 namespace of the pod's own), exit codes, the termination message, TERM to the first process and
-KILL to all after the grace, activeDeadlineSeconds, logs over HTTPS with follow and times, restart
+KILL to all after the grace, activeDeadlineSeconds, readiness by exec, logs over HTTPS with follow and times, restart
 policy Never. What it does not: images (the machine's own programs run), process and network
 namespaces, cgroups (a memory limit is a limit of each process's data). Standard library only.
 """
@@ -81,6 +81,8 @@ class Container:
         self.ended: str | None = None
         self.killed_at: float | None = None
         self.reason = ""
+        self.ready = True
+        self.probe_at = time.monotonic()
         self.process = self._start(pod)
         threading.Thread(target=self._pump, daemon=True).start()
 
@@ -143,6 +145,19 @@ class Container:
         for pid in self.all_pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def probe(self) -> None:
+        """Ready is what the container's own readinessProbe (exec) says, if it has one."""
+        probe = self.spec.get("readinessProbe")
+        if probe is None or self.ended is not None or time.monotonic() < self.probe_at:
+            return
+        self.probe_at = time.monotonic() + probe["periodSeconds"]
+        inside = ["nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", "--"]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            ran = subprocess.run(
+                inside + probe["exec"]["command"], check=False, capture_output=True, timeout=5
+            )
+            self.ready = ran.returncode == 0
 
     def is_over(self) -> bool:
         """Once the first process is gone, no other may stay."""
@@ -252,6 +267,7 @@ class Kubelet:
             grace_s = pod["spec"].get("terminationGracePeriodSeconds", 30)
             container.end(float(grace_s), "DeadlineExceeded")
         container.is_over()
+        container.probe()
         self.report(pod, container)
         if going and container.ended is not None:
             self.delete(pod)
@@ -259,8 +275,10 @@ class Kubelet:
     def report(self, pod: dict[str, Any], container: Container) -> None:
         uid = pod["metadata"]["uid"]
         over = container.ended is not None
-        if self.reported.get(uid) == str(over):
+        news = f"{over} {container.ready}"
+        if self.reported.get(uid) == news:
             return
+        ready = container.ready and not over
         state = (
             {"terminated": container.state()}
             if over
@@ -272,18 +290,18 @@ class Kubelet:
         status = {
             "phase": phase,
             "startTime": container.begun,
-            "conditions": [{"type": "Ready", "status": "False" if over else "True"}],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
             "containerStatuses": [
                 {
                     "name": container.spec["name"], "image": container.spec["image"],
-                    "imageID": "", "ready": not over, "restartCount": 0, "state": state,
+                    "imageID": "", "ready": ready, "restartCount": 0, "state": state,
                 }
             ],
         }  # fmt: skip
         if container.reason:
             status["reason"] = container.reason
         self.ask("PATCH", self.path(pod) + "/status", {"status": status})
-        self.reported[uid] = str(over)
+        self.reported[uid] = news
 
     def delete(self, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]

@@ -67,6 +67,7 @@ class KubernetesLink:
         self._api = client.ApiClient(settings)
         self._batch = client.BatchV1Api(self._api)
         self._core = client.CoreV1Api(self._api)
+        self._versions = client.VersionApi(self._api)
         self._mine = {"label_selector": f"{SITE_LABEL}={site}"}
         self.namespace = namespace
 
@@ -84,6 +85,12 @@ class KubernetesLink:
     def nodes(self) -> list[dict[str, Any]]:
         """Of the whole cluster. Refused where the agent's account may not list nodes."""
         return self._items(self._core.list_node)
+
+    def version(self) -> tuple[int, int]:
+        """The server's, as (1, 20). Vendors write 20+."""
+        told = self._ask(self._versions.get_code)
+        minor = "".join(filter(str.isdigit, str(told["minor"])))
+        return int(told["major"]), int(minor or 0)
 
     # -- what is done
 

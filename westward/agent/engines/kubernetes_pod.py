@@ -48,6 +48,12 @@ if [ -n "$1" ]; then phase "$1"; [ "$code" = 0 ] || end setup; fi
 [ -n "$stopped" ] || phase "$2"
 end run
 """
+BEAT = f"if [ -e {FOLDER}/beat ]; then rm {FOLDER}/beat; exit 1; else : >{FOLDER}/beat; fi"
+BEAT_SHARE = 10
+"""A pod beats ten times a lease."""
+DEADLINE_HELD_SINCE = (1, 25)
+"""Older controllers look at a Job only at its first deadline and when something changes: one that
+was raised meanwhile is not enforced (kubernetes/kubernetes#90553, #107387; fixed by #110294)."""
 NODE_GONE = (
     {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
     {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
@@ -164,6 +170,21 @@ def job(grant: Grant, offer: Offer, rank: int, *, grace_ms: int, deadline_s: int
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
+
+
+def with_beat(made: Mapping[str, Any], beat_s: int) -> dict[str, Any]:
+    """The same Job with a pod that turns ready and not ready in turn, every ``beat_s``: each change
+    makes the Job's controller look at the deadline again (``DEADLINE_HELD_SINCE``)."""
+    copy: dict[str, Any] = json.loads(json.dumps(made))
+    (container,) = copy["spec"]["template"]["spec"]["containers"]
+    container["readinessProbe"] = {
+        "exec": {"command": ["bash", "-c", BEAT]},
+        "periodSeconds": beat_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": 1,
+        "successThreshold": 1,
+    }
+    return copy
 
 
 def service(grant: Grant, site: str) -> dict[str, Any]:

@@ -23,7 +23,14 @@ from westward.agent.engines.kubernetes_link import (
     run_of,
 )
 from westward.agent.engines.kubernetes_log import PodLog
-from westward.agent.engines.kubernetes_pod import Rank, base_name, rank_of
+from westward.agent.engines.kubernetes_pod import (
+    BEAT_SHARE,
+    DEADLINE_HELD_SINCE,
+    Rank,
+    base_name,
+    rank_of,
+    with_beat,
+)
 from westward.agent.engines.processes import boot_id, boot_ms
 from westward.agent.engines.watched import Told, WatchedRuns
 from westward.model.wire import Outcome
@@ -66,6 +73,7 @@ class KubernetesWatch:
     tidy: bool = True
     _finishing: dict[str, int] = field(default_factory=dict)
     """By run that is over: until when its last output is waited for."""
+    _version: tuple[int, int] | None = None
     _nodes_at: int = 0
     _gone_nodes: frozenset[str] = frozenset()
 
@@ -180,8 +188,9 @@ class KubernetesWatch:
         try:
             if seen.order["service"] is not None:
                 self.link.create_service(seen.order["service"])
+            beat_s = self._beat_s(seen)
             for job in seen.order["jobs"]:
-                self.link.create_job(job)
+                self.link.create_job(with_beat(job, beat_s) if beat_s else job)
         except Refused as error:
             detail = f"Kubernetes refused the run: {error}"
             self._decide(seen, RunResult(outcome="lease-expired", exit_code=None, detail=detail))
@@ -190,6 +199,14 @@ class KubernetesWatch:
         self._tell(run_id, RunStatus.STARTING, "submitted")
         self.news.set()
         return False
+
+    def _beat_s(self, seen: Seen) -> int:
+        """How often the pods must remind an older cluster of their deadline; 0 = not at all."""
+        if self._version is None:
+            self._version = self.link.version()
+        if self._version >= DEADLINE_HELD_SINCE:
+            return 0
+        return max(1, int(seen.order["ttl_ms"]) // 1000 // BEAT_SHARE)
 
     def _note_taken(self, seen: Seen) -> None:
         """When all Jobs were first seen to have been taken up: their deadlines count from before."""
@@ -207,7 +224,7 @@ class KubernetesWatch:
         elapsed_ms = boot_ms() - int(taken["at"]) if taken["boot"] == boot_id() else 0
         wanted = deadline_s(
             elapsed_ms, self.runs.lease(seen.run_id).kill_at - boot_ms(), ttl_ms,
-            int(seen.order["lease_grace_s"]),
+            int(seen.order["lease_grace_s"]) + self._beat_s(seen),
         )  # fmt: skip
         step = max(1, ttl_ms // 1000 // PATCH_SHARE)
         for job in seen.jobs:

@@ -99,6 +99,9 @@ class RayLink:
             except ValueError:
                 raise Unreachable(f"{self.address}{path}: not an answer of Ray's") from None
         words = text.strip().rpartition("\n")[2][:500]
+        # The head passes requests on to a node and tells the node's answer as an error of its own.
+        if status == 500 and "status code 400" in text:
+            raise Refused(_passed_on(text))
         if status == 404:
             raise Missing(words)
         if status in (401, 403):
@@ -106,6 +109,12 @@ class RayLink:
         if status == 400:
             raise Refused(words)
         raise Unreachable(f"{self.address}{path}: HTTP {status}: {words}")
+
+
+def _passed_on(text: str) -> str:
+    """The last line that says anything; Ray puts a traceback before it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip(" .")]
+    return lines[-1][:500] if lines else text[:500]
 
 
 def _words(error: BaseException) -> str:

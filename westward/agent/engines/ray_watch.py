@@ -31,7 +31,7 @@ AGAIN_S = 5.0
 LAST_LOG_S = 15
 """After a run's own word that it ended, the rest of its output is waited for this long."""
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
-DELETE_TRIES = 3
+DELETE_AGAIN_S = 20.0
 
 
 @dataclass
@@ -81,15 +81,16 @@ class RayWatch:
         return task
 
     async def _delete(self, run_id: str) -> None:
-        """Ray keeps no record of a run that the server has acknowledged. Failing that, it keeps one."""
-        for _ in range(DELETE_TRIES):
+        """Ray keeps no record of a run that the server has acknowledged. One that is still in Ray's
+        queue can only be deleted when it has come to its turn, and was sent away."""
+        while True:
             try:
                 await self.link.delete(run_id)
                 return
-            except (Missing, Refused):
+            except Missing:
                 return
-            except Unreachable:
-                await asyncio.sleep(LOOK_S)
+            except (Unreachable, Refused):
+                await asyncio.sleep(DELETE_AGAIN_S)
 
     # -- one run
 
@@ -166,6 +167,8 @@ class RayWatch:
         """Ask Ray once. Not None when the run has ended and everything of it was heard."""
         if run_id in self.ends or run_id in self.door.ends:
             return await self._own_word(run_id, output)
+        if await self._left_the_queue(run_id):
+            return None
         try:
             info = await self.link.info(run_id)
         except Unreachable as error:
@@ -177,8 +180,6 @@ class RayWatch:
         status = str(info.get("status"))
         if status in OVER:
             return await self._over(run_id, info, output)
-        if self.runs.stopping(run_id) is not None and not self._begun(run_id):
-            await self._stop_in_queue(run_id)
         started = self.runs.started_ago_ms(run_id) is not None
         running = RunStatus.RUNNING if started else RunStatus.STARTING
         self._tell(run_id, running, f"ray: {status.lower()}")
@@ -191,9 +192,20 @@ class RayWatch:
         else:
             self._tell(run_id, RunStatus.UNKNOWN, words)
 
-    async def _stop_in_queue(self, run_id: str) -> None:
+    async def _left_the_queue(self, run_id: str) -> bool:
+        """A run that Ray has not begun ends at once when it is to: Ray hears of a stop only when
+        it has begun it, but from now on the door does not let it in."""
+        outcome = self.runs.stopping(run_id)
+        if outcome is None and self.runs.lease(run_id).term_at <= boot_ms():
+            outcome = "lease-expired"
+        if outcome is None or self._begun(run_id):
+            return False
         with contextlib.suppress(Unreachable, Missing, Refused):
             await self.link.stop(run_id)
+        if self._begun(run_id):
+            return False
+        self._never_ran(run_id, outcome, "it had not begun")
+        return True
 
     async def _own_word(self, run_id: str, output: asyncio.Task[None]) -> RunResult:
         """The rest of the output is waited for, as long as Ray still can be asked for it."""
