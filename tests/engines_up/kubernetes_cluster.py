@@ -23,7 +23,7 @@ from tests.engines_up.ports import free_block
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-UP_S = 240
+UP_S = 600
 DOWN_S = 5
 NODE_LOST_S = 12
 """A node that does not report for this long counts as lost (Kubernetes' own default is 40)."""

@@ -20,7 +20,8 @@ from westward.agent.engines import processes
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "127.0.0.2"
 """Ray replaces 127.0.0.1 by the machine's outside address."""
-UP_S = 240
+UP_S = 600
+"""Twenty seconds of CPU; a busy machine takes minutes for them."""
 DOWN_S = 15
 
 
@@ -82,7 +83,7 @@ class RayCluster:
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "PATH": f"{programs}:{os.environ['PATH']}",
-            "RAY_raylet_start_wait_time_s": str(UP_S),  # a busy machine takes its time
+            "RAY_raylet_start_wait_time_s": str(UP_S),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_file),
             "RAY_API_SERVER_ADDRESS": self.address,

@@ -61,7 +61,8 @@ class KubernetesLink:
                     access.kubeconfig, context=access.context, client_configuration=settings
                 )
         except (config.ConfigException, OSError) as error:
-            raise ValueError(f"engine option kubeconfig: {error}") from error
+            where = access.kubeconfig or "the usual places"
+            raise ValueError(f"engine option kubeconfig: {where}: {error}") from error
         settings.retries = False  # this engine's own loop tries again
         self._failed = client.exceptions.ApiException
         self._api = client.ApiClient(settings)
