@@ -43,6 +43,7 @@ test-slurm: setup
 	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/conformance/engines
 	WESTWARD_TEST_ENGINES=slurm WESTWARD_TEST_SLURM_CLOCK=ask $(BIN)/pytest tests/conformance/engines/test_engine_lease.py
 	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/slurm
+
 # Ray's environment is apart: the agent speaks to Ray over HTTP alone.
 .venv-ray/ready: tests/engines_up/requirements-ray.lock
 	python3 -m venv .venv-ray
@@ -51,14 +52,15 @@ test-slurm: setup
 
 .PHONY: test-ray test-k8s
 test-ray: setup .venv-ray/ready
-	WESTWARD_TEST_ENGINES=ray $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_ray.py
+	WESTWARD_TEST_ENGINES=ray WESTWARD_TEST_PATIENCE_S=240 \
+	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_ray.py
 
 # The client's packages that are in no other lock; what it shares with ours has the same version.
 KUBERNETES := $(or $(WESTWARD_KUBERNETES),$(HOME)/.cache/westward/kubernetes)
 test-k8s: setup
 	sh scripts/build-kubernetes.sh $(KUBERNETES)
 	$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-kubernetes.lock
-	WESTWARD_KUBERNETES=$(KUBERNETES) WESTWARD_TEST_ENGINES=kubernetes \
+	WESTWARD_KUBERNETES=$(KUBERNETES) WESTWARD_TEST_ENGINES=kubernetes WESTWARD_TEST_PATIENCE_S=180 \
 	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_kubernetes.py
 
 # The rival's environment is apart: nothing of it is a dependency of Westward.

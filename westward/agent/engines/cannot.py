@@ -36,6 +36,7 @@ CANNOT: dict[str, dict[str, str]] = {
     "slurm": {
         "array": "each job is one sbatch; all are asked after in one squeue",
         "isolation": "what the site's Slurm does (cgroups); jobs are the agent's user",
+    },
     "ray": {
         "gang": "a Ray job has one entrypoint on one node; inside Ray it may spread over nodes",
         "gang-over-hosts": "no gangs",
