@@ -11,6 +11,8 @@ help:
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
 	@echo "make test-slurm set up; the Slurm engine against two real clusters (root; about 8 min)"
 	@echo "make bench      set up; measure the simulator's speed"
+	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 10 min)"
+	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -42,6 +44,25 @@ test-slurm: setup
 	WESTWARD_TEST_ENGINES=slurm WESTWARD_TEST_SLURM_CLOCK=ask $(BIN)/pytest tests/conformance/engines/test_engine_lease.py
 	WESTWARD_TEST_ENGINES=slurm $(BIN)/pytest tests/slurm
 
+# Ray's environment is apart: the agent speaks to Ray over HTTP alone.
+.venv-ray/ready: tests/engines_up/requirements-ray.lock
+	python3 -m venv .venv-ray
+	.venv-ray/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+.PHONY: test-ray test-k8s
+test-ray: setup .venv-ray/ready
+	WESTWARD_TEST_ENGINES=ray WESTWARD_TEST_PATIENCE_S=240 \
+	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_ray.py
+
+# The client's packages that are in no other lock; what it shares with ours has the same version.
+KUBERNETES := $(or $(WESTWARD_KUBERNETES),$(HOME)/.cache/westward/kubernetes)
+test-k8s: setup
+	sh scripts/build-kubernetes.sh $(KUBERNETES)
+	$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-kubernetes.lock
+	WESTWARD_KUBERNETES=$(KUBERNETES) WESTWARD_TEST_ENGINES=kubernetes WESTWARD_TEST_PATIENCE_S=180 \
+	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_kubernetes.py
+
 # The rival's environment is apart: nothing of it is a dependency of Westward.
 .venv-bench/ready: benchmarks/requirements-rival.lock
 	python3 -m venv .venv-bench
@@ -64,4 +85,4 @@ clean:
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray westward.egg-info

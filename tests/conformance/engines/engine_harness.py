@@ -30,11 +30,13 @@ from westward.agent.engines.registry import open_engine
 from westward.model.job import Work
 from westward.model.wire import Grant
 
-PATIENCE_S = 60
+PATIENCE_S = int(os.environ.get("WESTWARD_TEST_PATIENCE_S", "60"))
 LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 HARNESSES = {
     "local": "engine_harness:LocalHarness",
     "slurm": "harness_slurm:SlurmHarness",
+    "ray": "harness_ray:RayHarness",
+    "kubernetes": "harness_kubernetes:KubernetesHarness",
 }
 """Engine → module:class. Modules are loaded when asked for."""
 

@@ -161,7 +161,7 @@ def test_stop_ends_a_run_that_ignores_polite_requests(site: Site) -> None:
 def test_a_run_may_tidy_up_when_asked_to_stop(site: Site) -> None:
     site.needs("stop-signal")
     script = (
-        f"trap 'echo tidied; kill $child; exit 0' TERM; sleep 1000 & child=$!; "
+        f"trap 'echo tidied; kill $child 2>/dev/null; exit 0' TERM; sleep 1000 & child=$!; "
         f"echo $child > {site.folder}/child; wait"
     )
     run = site.start(script)

@@ -37,6 +37,23 @@ CANNOT: dict[str, dict[str, str]] = {
         "array": "each job is one sbatch; all are asked after in one squeue",
         "isolation": "what the site's Slurm does (cgroups); jobs are the agent's user",
     },
+    "ray": {
+        "gang": "a Ray job has one entrypoint on one node; inside Ray it may spread over nodes",
+        "gang-over-hosts": "no gangs",
+        "file-mounts": "nothing is brought to Ray's nodes; such a job is refused by name",
+        "predicted-wait": "Westward books the cluster; Ray's own queue is seen, not predicted",
+        "accounting": "Ray keeps start and end of a job, no use",
+        "array": "each job is submitted by itself",
+        "isolation": "processes of Ray's user",
+    },
+    "kubernetes": {
+        "signal-exit-code": "a container tells 128 + n only",
+        "file-mounts": "nothing is brought to the pods; such a job is refused by name",
+        "predicted-wait": "Westward books the cluster; a pod that does not fit is seen, not predicted",
+        "accounting": "the API server knows start and end, no use; cpu time and memory are not metered",
+        "array": "each job is a Job by itself",
+        "isolation": "the cluster's containers give it; no test here shows it",
+    },
 }
 """Engine → ability → why not. What is not listed is tested."""
 

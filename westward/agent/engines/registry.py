@@ -12,6 +12,8 @@ from westward.agent.engines.base import Engine
 MODULES = {
     "local": "westward.agent.engines.local",
     "slurm": "westward.agent.engines.slurm",
+    "ray": "westward.agent.engines.ray_jobs",
+    "kubernetes": "westward.agent.engines.kubernetes_jobs",
 }
 
 

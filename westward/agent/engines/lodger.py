@@ -1,0 +1,298 @@
+"""Holds one run at a node of somebody else's engine, where neither files nor clock are the agent's.
+
+Sent along with the run (``kit.py``) and started by the engine there. It asks the agent's door
+whether the run may begin, starts the same supervisor that runs jobs on the agent's own machine, and
+from then on asks for the lease again and again, counting each answer from before it asked: the two
+clocks need not agree. Without answers the supervisor stops the work before the lease ends; so it
+does when this process is killed. What the job prints goes to standard output between a first line
+and a last one (``BEGIN``, ``END``), the last saying how the run ended.
+
+Standard library only; Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+import zlib
+
+from westward.agent.engines.processes import boot_ms, read_json, write_atomic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BEGIN = "\x1ewestward-begin"
+END = "\x1ewestward-end "
+PUMP_S = 0.1
+"""How often the job's output is carried on."""
+PUMP_BYTES = 256 * 1024
+RETRY_S = 0.5
+PRIVATE = ("WESTWARD_KIT", "WESTWARD_ORDER")
+"""Variables that are for this process alone."""
+ANSWER_S = 10
+"""The door may take this much longer than it was asked to hold the question."""
+LAUNCH = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
+)
+
+
+class Gone(Exception):
+    """The agent does not know this run, or another process has begun it."""
+
+
+class Lodger:
+    """One run at this node. ``kit`` is the folder of the code that was sent along."""
+
+    def __init__(self, kit: str, order: dict[str, Any]):
+        self.kit = kit
+        self.order = order
+        self.folder = os.path.join(kit, "run")
+        self.instance = uuid.uuid4().hex
+        self.supervisor: subprocess.Popen[bytes] | None = None
+        self.term_at = 0
+        self.kill_at = 0
+        self.acknowledged = -1
+        self.told_to_stop = False
+        self.over = threading.Event()
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    # -- asking for leave
+
+    def ask(self, end: dict[str, Any] | None = None, hold_ms: int = 0) -> None:
+        """One question, one answer: the lease is extended, a stop passed on. OSError, Gone."""
+        readings = self.readings()
+        question = {
+            "key": self.order["key"],
+            "instance": self.instance,
+            "node": os.uname().nodename,
+            "started": os.path.exists(self.path("started.json")),
+            "readings": readings,
+            "hold_ms": hold_ms,
+            "end": end,
+        }
+        request = urllib.request.Request(
+            f"{self.order['door']}/v1/runs/{self.order['supervised']['run_id']}",
+            data=json.dumps(question).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        asked_at = boot_ms()
+        try:
+            with _direct().open(request, timeout=hold_ms / 1000 + ANSWER_S) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            if error.code in (403, 410):
+                raise Gone(error.read().decode(errors="replace")) from error
+            raise
+        except (ValueError, OSError) as error:
+            raise OSError(str(error)) from error
+        if readings:
+            self.acknowledged = readings[-1]["sequence"]
+        if answer["kill_ms"] is not None:
+            self.term_at = asked_at + answer["term_ms"]
+            self.kill_at = asked_at + answer["kill_ms"]
+            lease = {"term_at": self.term_at, "kill_at": self.kill_at}
+            write_atomic(self.path("deadline.json"), json.dumps(lease))
+        if answer["stop"] is not None:
+            self.stop(answer["stop"])
+
+    def keep_asking(self) -> None:
+        """In a thread of its own until the run is over. The door holds a question until it has
+        news, so that a stop is heard at once."""
+        while not self.over.is_set():
+            hold_ms = int(self.order["hold_ms"])
+            try:
+                self.ask(hold_ms=0 if self.told_to_stop else hold_ms)
+                pause_s = RETRY_S if self.told_to_stop else 0.0
+            except Gone:
+                self.stop("lease-expired")
+                return
+            except OSError:
+                pause_s = RETRY_S
+            self.over.wait(pause_s)
+
+    def readings(self) -> list[dict[str, Any]]:
+        """What was metered and is not known to have been heard."""
+        try:
+            with open(self.path("readings.jsonl"), encoding="utf-8") as file:
+                return [json.loads(line) for line in file][self.acknowledged + 1 :]
+        except FileNotFoundError:
+            return []
+
+    def stop(self, outcome: str) -> None:
+        """Pass it on to the supervisor. The first outcome stands."""
+        self.told_to_stop = True
+        with contextlib.suppress(FileExistsError), open(self.path("stop"), "x") as file:
+            file.write(outcome)
+        supervisor = read_json(self.path("supervisor.json"))
+        if supervisor is not None and supervisor.get("pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(supervisor["pid"]), signal.SIGTERM)
+
+    # -- the run, start to end
+
+    def run(self) -> int:
+        """The exit code to end with: the job's own, 1 where it has none."""
+        self.write_files()
+        print(BEGIN, flush=True)
+        refusal = self.leave()
+        if refusal:
+            return self.tell_end({"outcome": "lease-expired", "exit_code": None, "detail": refusal})
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self.stop("failed"))
+        with open(self.path("supervisor.log"), "ab") as log:
+            self.supervisor = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", LAUNCH, self.kit, self.folder],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        asking = threading.Thread(target=self.keep_asking, daemon=True)
+        asking.start()
+        self.pump()
+        ended = read_json(self.path("exit.json"))
+        if ended is None:
+            with open(self.path("supervisor.log"), errors="replace") as file:
+                words = file.read()[-500:].strip()
+            detail = f"the supervisor at the node ended early: {words}"
+            ended = {"outcome": "lease-expired", "exit_code": None, "detail": detail}
+        self.over.set()
+        return self.tell_end(ended)
+
+    def write_files(self) -> None:
+        for name in ("run", "run/work", "run/home", "run/output"):
+            os.mkdir(os.path.join(self.kit, name))
+        supervised = dict(self.order["supervised"])
+        for script in ("run", "setup"):
+            with open(self.path(f"{script}.sh"), "w", encoding="utf-8") as file:
+                file.write(supervised.pop(f"{script}_text"))
+        env = {**_without_us(dict(os.environ)), **supervised["env"]}
+        env.update(
+            HOME=self.path("home"),
+            WESTWARD_OUTPUT=self.path("output"),
+            WESTWARD_PYTHON=sys.executable,
+        )
+        supervised.update(env=env, wake=self.path("nobody-listens"))
+        write_atomic(self.path("order.json"), json.dumps(supervised))
+
+    def leave(self) -> str:
+        """Wait for the first answer. Empty: the run may begin; else why not."""
+        give_up = boot_ms() + int(self.order["ttl_ms"])
+        while True:
+            try:
+                self.ask()
+            except Gone as error:
+                return f"the agent does not let it begin: {error}"
+            except OSError as error:
+                if boot_ms() > give_up:
+                    return f"the agent's door {self.order['door']} cannot be reached: {error}"
+            else:
+                if self.told_to_stop:
+                    return "stopped before it began"
+                if self.kill_at > boot_ms():
+                    return ""
+                if boot_ms() > give_up:
+                    return "the lease was over before it began"
+            time.sleep(RETRY_S)
+
+    def pump(self) -> None:
+        """Carry the job's output on until the supervisor has ended. Only text gets through Ray's
+        log: bytes that are none are shown as \\xNN."""
+        assert self.supervisor is not None
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        offset = 0
+        while True:
+            ended = self.supervisor.poll() is not None
+            offset = self.carry(decoder, offset)
+            if ended:
+                _print(decoder.decode(b"", final=True))
+                return
+            time.sleep(PUMP_S)
+
+    def carry(self, decoder: codecs.IncrementalDecoder, offset: int) -> int:
+        try:
+            with open(self.path("rank0.log"), "rb") as file:
+                file.seek(offset)
+                while data := file.read(PUMP_BYTES):
+                    _print(decoder.decode(data))
+                    offset += len(data)
+        except FileNotFoundError:
+            pass
+        return offset
+
+    def tell_end(self, ended: dict[str, Any]) -> int:
+        """To the door, as long as the lease lasts, and as the last line of the output."""
+        word = {key: ended[key] for key in ("outcome", "exit_code", "detail")}
+        while True:
+            try:
+                self.ask(end=word)
+                break
+            except Gone:
+                break
+            except OSError:
+                if boot_ms() + RETRY_S * 1000 > self.kill_at:
+                    break
+                time.sleep(RETRY_S)
+        last = {**word, "key": self.order["key"], "readings": _summed(self.readings())}
+        _print(END + json.dumps(last) + "\n")
+        code = word["exit_code"]
+        return 0 if word["outcome"] == "succeeded" else code if code and code > 0 else 1
+
+
+def _direct() -> urllib.request.OpenerDirector:
+    """The agent is in the site's own network: no proxy stands between."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _without_us(env: dict[str, str]) -> dict[str, str]:
+    """Ray hands the variables of a job on to all that the job starts through Ray: not ours."""
+    with contextlib.suppress(KeyError, ValueError, AttributeError, TypeError):
+        config = json.loads(env["RAY_JOB_CONFIG_JSON_ENV_VAR"])
+        for name in PRIVATE:
+            config["runtime_env"]["env_vars"].pop(name, None)
+        env["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(config)
+    return {name: value for name, value in env.items() if name not in PRIVATE}
+
+
+def _summed(readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As one reading with the first one's number, so that the last line stays short."""
+    if not readings:
+        return []
+    whole = dict(readings[0])
+    for reading in readings[1:]:
+        for name in ("wall_ms", "device_milli_ms", "cpu_ms"):
+            whole[name] += reading[name]
+        whole["max_rss_kib"] = max(whole["max_rss_kib"], reading["max_rss_kib"])
+    return [whole]
+
+
+def main(kit: str) -> int:
+    """Run what the variable WESTWARD_ORDER says; ``kit`` is removed at the end."""
+    packed = os.environ["WESTWARD_ORDER"]
+    order = json.loads(zlib.decompress(base64.b64decode(packed)))
+    sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    try:
+        return Lodger(kit, order).run()
+    finally:
+        shutil.rmtree(kit, ignore_errors=True)
