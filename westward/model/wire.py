@@ -27,6 +27,8 @@ class Welcome:
     agent_session: int
     lease_ttl_ms: int
     poll_wait_ms: int
+    rotate_ms: int | None = None
+    """A joined site's credential is to be renewed when it is this old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
