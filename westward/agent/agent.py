@@ -16,13 +16,24 @@ import os
 import random
 from collections.abc import Callable
 
-from westward.agent.engines.base import AlreadyStarted, Engine, lease_times
-from westward.agent.link import Backoff, Refused, ServerLink, SessionEnded, Unreachable
+from westward.agent.engines.base import AlreadyStarted, Engine, RunStatus, lease_times
+from westward.agent.link import (
+    Backoff,
+    NotAdmitted,
+    Refused,
+    ServerLink,
+    SessionEnded,
+    Unreachable,
+)
+from westward.agent.member import Member
 from westward.agent.shipper import Shipper
 from westward.model.wire import Grant, HeldRun, Hello, Poll, PollAnswer, RunEnded, Welcome
 
 POLL_ANSWER_SHARE = 5
 """A poll may take its wait and a fifth of the lease longer; then it is given up and sent anew."""
+
+STOP_ALL_MOST_MS = 15_000
+OVER = (RunStatus.ENDED, RunStatus.VANISHED)
 
 log = logging.getLogger("westward.agent")
 
@@ -44,17 +55,21 @@ class Agent:
         link: ServerLink,
         clock: Callable[[], int],
         rng: random.Random,
+        member: Member | None = None,
     ):
         self.hello = Hello(site=site, agent_id=agent_id, pools=pools)
         self.engine = engine
         self.link = link
         self.clock = clock
         self.backoff = Backoff(rng, most_ms=1_000)
+        self.member = member
+        """Of a site that has joined: its offer and its credential."""
         self.shippers: dict[str, Shipper] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Until cancelled. Raises Superseded, Refused."""
+        """Until cancelled. Raises Superseded, Refused (NotAdmitted: a revoked site's runs are
+        stopped first)."""
         for held in await asyncio.to_thread(self.engine.recover):
             log.info("taking over run %s token %d", held.run_id, held.token)
             self._ship(held.run_id, held.token)
@@ -63,9 +78,30 @@ class Agent:
                 welcome = await self.link.hello(self.hello)
                 log.info("site %s session %d", self.hello.site, welcome.agent_session)
                 await self._poll_while_session(welcome)
+        except NotAdmitted as error:
+            if error.code == "site-revoked":
+                await self._stop_all()
+            raise
         finally:
             for task in self.tasks.values():
                 task.cancel()
+
+    async def _stop_all(self) -> None:
+        """Nothing of this site's runs may go on. Waits until they are over, at most a lease: by
+        then their supervisors have ended them."""
+        held = [shipper.run_id for shipper in self.shippers.values()]
+        for run_id in held:
+            log.warning("stopping run %s: the site was revoked", run_id)
+            try:
+                await asyncio.to_thread(self.engine.stop, run_id, "lease-expired")
+            except OSError as error:
+                log.error("run %s cannot be told to stop: %s", run_id, error)
+        end_ms = self.clock() + STOP_ALL_MOST_MS
+        while self.clock() < end_ms:
+            left = [r for r in held if self.engine.look(r).status not in OVER]
+            if not left:
+                return
+            await asyncio.sleep(0.1)
 
     def wake(self) -> None:
         """The engine has news of some run."""
@@ -75,6 +111,13 @@ class Agent:
     async def _poll_while_session(self, welcome: Welcome) -> None:
         wait_ms = 0
         while True:
+            try:
+                if self.member is not None:
+                    await self.member.before_poll(self.link, welcome)
+            except SessionEnded as error:
+                if error.code == "session-superseded":
+                    raise Superseded(str(error)) from error
+                return
             asked_ms = self.clock()
             held = tuple(
                 HeldRun(run_id=shipper.run_id, token=shipper.token)
@@ -135,7 +178,8 @@ class Agent:
                 await self._hand_back(grant)
             return
         try:
-            await asyncio.to_thread(self.engine.start, grant, lease_times(asked_ms, grant.ttl_ms))
+            there = grant if self.member is None else self.member.at_engine(grant)
+            await asyncio.to_thread(self.engine.start, there, lease_times(asked_ms, grant.ttl_ms))
         except AlreadyStarted:
             log.warning("run %s was started here before", grant.run_id)
             self._report_unable(grant, "the run was started here before, and is over")

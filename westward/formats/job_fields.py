@@ -184,6 +184,7 @@ TERM_FIELDS: dict[str, str] = {
     "westward.residency": "tags the site must have: province=Gansu|Ningxia,country=CN",
     "westward.latency": "shanghai<=20ms one-way, or round-trip; the mode must be said",
     "westward.account": "who pays",
+    "westward.purpose": "what the work is for, such as research; some sites take only some",
     "westward.checkpoint": "where and how often it saves: ckpt/last.npz every 10m (kept; not used yet)",
     "westward.inputs": "data that must be at hand, by site: qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "cost of an hour's waiting in the network's currency: 3.5/h",

@@ -20,7 +20,7 @@ from westward.model.units import (
 )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""Names of jobs, sites, places and accounts."""
+"""Names of jobs, sites, places, accounts and purposes."""
 NAME_FORM = (
     "letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"
 )
@@ -37,6 +37,7 @@ _EXAMPLES = {
     "westward.residency": "province=Gansu|Ningxia",
     "westward.latency": "shanghai<=20ms one-way",
     "westward.account": "lab-7",
+    "westward.purpose": "research",
     "westward.checkpoint": "ckpt/last.npz every 10m",
     "westward.inputs": "qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "3.5/h",
@@ -59,6 +60,7 @@ class Terms:
     residency: tuple[TagRule, ...] = ()
     latency: tuple[LatencyRule, ...] = ()
     account: str | None = None
+    purpose: str | None = None
     checkpoint: Checkpoint | None = None
     inputs: tuple[InputData, ...] = ()
     wait_value_micros_per_hour: int | None = None
@@ -79,6 +81,8 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
         terms.latency = parse_latency(text)
     elif term == "westward.account":
         terms.account = _name(text, "an account")
+    elif term == "westward.purpose":
+        terms.purpose = _name(text, "a purpose")
     elif term == "westward.checkpoint":
         terms.checkpoint = parse_checkpoint(text)
     elif term == "westward.inputs":

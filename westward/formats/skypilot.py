@@ -101,6 +101,7 @@ def read_task(
         inputs=terms.inputs,
         home_site=terms.home_site or home_site,
         account=terms.account or account,
+        purpose=terms.purpose,
         checkpoint=terms.checkpoint,
         priority=priority or 0,
         wait_value_micros_per_hour=terms.wait_value_micros_per_hour,

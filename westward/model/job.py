@@ -99,6 +99,8 @@ class JobSpec:
     home_site: str | None = None
     """Where the owner sits; used by the rule ``home-site`` only."""
     account: str | None = None
+    purpose: str | None = None
+    """What the work is for, as its owner states it; sites may take only some purposes."""
     checkpoint: Checkpoint | None = None
     priority: int = 0
     """-1000 to 1000 as in SkyPilot; higher goes first."""

@@ -33,6 +33,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Broken
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
+from westward.server.guard import SpeakerDep, admit
 from westward.server.limits import check_message
 from westward.store.lifecycle import report_run
 from westward.store.logs import append_log
@@ -46,9 +47,10 @@ log = logging.getLogger("westward.server")
 
 
 @router.post("/hello")
-async def say_hello(message: Hello, core: CoreDep) -> Welcome:
+async def say_hello(message: Hello, core: CoreDep, speaker: SpeakerDep) -> Welcome:
     """Opens a session; an older agent of the same site is superseded."""
     check_message(message)
+    admit(core, speaker, message.site)
     site = next((site for site in core.network.sites if site.name == message.site), None)
     if site is None:
         raise not_found("site", message.site)
@@ -64,11 +66,12 @@ async def say_hello(message: Hello, core: CoreDep) -> Welcome:
         agent_session=session.session,
         lease_ttl_ms=core.settings.lease_ttl_ms,
         poll_wait_ms=core.settings.poll_wait_ms,
+        rotate_ms=core.settings.rotate_ms if speaker.site is not None else None,
     )
 
 
 @router.post("/poll")
-async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
+async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerDep) -> PollAnswer:
     """Renews leases at once; then waits up to ``wait_ms`` for something to say."""
     check_message(message)
     loop_ms = core.clock.now_ms
@@ -77,6 +80,7 @@ async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
         while True:
             if await request.is_disconnected():  # nobody there to take a lease: offer nothing
                 return _poll_answer(core, _NOTHING, [])
+            admit(core, speaker, message.site)  # a credential may end while a poll is held
             seen = bell.rings
             answer = await core.write(
                 poll_site,

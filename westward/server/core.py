@@ -22,6 +22,7 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
+from westward.server.joined import View, load_view, statuses
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.store.database import Store, open_store
@@ -57,8 +58,12 @@ class Core:
 
     def __init__(self, settings: Settings, network: Network, store: Store):
         self.settings = settings
-        self.network = network
+        self.folder = network
+        """The network folder; ``network`` is the same with the joined sites' offers over it."""
         self.store = store
+        self.joined: View = load_view(store, network)
+        self.operator_token = ""
+        """Set by the app; see ``guard``."""
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -71,6 +76,16 @@ class Core:
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
+
+    @property
+    def network(self) -> Network:
+        """The live network."""
+        return self.joined.network
+
+    async def sites_changed(self) -> None:
+        """After a change to who has joined, what is offered, or what operators say of it."""
+        self.joined = await self.read(load_view, self.store, self.folder, self.joined)
+        self.plan_bell.ring()
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns."""
@@ -121,10 +136,13 @@ class Core:
     def _left_out(self, record: JobRecord) -> bool:
         return self.jobs_aside.holds(record.job_id, self.clock.now_ms(), record.version)
 
-    def pool_statuses(self) -> dict[str, PoolStatus]:
-        """Reads the store: call it through ``read``."""
-        heard_since_ms = self.clock.now_ms() - self.settings.site_lost_ms
-        return live_pools(self.network, list_sites(self.store), heard_since_ms)
+    def pool_statuses(self, joined: View | None = None) -> dict[str, PoolStatus]:
+        """Of the live network's pools, or of those of an earlier view. Reads the store: call it
+        through ``read``."""
+        now_ms, joined = self.clock.now_ms(), joined or self.joined
+        heard_since_ms = now_ms - self.settings.site_lost_ms
+        alive = live_pools(joined.network, list_sites(self.store), heard_since_ms)
+        return statuses(joined, alive, now_ms)
 
     def expects_sites(self) -> bool:
         """True while sites known from before this start may still be dialling in again."""
@@ -138,6 +156,7 @@ class Core:
 
     def situation(self) -> Situation:
         """The live network as of now. Reads the store: call it through ``read``."""
+        joined = self.joined  # one view for all: it may be replaced meanwhile
         active = load_active(self.store)
         for unreadable in active.unreadable:
             broken = Broken(key=unreadable.job_id, step="read it", error=unreadable.problem)
@@ -147,10 +166,10 @@ class Core:
         versions: dict[str, int | None] = {one.job_id: one.version for one in active.records}
         self.jobs_aside.keep({**versions, **{one.job_id: None for one in active.unreadable}})
         return situation(
-            self.network,
+            joined.network,
             self.series_origin_ms,
             active,
-            self.pool_statuses(),
+            self.pool_statuses(joined),
             self.clock.now_ms(),
             self._left_out,
         )

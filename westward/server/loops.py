@@ -17,6 +17,7 @@ from westward.placement import plan
 from westward.server.applier import END_LEASE, Outcome, apply_plan, expire_leases, run_bill
 from westward.server.aside import STORE_TROUBLE, Broken, sound_part
 from westward.server.core import Core
+from westward.server.joined import network_at
 from westward.server.snapshot import Situation
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import save_bill, unsettled_runs
@@ -153,7 +154,7 @@ class Loops:
             bill = await core.read(
                 run_bill,
                 core.store,
-                core.network,
+                await core.read(network_at, core.joined, run.granted_ms),
                 core.settings.policy,
                 core.series_origin_ms,
                 ended,

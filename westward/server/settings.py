@@ -27,6 +27,14 @@ class Settings:
     """Waiting jobs are looked at again at least this often, whatever happens or does not."""
     host: str = "127.0.0.1"
     port: int = 0
+    require_credentials: bool = False
+    """Agents of the folder's own sites need one too, even from this machine."""
+    open_to_users: bool = False
+    """Users' requests are taken from other machines as well; there are no users to tell apart."""
+    rotate_ms: int = 24 * 3_600_000
+    """Sites' credentials are followed by new ones when they are this old."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @property
     def database_url(self) -> str:

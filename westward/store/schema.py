@@ -173,3 +173,51 @@ DECISIONS = Table(
     Column("answer", Text, nullable=False),
     Index("decisions_by_job", "job_id", "seq"),
 )
+
+INVITATIONS = Table(
+    "invitations",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("site", String(200), nullable=False),
+    Column("invitation", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Column("used_by", String(64)),
+    Column("void_ms", BigInteger),
+    Index("invitations_by_site", "site"),
+)
+
+CREDENTIALS = Table(
+    "credentials",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("site", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("first_used_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("ended_why", String(40)),
+    Index("credentials_by_site", "site"),
+)
+
+OFFERS = Table(
+    "offers",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("site", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("invitation", Text),
+    Column("offer", Text),
+    Index("offers_by_site", "site", "seq"),
+)
+"""Every state a joined site was ever in, rows never edited. Both texts null: it was revoked."""
+
+SITE_MARKS = Table(
+    "site_marks",
+    METADATA,
+    Column("site", String(200), primary_key=True),
+    Column("pool", String(200), primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+"""The network operator's word on a site (pool "") or one of its pools."""

@@ -65,6 +65,14 @@ def check_session(store: Store, site: str, session: int) -> SessionOver | None:
         return _session_over(connection, site, session)
 
 
+def run_site(store: Store, run_id: str) -> str | None:
+    """The site of a run; None: there is no such run."""
+    with store.read() as connection:
+        query = select(RUNS.c.site).where(RUNS.c.run_id == run_id)
+        found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else str(found)
+
+
 def list_sites(store: Store) -> tuple[SiteRecord, ...]:
     """Every site that ever said hello, by name."""
     with store.read() as connection:
