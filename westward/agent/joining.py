@@ -92,9 +92,10 @@ def enrol(server: str, token: str, state: Path, *, proxy: str | None, ca: str | 
 
     try:
         return asyncio.run(ask())
-    except Refused:
-        if known is None:
-            credentials.forget(state)
+    except Refused as error:
+        credentials.forget(state)
+        if known is not None and "digest-taken" in str(error):  # left by another invitation
+            return enrol(server, token, state, proxy=proxy, ca=ca)
         raise
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -37,8 +39,10 @@ class Unreachable(Failure):
 class Client:
     """One server. Every method raises Failure with the server's reason and what to do."""
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, server: str | None, token: str | None = None) -> None:
         self.url = find_server(server)
+        self.token = token
+        """The operator's, for requests that are only the operator's."""
         parts = urlsplit(self.url)
         try:
             port = parts.port
@@ -88,14 +92,16 @@ class Client:
         return str(ids[0])
 
     def _request(self, method: str, path: str, body: Json | None) -> Json:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        connection = self._connect()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
         try:
             connection.request(
                 method,
                 self._prefix + path,
                 body=None if body is None else json.dumps(body).encode(),
-                headers={} if body is None else {"Content-Type": "application/json"},
+                headers=headers,
             )
             answer = connection.getresponse()
             status, data = answer.status, answer.read()
@@ -108,6 +114,18 @@ class Client:
         finally:
             connection.close()
         return self._decode(status, data)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        ca = os.environ.get("WESTWARD_CA")
+        try:
+            context = ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise Failure(f"WESTWARD_CA {ca!r} cannot be used: {error}. Name a PEM file.") from None
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=TIMEOUT_S, context=context
+        )
 
     def _decode(self, status: int, data: bytes) -> Json:
         try:

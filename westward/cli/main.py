@@ -26,6 +26,7 @@ ENTRIES = {
     "logs": Entry("westward.cli.cmd_logs", "logs", "Print what a job wrote."),
     "cancel": Entry("westward.cli.cmd_cancel", "cancel", "Stop a job."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
+    "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
