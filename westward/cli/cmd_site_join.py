@@ -128,7 +128,7 @@ def join(
     prepared = _read_offer(offer) if offer is not None else None
     if prepared is not None:
         engine, values = prepared.engine, dict(prepared.options)
-    found = _discover(engine, state, values)
+    found = discover(engine, state, values)
     if again:
         (state / "credential.json").unlink(missing_ok=True)
     enrolled = _enrol(url.rstrip("/"), text, state, proxy, ca)
@@ -202,7 +202,7 @@ def _read_offer(path: Path) -> SiteFile:
     return read_site_file(text, entry.value.raw if entry else "", file=str(path))
 
 
-def _discover(engine: str, state: Path, options: Mapping[str, str]) -> tuple[DiscoveredPool, ...]:
+def discover(engine: str, state: Path, options: Mapping[str, str]) -> tuple[DiscoveredPool, ...]:
     from westward.agent.engines.registry import open_engine
 
     try:
