@@ -17,7 +17,7 @@ from pathlib import Path
 
 from westward.agent import credential as credentials
 from westward.agent.credential import Credential, digest_of, wall_ms
-from westward.agent.link import Backoff, Refused, ServerLink, Unreachable
+from westward.agent.link import Backoff, Refused, ServerLink, Unreachable, Untrusted
 from westward.agent.member import SITE_FILE
 from westward.agent.site_file import SiteFile, read_site_file
 from westward.model.offer import DiscoveredPool, Enrol, Enrolled
@@ -83,6 +83,8 @@ def enrol(server: str, token: str, state: Path, *, proxy: str | None, ca: str | 
             while True:
                 try:
                     return await link.enrol(message)
+                except Untrusted:
+                    raise
                 except Unreachable:
                     if wall_ms() > end_ms:
                         raise

@@ -53,6 +53,10 @@ class Unreachable(Exception):
     """No usable answer: the server is down, restarting, or the network is. Try again."""
 
 
+class Untrusted(Unreachable):
+    """The server's certificate is not signed by an authority that is trusted here."""
+
+
 class SessionEnded(Exception):
     """HTTP 409. ``code`` is "session-superseded" (a newer agent has the site) or another."""
 
@@ -193,6 +197,8 @@ class ServerLink:
             ) as response:
                 body = await response.read()
                 status = response.status
+        except aiohttp.ClientSSLError as error:
+            raise Untrusted(f"{path}: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{path}: {error or type(error).__name__}") from error
         if status == 409:
