@@ -9,6 +9,7 @@ from westward.control.records import JobRecord, JobState
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
+from westward.placement.filters import offer_reasons
 from westward.store.results import Active, SiteRecord
 
 
@@ -18,7 +19,7 @@ class Situation:
 
     snapshot: Snapshot
     to_place: tuple[JobSpec, ...]
-    """Pending jobs, and bound ones whose pool has closed."""
+    """Pending jobs, and bound ones whose pool has closed, to all or to their account."""
     records: dict[str, JobRecord]
     """Every active job by id, as of the snapshot."""
     now_ms: int
@@ -70,6 +71,7 @@ def situation(
     A pool that the network folder no longer has counts as closed: its waiting jobs are placed
     anew, its runs hold nothing that can be planned with.
     """
+    limited = {pool.name: pool for pool in network.pools if pool.accounts or pool.purposes}
     running: dict[str, list[Claim]] = {name: [] for name in statuses}
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
     to_place = []
@@ -90,7 +92,10 @@ def situation(
         elif left_out(record):
             continue
         elif (
-            record.state is JobState.PENDING or place is None or statuses.get(place.pool) != "open"
+            record.state is JobState.PENDING
+            or place is None
+            or statuses.get(place.pool) != "open"
+            or (place.pool in limited and offer_reasons(record.job, limited[place.pool]))
         ):
             to_place.append(record.job)
         else:
