@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
 	@echo "make test       set up; every linter, type check and test"
+	@echo "make test-site  set up; the provider conformance kit on the local engine (2 min)"
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
 	@echo "make bench      set up; measure the simulator's speed"
 	@echo "make clean      remove caches and what make run left"
@@ -31,6 +32,11 @@ lint: setup
 # Two workers; the tests of one file stay in one process, in order.
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# Every check of the provider conformance kit, on the local engine (about two minutes).
+.PHONY: test-site
+test-site: setup
+	$(BIN)/westward site test --engine local
 
 # The rival's environment is apart: nothing of it is a dependency of Westward.
 .venv-bench/ready: benchmarks/requirements-rival.lock

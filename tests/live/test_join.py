@@ -350,9 +350,13 @@ def _through_tls(grid: Grid, ca: Path, url: str, proxy: ConnectProxy) -> None:
     # The agent that is started again goes on with what it has; the thief's copy stays useless.
     proxy.cut()
     grid.kill_agent("lab")
-    grid.start_site("lab")
+    link = state / "link.json"  # the proxy of the environment does as well
+    link.write_text(json.dumps({**json.loads(link.read_text()), "proxy": None}))
+    before = len(proxy.tunnels)
+    grid.start_site("lab", HTTPS_PROXY=proxy.url)
     second = grid.secret("lab")
     until(lambda: grid.secret("lab") != second, "it goes on rotating")
+    assert len(proxy.tunnels) > before
     assert call(old) == (401, "credential-retired")
     thief = grid.folder / "thief"
     shutil.copytree(state, thief, ignore=shutil.ignore_patterns("wake", "runs", "finished"))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from westward.control.records import JobRecord
 from westward.model.faults import Fault, InputFaults
-from westward.model.network import Network
+from westward.model.network import Network, PoolStatus
 from westward.model.offer import Invitation
 from westward.network.values import CellError, check_name
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
 from westward.server.guard import digest_of, only_operator
-from westward.server.joined import draining
-from westward.store.enrol import all_credentials, invite, mark, open_invitations, revoke
+from westward.server.joined import View, draining
+from westward.store.enrol import invite, mark, open_invitations, revoke
 from westward.store.jobs import load_active
 from westward.store.results import SiteRecord
 from westward.store.sites import list_sites
@@ -126,56 +125,69 @@ async def show_site(site: str, core: CoreDep) -> Json:
     raise not_found("site", site)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Everything that is looked up of all sites at once."""
+
+    view: View
+    now_ms: int
+    heard_since_ms: int
+    statuses: dict[str, PoolStatus]
+    agents: dict[str, SiteRecord]
+    invitations: dict[str, int]
+    runs: dict[str, list[str]]
+    """Ids of live runs by site."""
+
+
 def _list(core: Core) -> Json:
-    now_ms = core.clock.now_ms()
-    agents = {one.site: one for one in list_sites(core.store)}
-    invitations = open_invitations(core.store, now_ms)
-    records = load_active(core.store).records
-    names = {site.name for site in core.network.sites} | set(core.joined.sites) | set(invitations)
+    view, now_ms = core.joined, core.clock.now_ms()
+    runs: dict[str, list[str]] = {}
+    for record in load_active(core.store).records:
+        run = record.live_run
+        if run is not None:
+            runs.setdefault(run.site, []).append(run.run_id)
+    seen = _Seen(
+        view=view,
+        now_ms=now_ms,
+        heard_since_ms=now_ms - core.settings.site_lost_ms,
+        statuses=core.pool_statuses(view),
+        agents={one.site: one for one in list_sites(core.store)},
+        invitations=open_invitations(core.store, now_ms),
+        runs=runs,
+    )
+    names = {site.name for site in view.network.sites} | {*view.sites, *seen.invitations}
     return {
         "now_ms": now_ms,
-        "currency": core.folder.currency,
-        "sites": [
-            _site(core, name, agents.get(name), invitations.get(name), records, now_ms)
-            for name in sorted(names)
-        ],
+        "currency": view.folder.currency,
+        "sites": [_site(seen, name) for name in sorted(names)],
     }
 
 
-def _site(
-    core: Core,
-    name: str,
-    agent: SiteRecord | None,
-    invited_until_ms: int | None,
-    records: tuple[JobRecord, ...],
-    now_ms: int,
-) -> Json:
-    row = core.joined.sites.get(name)
-    runs = [run.run_id for one in records if (run := one.live_run) is not None and run.site == name]
-    statuses = core.pool_statuses()
-    pools = [pool for pool in core.network.pools if pool.site == name]
-    good = [
-        one
-        for one in all_credentials(core.store)
+def _site(seen: _Seen, name: str) -> Json:
+    view = seen.view
+    row, agent = view.sites.get(name), seen.agents.get(name)
+    used = [
+        one.created_ms
+        for one in view.credentials.values()
         if one.site == name and one.ended_ms is None and one.first_used_ms is not None
     ]
     offer = row.offer if row is not None else None
     return {
         "site": name,
-        "in_folder": any(site.name == name for site in core.folder.sites),
-        "status": _status(core, name, agent, bool(runs), now_ms),
+        "in_folder": any(site.name == name for site in view.folder.sites),
+        "status": _status(seen, name),
         "joined": row is not None and row.invitation is not None,
         "revoked": row is not None and row.invitation is None,
-        "invited_until_ms": invited_until_ms,
+        "invited_until_ms": seen.invitations.get(name),
         "last_seen_ms": agent.last_seen_ms if agent else None,
         "agent_session": agent.session if agent else None,
-        "credential_since_ms": good[0].created_ms if good else None,
-        "marks": dict(core.joined.marks.get(name, {})),
-        "live_runs": runs,
+        "credential_since_ms": max(used, default=None),
+        "marks": dict(view.marks.get(name, {})),
+        "live_runs": seen.runs.get(name, []),
         "pools": [
             {
                 "pool": pool.name,
-                "status": statuses.get(pool.name, "down"),
+                "status": seen.statuses.get(pool.name, "down"),
                 "accelerator": pool.accelerator,
                 "nodes": pool.nodes,
                 "devices_per_node": pool.devices_per_node,
@@ -183,26 +195,27 @@ def _site(
                 "accounts": pool.accounts,
                 "purposes": pool.purposes,
             }
-            for pool in pools
+            for pool in view.network.pools
+            if pool.site == name
         ],
         "offer": asdict(offer) if offer is not None else None,
         "offered_ms": row.at_ms if row is not None else None,
     }
 
 
-def _status(core: Core, name: str, agent: SiteRecord | None, busy: bool, now_ms: int) -> str:
+def _status(seen: _Seen, name: str) -> str:
     """One word for the whole site."""
-    row = core.joined.sites.get(name)
+    view = seen.view
+    row, agent = view.sites.get(name), seen.agents.get(name)
     if row is not None and row.invitation is None:
         return "revoked"
-    if agent is None and not any(site.name == name for site in core.network.sites):
+    if row is None and not any(site.name == name for site in view.network.sites):
         return "invited"
-    if draining(core.joined, name, now_ms):
-        return "draining" if busy else "drained"
-    if agent is None or agent.last_seen_ms < now_ms - core.settings.site_lost_ms:
+    if draining(view, name):
+        return "draining" if seen.runs.get(name) else "drained"
+    if agent is None or agent.last_seen_ms < seen.heard_since_ms:
         return "down"
-    statuses = core.pool_statuses()
-    own = [statuses.get(pool.name) for pool in core.network.pools if pool.site == name]
+    own = {seen.statuses.get(pool.name) for pool in view.network.pools if pool.site == name}
     if "open" in own:
         return "open"
     return "cordoned" if "cordoned" in own else "down"

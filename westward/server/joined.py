@@ -106,7 +106,7 @@ def statuses(view: View, alive: Mapping[str, PoolStatus], now_ms: int) -> dict[s
     return found
 
 
-def draining(view: View, site: str, now_ms: int) -> bool:
+def draining(view: View, site: str) -> bool:
     """Whether the whole site is to run empty, by its own or the network operator's word."""
     row = view.sites.get(site)
     own = row.offer.status if row is not None and row.offer is not None else "open"

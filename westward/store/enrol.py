@@ -20,6 +20,10 @@ Refusal = Literal["token-unknown", "token-used", "token-expired", "token-void", 
 EndedWhy = Literal["rotated", "replaced", "revoked"]
 
 
+KEEP_ENDED_MS = 30 * 86_400_000
+"""Credentials that ended longer ago are refused as unknown, not by name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """``ended_why`` None: good. ``first_used_ms`` None: a successor nobody has used yet."""
@@ -130,6 +134,11 @@ def first_use(store: Store, digest: str, site: str, now_ms: int) -> None:
             update(CREDENTIALS).where(CREDENTIALS.c.digest == digest).values(first_used_ms=now_ms)
         )
         _end_credentials(connection, site, "rotated", now_ms, but=digest)
+        connection.execute(
+            delete(CREDENTIALS).where(
+                CREDENTIALS.c.site == site, CREDENTIALS.c.ended_ms < now_ms - KEEP_ENDED_MS
+            )
+        )
 
 
 def revoke(store: Store, site: str, now_ms: int) -> bool:
