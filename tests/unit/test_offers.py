@@ -174,8 +174,9 @@ def test_what_the_network_cannot_take_is_told_at_once(folder: Network) -> None:
         pool("harbor-east", accelerator="eastcard", price_micros_per_device_hour=-1),
         pool("ok", hours=("never",), nodes=0, power_w_per_device=-1.0),
         pool("ok", status="shut", cpus_per_node=None),
-        pool("a b"),
+        pool("a b", accounts=("a\x1b[2J",), nodes=10**8),
         pue=0.5,
+        operator="x" * 201,
         time_zone="Mars",
     )
     faults = {fault.field: fault for fault in check_offer(bad, LAB, folder, {"harbor-east": "it"})}
@@ -184,6 +185,7 @@ def test_what_the_network_cannot_take_is_told_at_once(folder: Network) -> None:
         "pools[0].price_per_device_hour", "pools[1].hours[0]", "pools[1].nodes",
         "pools[1].power_w_per_device", "pools[2].name", "pools[2].status",
         "pools[2].cpus_per_node", "pools[3].name",
+        "pools[3].accounts[0]", "pools[3].nodes", "operator",
     }  # fmt: skip
     assert "Did you mean east-card?" in faults["pools[0].accelerator"].remedy
     assert check_offer(offer(pool(), pue=1.2), LAB, folder, {}) == ()

@@ -77,10 +77,10 @@ class Member:
             self._session = welcome.agent_session
             self._wanted = self._wanted or self.file
         try:
-            if welcome.rotate_ms is not None:
-                await self._rotate(link, welcome.rotate_ms)
             if self._wanted is not None:
                 await self._offer(link, self._wanted)
+            if welcome.rotate_ms is not None:
+                await self._rotate(link, welcome.rotate_ms)
         except Unreachable as error:
             log.info("not told yet: %s", error)
 

@@ -136,6 +136,8 @@ def show(site: str, operator_file: Path | None, server: str | None, as_json: boo
 
 
 def _print_site(one: Json) -> None:
+    from westward.control.story import printable
+
     now_ms = one["now_ms"]
     print(f"{one['site']}   {one['status']}   ({_how(one)})")
     print(
@@ -155,9 +157,8 @@ def _print_site(one: Json) -> None:
     for pool in one["pools"]:
         print(f"  pool        {_pool_line(pool, offered.get(pool['pool']), one['currency'])}")
     for found in offer["discovered"] if offer else ():
-        print(
-            f"  discovered  {found['name']}: {found['nodes']} nodes, {found['accelerator'] or 'cpu'}"
-        )
+        kind = found["accelerator"] or "cpu"
+        print(printable(f"  discovered  {found['name']}: {found['nodes']} nodes, {kind}"))
 
 
 def _pool_line(pool: Json, offered: Json | None, currency: str) -> str:

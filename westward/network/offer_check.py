@@ -16,10 +16,17 @@ ENGINES = ("local", "slurm", "ray", "kubernetes")
 POOLS_MOST = 1_000
 LIST_MOST = 1_000
 """Accounts, purposes or hours of one pool."""
-COUNTS = ("nodes", "devices_per_node", "cpus_per_node", "memory_mib_per_node")
+COUNTS_MOST = {
+    "nodes": 10_000_000,
+    "devices_per_node": 100_000,
+    "cpus_per_node": 100_000,
+    "memory_mib_per_node": 100_000_000,
+}
+"""As in the network folder's schema: the planner counts milli-devices in 64 bits."""
+COUNTS = tuple(COUNTS_MOST)
 NEEDED = ("nodes", "cpus_per_node", "memory_mib_per_node")
 SHAPE = ("managed", "accelerator", *COUNTS, "power_w_per_device")
-COUNT_MOST = 100_000_000
+TEXT_MOST = 200
 PRICE_MOST_MICROS = 10**12
 
 
@@ -38,6 +45,7 @@ class _Check:
             parse_zone(offer.time_zone)
         except ValueError as error:
             self.fault("time_zone", str(error), "Or leave it out for UTC.")
+        self.word("operator", offer.operator)
         if offer.engine not in ENGINES:
             self.fault(
                 "engine", f"no engine is called {offer.engine!r}", f"Use {', '.join(ENGINES)}."
@@ -55,6 +63,11 @@ class _Check:
             self.fault("pue", f"{pue:g} is out of range", "Facility power over IT power: 1 to 5.")
         if len(offer.pools) > POOLS_MOST:
             self.fault("pools", f"there are {len(offer.pools)} pools", f"At most {POOLS_MOST}.")
+
+    def word(self, field: str, text: str) -> None:
+        if len(text) > TEXT_MOST or not text.isprintable():
+            problem = f"it is longer than {TEXT_MOST} characters, or holds one that cannot be shown"
+            self.fault(field, problem, "Write plain text.")
 
     def pool(self, at: str, pool: PoolOffer, engine: str, taken: Mapping[str, str]) -> None:
         try:
@@ -84,6 +97,9 @@ class _Check:
         for name in ("hours", "accounts", "purposes"):
             if len(getattr(pool, name)) > LIST_MOST:
                 self.fault(f"{at}.{name}", "the list is too long", f"At most {LIST_MOST}.")
+        for name in ("accounts", "purposes"):
+            for number, word in enumerate(getattr(pool, name)):
+                self.word(f"{at}.{name}[{number}]", word)
         for number, text in enumerate(pool.hours):
             try:
                 parse_window(text)
@@ -114,8 +130,9 @@ class _Check:
                 self.fault(f"{at}.{name}", "it is not stated", "Write a whole number.")
         for name in COUNTS:
             value = getattr(pool, name)
-            if value is not None and not 1 <= value <= COUNT_MOST:
-                self.fault(f"{at}.{name}", f"{value} is out of range", f"From 1 to {COUNT_MOST}.")
+            most = COUNTS_MOST[name]
+            if value is not None and not 1 <= value <= most:
+                self.fault(f"{at}.{name}", f"{value} is out of range", f"From 1 to {most}.")
         if pool.accelerator is not None:
             self.accelerator(at, pool.accelerator)
             if pool.devices_per_node is None:

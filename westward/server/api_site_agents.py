@@ -27,6 +27,11 @@ from westward.server.limits import check_message
 from westward.store.enrol import Enrolment, enrol, rotate, save_offer
 from westward.store.sites import check_session
 
+ROTATE_SHARE = 4
+"""A credential is followed by another at the earliest after this part of the rotation's time."""
+OFFERS_SPAN_MS = 3_600_000
+OFFERS_MOST = 120
+"""Changes of one site's offer that are taken in that time: every one is kept."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REFUSALS = {
     "token-unknown": "there is no such invitation; look at the token, or ask for another",
@@ -96,6 +101,9 @@ async def rotate_credential(message: Rotate, core: CoreDep, speaker: SpeakerDep)
     if speaker.site is None:
         raise ApiError(401, "credential-missing", "only a credential can be followed by another")
     now_ms = core.clock.now_ms()
+    held = core.joined.credentials[speaker.digest]
+    if now_ms - held.created_ms < core.settings.rotate_ms // ROTATE_SHARE:
+        raise ApiError(429, "too-soon", "this credential is too young to be followed")
     if not await core.write(rotate, core.store, speaker.site, message.next_digest, now_ms):
         raise ApiError(403, "digest-taken", _REFUSALS["digest-taken"])
     await core.sites_changed()
@@ -111,6 +119,11 @@ async def take_offer(message: OfferMessage, core: CoreDep, speaker: SpeakerDep) 
     if invitation is None:
         text = f"site {offer.site} has not joined: an offer needs an invitation"
         raise ApiError(403, "not-joined", text)
+    since_ms = core.clock.now_ms() - OFFERS_SPAN_MS
+    recent = sum(row.site == offer.site and row.at_ms > since_ms for row in core.joined.rows)
+    if recent > OFFERS_MOST:
+        text = f"a site may change its offer {OFFERS_MOST} times an hour"
+        raise ApiError(429, "too-many-offers", text)
     over = await core.read(check_session, core.store, offer.site, message.agent_session)
     if over is not None:
         raise ApiError(409, "session-superseded", "another agent speaks for the site")

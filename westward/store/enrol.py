@@ -123,6 +123,11 @@ def rotate(store: Store, site: str, next_digest: str, now_ms: int) -> bool:
         row = connection.execute(query).mappings().one_or_none()
         if row is not None:
             return bool(row["site"] == site and row["ended_ms"] is None)
+        connection.execute(  # an agent has one successor in hand
+            delete(CREDENTIALS).where(
+                CREDENTIALS.c.site == site, CREDENTIALS.c.first_used_ms.is_(None)
+            )
+        )
         _add_credential(connection, next_digest, site, now_ms, None)
     return True
 
