@@ -362,7 +362,9 @@ def _through_tls(grid: Grid, ca: Path, url: str, proxy: ConnectProxy) -> None:
     shutil.copytree(state, thief, ignore=shutil.ignore_patterns("wake", "runs", "finished"))
     file = json.loads((thief / "credential.json").read_text())
     (thief / "credential.json").write_text(json.dumps({**file, "secret": old, "following": None}))
-    done = grid._spawn("thief", "-m", "westward.agent", "--state", str(thief))
+    done = grid._spawn(
+        "thief", "-m", "westward.agent", "--state", str(thief), HTTPS_PROXY=proxy.url
+    )
     assert done.wait(timeout=60) == 5
     assert grid.agents["lab"].poll() is None
 
