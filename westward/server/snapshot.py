@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from westward.control.records import JobRecord, JobState
+from westward.control.records import Binding, JobRecord, JobState
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
@@ -19,7 +19,7 @@ class Situation:
 
     snapshot: Snapshot
     to_place: tuple[JobSpec, ...]
-    """Pending jobs, and bound ones whose pool has closed, to all or to their account."""
+    """Pending jobs, and bound ones whose pool has closed, to all or to them."""
     records: dict[str, JobRecord]
     """Every active job by id, as of the snapshot."""
     now_ms: int
@@ -71,7 +71,7 @@ def situation(
     A pool that the network folder no longer has counts as closed: its waiting jobs are placed
     anew, its runs hold nothing that can be planned with.
     """
-    limited = {pool.name: pool for pool in network.pools if pool.accounts or pool.purposes}
+    pools = {pool.name: pool for pool in network.pools}
     running: dict[str, list[Claim]] = {name: [] for name in statuses}
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
     to_place = []
@@ -95,7 +95,7 @@ def situation(
             record.state is JobState.PENDING
             or place is None
             or statuses.get(place.pool) != "open"
-            or (place.pool in limited and offer_reasons(record.job, limited[place.pool]))
+            or _shut_out(record.job, place, pools[place.pool])
         ):
             to_place.append(record.job)
         else:
@@ -126,6 +126,17 @@ def situation(
         to_place=tuple(to_place),
         records={record.job_id: record for record in active.records},
         now_ms=now_ms,
+    )
+
+
+def _shut_out(job: JobSpec, place: Binding, pool: Pool) -> bool:
+    """Whether a job that was bound to ``pool`` may or can not run there any more: what its site
+    offers has changed since."""
+    option = job.options[place.option]
+    return (
+        place.need_milli > pool.capacity_milli
+        or (option.accelerator is not None and option.accelerator != pool.accelerator)
+        or bool(offer_reasons(job, pool))
     )
 
 
