@@ -173,11 +173,13 @@ class Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedFile:
-    """One file of a checkpoint. ``path`` counts from the job's checkpoint folder."""
+    """One file of a checkpoint, or with ``link`` a symbolic link within it (no bytes, no digest).
+    ``path`` and ``link`` count from the job's checkpoint folder and the link's own."""
 
     path: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int = 0
+    sha256: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +200,54 @@ class CheckpointAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptCheckpoint:
-    """What the server holds for a job; ``site`` saved it in ``run_id``."""
+class CheckpointPart:
+    """Bytes of the file with this digest and size from ``offset``, base64. A repeat is harmless."""
 
-    run_id: str
-    site: str
-    files: tuple[SavedFile, ...]
+    token: int
+    sha256: str
+    size_bytes: int
+    offset: int
+    data_b64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAnswer:
+    """``next_offset``: what the server has; not after what was sent means: go on from there."""
+
+    accepted: bool
+    next_offset: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointAsk:
+    """What does the server hold for this run's job?"""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAsk:
+    """Up to ``most`` bytes of a file of it from ``offset``."""
+
+    token: int
+    sha256: str
+    offset: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartData:
+    data_b64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCheckpoint:
+    """What the server holds for a job; ``site`` saved it in ``run_id``. Empty: nothing."""
+
+    run_id: str = ""
+    site: str = ""
+    files: tuple[SavedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,21 @@ def submitted_before(store: Store, job_id: str, body_digest: str) -> JobRecord |
         return load_records(store, connection, [job_id]).get(job_id)
 
 
+def submitted_under(store: Store, base: str, body_digest: str) -> tuple[JobRecord, ...]:
+    """The jobs that this very request brought under ``base`` (``base`` itself, or ``base.…``), in
+    its order; empty if it was not made before."""
+    query = select(JOBS).where(
+        JOBS.c.body_digest == body_digest,
+        or_(
+            JOBS.c.job_id == base,
+            # Between "base." and "base/", the next character: no pattern, so nothing to escape.
+            (JOBS.c.job_id >= f"{base}.") & (JOBS.c.job_id < f"{base}/"),
+        ),
+    )
+    with store.read() as connection:
+        return tuple(assemble(store, connection, query.order_by(JOBS.c.seq)))
+
+
 def load_job(store: Store, job_id: str) -> JobRecord | None:
     """The job as it stands, or None if there is none of that id."""
     with store.read() as connection:
