@@ -341,5 +341,9 @@ async def cancel(job_id: str, core: CoreDep) -> Json:
 async def _load(core: Core, job_id: str) -> JobRecord:
     record = await core.read(load_job, core.store, job_id)
     if record is None:
+        array = await core.read(load_array, core.store, job_id)
+        if array:
+            text = f"{job_id} is an array: name one of its jobs, {job_id}.0 to {job_id}.{len(array) - 1}"
+            raise ApiError(404, "is-array", text)
         raise not_found("job", job_id)
     return record
