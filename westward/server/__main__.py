@@ -20,7 +20,7 @@ from pathlib import Path
 import uvicorn
 
 from westward.model.faults import InputFaults
-from westward.model.units import parse_duration_ms
+from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.settings import Settings
@@ -96,10 +96,22 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     parser.add_argument("--port", type=int, default=0, help="0: any free one, see server.json")
     parser.add_argument("--lease", default="15s", help="lease time, for example 15s")
     parser.add_argument("--margin", default="1s", help="between a lease's end and the next run")
+    parser.add_argument(
+        "--preempt",
+        action="store_true",
+        help="stop runs of lower priority that save checkpoints for a waiting job of higher",
+    )
+    parser.add_argument(
+        "--checkpoint-most",
+        default="4GB",
+        metavar="SIZE",
+        help="of one job, kept here between its runs; a larger one stays at its site",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     options = parser.parse_args(arguments)
     try:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
+        checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
     except ValueError as error:
         parser.error(str(error))
     if ttl_ms < 1_000:
@@ -109,6 +121,8 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         data=options.data,
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
+        checkpoint_most_bytes=checkpoint_most_bytes,
+        preempt=options.preempt,
         host=options.host,
         port=options.port,
     )
