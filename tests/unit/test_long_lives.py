@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_server_parts import NOW, greet, job, look, network, plan_once, store, submit
+from test_server_parts import NOW, POLICY, greet, job, look, network, plan_once, store, submit
 
 from westward.agent.checkpoints import scan
 from westward.control.events import PauseRequested, RunEnded, RunStarted
@@ -23,6 +23,7 @@ from westward.model.wire import SavedFile
 from westward.server import checkpoint_files
 from westward.server.applier import moved_checkpoint
 from westward.server.checkpoint_files import CheckpointFiles, WrongFiles, check_files
+from westward.server.reconsidering import moves_that_pay
 from westward.server.resumed import bound_to, resumed_spec
 from westward.store.checkpoints import (
     kept_checkpoint,
@@ -32,8 +33,9 @@ from westward.store.checkpoints import (
     save_checkpoint,
 )
 from westward.store.database import Store
-from westward.store.jobs import load_job
+from westward.store.jobs import load_active, load_job
 from westward.store.lifecycle import apply_event, report_run
+from westward.store.results import Change, CheckpointMove
 from westward.store.sites import poll_site
 
 __all__ = ["network", "store"]  # fixtures
@@ -295,8 +297,6 @@ def test_a_move_is_noted_once_and_paid(store: Store, network: Network) -> None:
     record = load_job(store, "job_1")
     assert record is not None
     run = record.runs[0]
-    from westward.store.results import CheckpointMove
-
     move = CheckpointMove(
         run_id=run.run_id, from_site="harbor", to_site="basin", size_bytes=10**9, moved_ms=NOW
     )
@@ -310,3 +310,48 @@ def test_held_jobs_are_not_planned(store: Store, network: Network) -> None:
     submit(store, job("job_1", after=(After(job_id="job_0", name="first"),)), job("job_2"))
     greet(store, "basin", "harbor", "plateau")
     assert [one.job_id for one in look(store, network).to_place] == ["job_2"]
+
+
+def dear_at(network: Network, pool: str) -> Network:
+    """The same, with that pool's devices at a hundred times their price."""
+    pools = tuple(
+        replace(one, price_micros_per_device_hour=100 * (one.price_micros_per_device_hour or 0))
+        if one.name == pool
+        else one
+        for one in network.pools
+    )
+    return replace(network, pools=pools)
+
+
+def test_a_run_is_moved_when_its_place_has_become_dear(store: Store, network: Network) -> None:
+    """Its pool's price rises a hundredfold; what is left is worth the way. Not without a
+    checkpoint, not near its end, not for a gain below the hurdle."""
+    submit(store, job("job_1", checkpoint=SAVES, duration_ms=3_600_000))
+    submit(store, job("job_2", duration_ms=3_600_000))
+    greet(store, "basin")
+    plan_once(store, network)
+    for record in load_active(store).records:
+        run = record.live_run
+        assert run is not None
+        poll_site(store, run.site, 1, (), 10_000, NOW)
+        report_run(store, run.run_id, RunStarted(run_id=run.run_id, token=run.token), NOW)
+    later = NOW + 60_000
+    greet(store, "basin", "harbor", "plateau", at_ms=later)
+    policy = replace(POLICY, wait_value_micros_per_device_hour=0, checkpoint_gb_per_device=0.1)
+
+    def moves(now: Network, least_left_ms: int = 60_000, **changes: int) -> list[Change]:
+        before = look(store, now, later)
+        return moves_that_pay(before, replace(policy, **changes), {}, least_left_ms)  # type: ignore[arg-type]
+
+    dear = dear_at(network, "basin-west")
+    (change,) = moves(dear)
+    assert change.job_id == "job_1", "the other saves nothing"
+    assert isinstance(change.event, PauseRequested)
+    assert change.event.kind == "move"
+    assert change.event.aim is not None
+    assert change.event.aim.site != "basin"
+    assert "less than here" in change.event.reason
+    assert moves(dear, least_left_ms=3_600_000) == [], "hardly anything is left"
+    assert moves(dear, move_hurdle_percent=100) == []
+    assert moves(dear, checkpoint_gb_per_device=1_000_000) == [], "it is too much to carry"
+    assert moves(dear_at(network, "harbor-east"), move_hurdle_percent=60) == []

@@ -102,6 +102,11 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         help="stop runs of lower priority that save checkpoints for a waiting job of higher",
     )
     parser.add_argument(
+        "--reconsider",
+        metavar="TIME",
+        help="so often move running jobs that save checkpoints to where going on costs less; off",
+    )
+    parser.add_argument(
         "--checkpoint-most",
         default="4GB",
         metavar="SIZE",
@@ -112,10 +117,13 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     try:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
         checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
+        reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
     except ValueError as error:
         parser.error(str(error))
     if ttl_ms < 1_000:
         parser.error("--lease: at least 1s")
+    if options.reconsider and reconsider_ms < 1_000:
+        parser.error("--reconsider: at least 1s")
     settings = Settings(
         network=options.network,
         data=options.data,
@@ -123,6 +131,7 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         margin_ms=margin_ms,
         checkpoint_most_bytes=checkpoint_most_bytes,
         preempt=options.preempt,
+        reconsider_ms=reconsider_ms,
         host=options.host,
         port=options.port,
     )

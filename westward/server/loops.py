@@ -27,7 +27,9 @@ from westward.server.aside import STORE_TROUBLE, Broken, sound_part
 from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.preempting import preemptions
+from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
+from westward.store.checkpoints import latest_checkpoints
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import save_bill, unsettled_runs
 from westward.store.results import Change, RunToSettle
@@ -62,7 +64,10 @@ class Loops:
             ("expire", self._expire_step),
             ("settle", self._settle_step),
             ("hold", self._hold_step),
+            ("move", self._move_step),
         ):
+            if name == "move" and self.core.settings.reconsider_ms == 0:
+                continue
             self.errors[name] = 0
             self._tasks.append(asyncio.create_task(self._for_ever(name, step), name=name))
 
@@ -166,6 +171,18 @@ class Loops:
         )
         await asyncio.sleep(HOLD_PAUSE_S)  # a burst of ends is looked at once
         await core.hold_bell.wait(seen, max(0.0, wait_ms / 1000 - HOLD_PAUSE_S))
+
+    async def _move_step(self) -> None:
+        """Move running jobs to where going on costs less, with over two looks' time to go."""
+        core, every_ms = self.core, self.core.settings.reconsider_ms
+        await asyncio.sleep(every_ms / 1000)
+        before = await core.read(core.situation)
+        checkpoints = await core.read(latest_checkpoints, core.store, list(before.records))
+        changes = await core.read(
+            moves_that_pay, before, core.settings.policy, checkpoints, 2 * every_ms
+        )
+        if changes:
+            await self._apply(changes, "move it")
 
     def _drop_checkpoints(self) -> None:
         files, store = self.core.checkpoint_files, self.core.store

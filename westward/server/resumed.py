@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from westward.control.records import Aim, JobRecord, RunRecord, RunState
+from westward.control.records import Aim, JobRecord, RunState
 from westward.model.job import InputData, JobSpec
 from westward.model.network import Network
 from westward.store.results import Checkpoint
@@ -24,7 +24,7 @@ def resumed_spec(record: JobRecord, checkpoint: Checkpoint | None, network: Netw
         return job
     left_ms = job.duration_ms
     if left_ms is not None:
-        left_ms = max(min(left_ms, LEFT_LEAST_MS), left_ms - done_ms(record, network))
+        left_ms = max(min(left_ms, LEFT_LEAST_MS), left_ms - done_ms(record, checkpoint, network))
     inputs = job.inputs
     if any(site.name == checkpoint.site for site in network.sites) and checkpoint.size_bytes > 0:
         own = {one.site: one.size_bytes for one in job.inputs}
@@ -33,21 +33,25 @@ def resumed_spec(record: JobRecord, checkpoint: Checkpoint | None, network: Netw
     return replace(job, duration_ms=left_ms, inputs=inputs)
 
 
-def done_ms(record: JobRecord, network: Network) -> int:
-    """Work that runs saved when they were stopped, on the reference device. Runs that were lost
-    or failed count for nothing: what they saved meanwhile may be gone."""
+def done_ms(record: JobRecord, checkpoint: Checkpoint, network: Network) -> int:
+    """Work behind the checkpoint, on the reference device: of the runs that were stopped with time
+    to save, up to the one that left it. Runs that were lost or failed count for nothing: what they
+    saved meanwhile may be gone."""
+    last = record.run(checkpoint.run_id)
     return sum(
-        round((run.ended_ms - run.started_ms) * _speed(network, run))
+        round((run.ended_ms - run.started_ms) * speed_of(network, run.pool))
         for run in record.runs
         if run.state is RunState.PREEMPTED
+        and last is not None
+        and run.token <= last.token
         and run.started_ms is not None
         and run.ended_ms is not None
     )
 
 
-def _speed(network: Network, run: RunRecord) -> float:
-    """Of the run's pool; 1 where the network no longer has it, or it has no accelerator."""
-    kind = next((pool.accelerator for pool in network.pools if pool.name == run.pool), None)
+def speed_of(network: Network, pool: str) -> float:
+    """Relative speed; 1 where the network no longer has the pool, or it has no accelerator."""
+    kind = next((one.accelerator for one in network.pools if one.name == pool), None)
     for one in network.accelerators:
         if one.name == kind:
             return one.relative_speed

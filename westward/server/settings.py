@@ -29,6 +29,9 @@ class Settings:
     """Of one job, kept at the server between its runs; a larger one stays at its site."""
     preempt: bool = False
     """A waiting job may have runs of lower priority that save checkpoints stopped for it."""
+    reconsider_ms: int = 0
+    """So often running jobs that save checkpoints are compared with going on elsewhere, and moved
+    where that pays; 0 = never."""
     host: str = "127.0.0.1"
     port: int = 0
 
