@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from westward import __version__
-from westward.server import api_agent, api_jobs, api_network, api_site, api_site_agents
+from westward.server import (
+    api_agent,
+    api_checkpoints,
+    api_jobs,
+    api_lives,
+    api_network,
+    api_site,
+    api_site_agents,
+)
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
 from westward.server.guard import Gate, operator_token
@@ -36,7 +44,15 @@ def create_app(settings: Settings) -> FastAPI:
     add_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Gate, core=core)  # the outermost: strangers' bodies are not even read
-    for part in (api_jobs, api_network, api_agent, api_site, api_site_agents):
-        app.include_router(part.router)
-    app.include_router(api_network.health)
+    for router in (
+        api_jobs.router,
+        api_lives.router,
+        api_network.router,
+        api_network.health,
+        api_agent.router,
+        api_checkpoints.router,
+        api_site.router,
+        api_site_agents.router,
+    ):
+        app.include_router(router)
     return app

@@ -22,9 +22,11 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
+from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.joined import View, load_view, statuses
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
+from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
@@ -70,9 +72,11 @@ class Core:
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
+        self.hold_bell = Bell()
         self.sites = Bells()
         self.jobs = Bells()
         self.jobs_aside = SetAside()
+        self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
@@ -107,11 +111,16 @@ class Core:
                     self.settle_bell.ring()
                     self.jobs.ring(instruction.run_id)
                 case PlanAgain():
-                    self.plan_bell.ring()
+                    self.queue_changed()
         for job_id in outcome.changed_jobs:
             self.jobs.ring(job_id)
         if outcome.plan_again:
             self.plan_bell.ring()
+
+    def queue_changed(self) -> None:
+        """A job came, ended or waits for something else: look at plan and holds again."""
+        self.plan_bell.ring()
+        self.hold_bell.ring()
 
     async def set_aside(self, broken: Sequence[Broken]) -> None:
         """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""
@@ -172,6 +181,9 @@ class Core:
             self.pool_statuses(joined),
             self.clock.now_ms(),
             self._left_out,
+            latest_checkpoints(
+                self.store, [one.job_id for one in active.records if one.runs and not one.live_run]
+            ),
         )
 
     def close(self) -> None:
