@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
 	@echo "make test       set up; every linter, type check and test"
+	@echo "make test-site  set up; the provider conformance kit on the local engine (2 min)"
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
 	@echo "make test-slurm set up; the Slurm engine against two real clusters (root; about 8 min)"
 	@echo "make bench      set up; measure the simulator's speed"
@@ -62,6 +63,10 @@ test-k8s: setup
 	$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-kubernetes.lock
 	WESTWARD_KUBERNETES=$(KUBERNETES) WESTWARD_TEST_ENGINES=kubernetes WESTWARD_TEST_PATIENCE_S=180 \
 	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_kubernetes.py
+# Every check of the provider conformance kit, on the local engine (about two minutes).
+.PHONY: test-site
+test-site: setup
+	$(BIN)/westward site test --engine local
 
 # The rival's environment is apart: nothing of it is a dependency of Westward.
 .venv-bench/ready: benchmarks/requirements-rival.lock

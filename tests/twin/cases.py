@@ -326,7 +326,36 @@ def case(seed: int) -> Case:
     )
     policy = _policy(dice)
     snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
-    return Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now)
+    return _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
+
+
+def _limited(one: Case, seed: int) -> Case:
+    """Once in four some pools take only some accounts and purposes. Drawn apart, so that the rest
+    of a case is what its seed always gave. What is bound was bound within the limits."""
+    dice = Random(f"limits {seed}")
+    if dice.randrange(4):
+        return one
+    words: list[tuple[str, ...]] = [(), (), ("a",), ("a", "b")]
+    pools = tuple(
+        replace(pool, accounts=dice.choice(words), purposes=dice.choice([(), (), (), ("p", "q")]))
+        for pool in one.snapshot.network.pools
+    )
+    by_name = {pool.name: pool for pool in pools}
+
+    def within(entry: QueuedJob, pool: Pool) -> QueuedJob:
+        account, purpose = (*pool.accounts, None)[0], (*pool.purposes, None)[0]
+        return replace(entry, job=replace(entry.job, account=account, purpose=purpose))
+
+    states = tuple(
+        replace(state, queue=tuple(within(entry, by_name[state.pool]) for entry in state.queue))
+        for state in one.snapshot.pools
+    )
+    jobs = tuple(
+        replace(job, account=dice.choice([None, "a", "b"]), purpose=dice.choice([None, "p", "r"]))
+        for job in one.jobs
+    )
+    network = replace(one.snapshot.network, pools=pools)
+    return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network, pools=states))
 
 
 def _shadow(dice: Dice, snapshot: Snapshot, now: int) -> ShadowPrices | None:

@@ -1,4 +1,4 @@
-"""Hard constraints of the plain twin: open, residency, latency, links, shapes. Nothing shared."""
+"""Hard constraints of the plain twin: open, accounts, residency, latency, links, shapes. Nothing shared."""
 
 from __future__ import annotations
 
@@ -89,5 +89,9 @@ def refusal_codes(job: JobSpec, pool: Pool, network: Network, is_open: bool) -> 
     """Every reason that holds whatever the hour: of the shapes, those of the nearest option."""
     found = set() if is_open else {Code.POOL_NOT_OPEN}
     found |= site_codes(job, pool.site, network)
+    if len(pool.accounts) > 0 and job.account not in set(pool.accounts):
+        found.add(Code.ACCOUNT)
+    if len(pool.purposes) > 0 and job.purpose not in set(pool.purposes):
+        found.add(Code.PURPOSE)
     by_option = [option_codes(option, job.nodes, pool) for option in job.options]
     return found | min(by_option, key=len)

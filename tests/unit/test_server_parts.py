@@ -180,6 +180,30 @@ def test_a_bound_job_without_any_open_pool_is_pending_again(store: Store, networ
     ]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"accounts": ("a",)}, {"purposes": ("p",)}, {"devices_per_node": 2, "cpus_per_node": 2}],
+)
+def test_a_bound_job_leaves_a_pool_that_is_offered_otherwise(
+    store: Store, network: Network, change: dict[str, object]
+) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"), job("job_2"))
+    plan_once(store, network)
+    waiting = "job_1" if state(store, "job_1") is JobState.BOUND else "job_2"
+    assert look(store, network).to_place == ()
+    pools = tuple(
+        replace(pool, **change) if pool.site == "harbor" else pool  # type: ignore[arg-type]
+        for pool in network.pools
+    )
+    otherwise = replace(network, pools=pools)
+    (again,) = look(store, otherwise).to_place
+    assert again.job_id == waiting
+    plan_once(store, otherwise)
+    assert state(store, waiting) is JobState.PENDING
+    assert sum(state(store, name) is JobState.LEASED for name in ("job_1", "job_2")) == 1
+
+
 def test_an_expired_lease_frees_the_job_once(store: Store, network: Network) -> None:
     greet(store, "harbor")
     submit(store, job("job_1"))

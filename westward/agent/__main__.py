@@ -1,7 +1,11 @@
 """``python -m westward.agent --server URL --site NAME --state DIR``: one site's agent.
 
+With ``--state`` alone: the agent of a site that has joined (``westward site join``), whose server,
+engine and offer stand in the folder; SIGHUP makes it read ``site.yaml`` again.
+
 Exit codes: 0 told to end (SIGTERM, SIGINT), 2 wrong arguments or refused by the server, 3 a newer
-agent has taken the site over, 4 another agent uses the state folder.
+agent has taken the site over, 4 another agent uses the state folder, 5 the server does not admit
+it any more (the site was revoked, its credential is over).
 """
 
 from __future__ import annotations
@@ -19,11 +23,16 @@ import sys
 import uuid
 from pathlib import Path
 
+from westward.agent import credential as credentials
 from westward.agent.agent import Agent, Superseded, listen
 from westward.agent.engines.base import Engine
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.registry import MODULES, open_engine
-from westward.agent.link import Refused, ServerLink
+from westward.agent.joining import Link, load_link, load_site_file
+from westward.agent.link import NotAdmitted, Refused, ServerLink
+from westward.agent.member import Member
+from westward.agent.site_file import SiteFile
+from westward.model.faults import InputFaults
 
 log = logging.getLogger("westward.agent")
 
@@ -43,8 +52,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def main() -> int:
-    options = _parse(sys.argv[1:])
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
@@ -55,16 +64,26 @@ def main() -> int:
     except BlockingIOError:
         print(f"another agent uses {options.state}", file=sys.stderr)
         return 4
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())  # whom ``site apply`` wakes
     try:
+        joined = _joined(options) if options.server is None else None
         engine = open_engine(options.engine, options.state, options.site, dict(options.option))
-    except ValueError as error:
+    except (ValueError, OSError, InputFaults) as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        return asyncio.run(_run(options, engine))
+        member = None
+        if joined is not None:
+            link, known, file = joined
+            member = Member(options.state, link.site, known, file, engine.discover)
+        return asyncio.run(_run(options, engine, joined[0] if joined else None, member))
     except Superseded as error:
         log.error("stopping: %s", error)
         return 3
+    except NotAdmitted as error:
+        log.error("not admitted: %s: %s", error.code, error)
+        return 5
     except Refused as error:
         log.error("refused: %s", error)
         return 2
@@ -74,8 +93,8 @@ def main() -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="westward.agent", description="One site's agent.")
-    parser.add_argument("--server", required=True, help="the server's URL")
-    parser.add_argument("--site", required=True, help="the site's name in the network folder")
+    parser.add_argument("--server", help="the server's URL (default: the one joined)")
+    parser.add_argument("--site", help="the site's name in the network folder")
     parser.add_argument("--state", required=True, type=Path, help="a folder for this agent alone")
     parser.add_argument("--pool", action="append", default=[], help="a pool served (default: all)")
     parser.add_argument("--engine", default="local", choices=sorted(MODULES))
@@ -88,7 +107,26 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="for the engine: grace_ms (from TERM to KILL), reading_ms (metering step), ...",
     )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if (options.server is None) != (options.site is None):
+        parser.error("--server and --site go together")
+    return options
+
+
+def _joined(options: argparse.Namespace) -> tuple[Link, credentials.Credential, SiteFile]:
+    """What joining left in the state folder; engine and its options come from there. Raises
+    ValueError, OSError, InputFaults."""
+    link = load_link(options.state)
+    known = credentials.load(options.state)
+    if link is None or known is None:
+        raise ValueError(
+            f"{options.state} has not joined a network. Join with: westward site join URL --token "
+            "TOKEN --state DIR, or give --server and --site."
+        )
+    file = load_site_file(options.state, link.site)
+    options.server, options.site = link.server, link.site
+    options.engine, options.option = file.engine, list(file.options)
+    return link, known, file
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -98,9 +136,15 @@ def _option(text: str) -> tuple[str, str]:
     return name, value
 
 
-async def _run(options: argparse.Namespace, engine: Engine) -> int:
+async def _run(
+    options: argparse.Namespace, engine: Engine, joined: Link | None, member: Member | None
+) -> int:
     rng = random.Random()
-    link = ServerLink(options.server, rng)
+    if joined is None or member is None:
+        link = ServerLink(options.server, rng)
+    else:
+        secret = member.credential.secret
+        link = ServerLink(joined.server, rng, secret=secret, ca=joined.ca, proxy=joined.proxy)
     agent = Agent(
         site=options.site,
         agent_id=f"agt_{uuid.uuid4().hex}",
@@ -109,6 +153,7 @@ async def _run(options: argparse.Namespace, engine: Engine) -> int:
         link=link,
         clock=boot_ms,
         rng=rng,
+        member=member,
     )
     fifo = engine.wake_fd()
     if fifo is not None:
@@ -116,6 +161,8 @@ async def _run(options: argparse.Namespace, engine: Engine) -> int:
     work = asyncio.create_task(agent.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    if member is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, member.reload)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await work

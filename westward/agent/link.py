@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -13,6 +14,14 @@ import aiohttp
 from pydantic import TypeAdapter
 
 from westward.agent.engines.processes import boot_ms
+from westward.model.offer import (
+    Enrol,
+    Enrolled,
+    OfferAnswer,
+    OfferMessage,
+    Rotate,
+    Rotated,
+)
 from westward.model.wire import (
     Ack,
     Hello,
@@ -44,6 +53,10 @@ class Unreachable(Exception):
     """No usable answer: the server is down, restarting, or the network is. Try again."""
 
 
+class Untrusted(Unreachable):
+    """The server's certificate is not signed by an authority that is trusted here."""
+
+
 class SessionEnded(Exception):
     """HTTP 409. ``code`` is "session-superseded" (a newer agent has the site) or another."""
 
@@ -54,6 +67,26 @@ class SessionEnded(Exception):
 
 class Refused(Exception):
     """The server understood and said no (4xx): repeating the same request will not help."""
+
+
+class NotAdmitted(Refused):
+    """The server does not take this agent as the site's (401, 403). ``code`` says why."""
+
+    def __init__(self, code: str, message: str):
+        self.code = code
+        super().__init__(message)
+
+
+ADMISSION_CODES = (
+    "credential-missing",
+    "credential-unknown",
+    "credential-retired",
+    "site-revoked",
+    "not-your-site",
+    "not-your-run",
+    "not-joined",
+)
+"""A 401 or 403 with another code is not of the server: a proxy's, say."""
 
 
 class Backoff:
@@ -71,12 +104,31 @@ class Backoff:
 
 
 class ServerLink:
-    """HTTP to one server. Use inside a running loop; close with ``close``."""
+    """HTTP to one server. Use inside a running loop; close with ``close``.
 
-    def __init__(self, url: str, rng: random.Random):
+    ``secret``: the site's credential. ``ca``: a PEM file of authorities to trust in place of the
+    system's. ``proxy``: its URL; None = HTTPS_PROXY and NO_PROXY of the environment count, but
+    only for an agent that has joined: one on the server's own machine goes straight to it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        rng: random.Random,
+        *,
+        secret: str | None = None,
+        ca: str | None = None,
+        proxy: str | None = None,
+    ):
         self.url = url.rstrip("/")
         self.rng = rng
-        self.http = aiohttp.ClientSession(trust_env=False)
+        self.secret = secret
+        self.proxy = proxy
+        secure = self.url.startswith("https:")
+        context = ssl.create_default_context(cafile=ca) if secure else True
+        self.http = aiohttp.ClientSession(
+            trust_env=secret is not None, connector=aiohttp.TCPConnector(ssl=context)
+        )
 
     async def close(self) -> None:
         await self.http.close()
@@ -107,6 +159,26 @@ class ServerLink:
             lambda: self._post(path, kind, aged(), Ack, REQUEST_TIMEOUT_MS)
         )
 
+    async def rotate(self, message: Rotate) -> Rotated:
+        """Announces the next credential; not repeated. Raises Unreachable, NotAdmitted."""
+        return await self._post("/v1/agent/rotate", Rotate, message, Rotated, REQUEST_TIMEOUT_MS)
+
+    async def offer(self, message: OfferMessage) -> OfferAnswer:
+        """Says what the site offers; not repeated. Raises Unreachable, SessionEnded, Refused."""
+        path = "/v1/agent/offer"
+        return await self._post(path, OfferMessage, message, OfferAnswer, REQUEST_TIMEOUT_MS)
+
+    async def enrol(self, message: Enrol) -> Enrolled:
+        """Uses an invitation up; not repeated here. Raises Unreachable, Refused."""
+        return await self._post("/v1/agent/enrol", Enrol, message, Enrolled, REQUEST_TIMEOUT_MS)
+
+    async def ask(self, run_id: str, what: str, kind: type[A], message: A, answer: type[T]) -> T:
+        """Any other request about a run; repeats until the server answers. Raises Refused."""
+        path = f"/v1/agent/runs/{run_id}/{what}"
+        return await self._until_answered(
+            lambda: self._post(path, kind, message, answer, REQUEST_TIMEOUT_MS)
+        )
+
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
         backoff = Backoff(self.rng)
         while True:
@@ -119,19 +191,29 @@ class ServerLink:
     async def _post(
         self, path: str, kind: type[A], message: A, answer: type[T], timeout_ms: int
     ) -> T:
+        headers = {"content-type": "application/json"}
+        if self.secret is not None:
+            headers["authorization"] = f"Bearer {self.secret}"
         try:
             async with self.http.post(
                 self.url + path,
                 data=TypeAdapter(kind).dump_json(message),
-                headers={"content-type": "application/json"},
+                headers=headers,
+                proxy=self.proxy,
                 timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
             ) as response:
                 body = await response.read()
                 status = response.status
+        except aiohttp.ClientSSLError as error:
+            raise Untrusted(f"{path}: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{path}: {error or type(error).__name__}") from error
         if status == 409:
             raise SessionEnded(*_error_parts(body))
+        if status in (401, 403):
+            code, text = _error_parts(body)
+            if code in ADMISSION_CODES:
+                raise NotAdmitted(code, text)
         if 400 <= status < 500 and status not in (408, 429):
             raise Refused(f"{path}: {status} {body[:500].decode(errors='replace')}")
         if status != 200:

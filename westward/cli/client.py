@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -37,8 +39,10 @@ class Unreachable(Failure):
 class Client:
     """One server. Every method raises Failure with the server's reason and what to do."""
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, server: str | None, token: str | None = None) -> None:
         self.url = find_server(server)
+        self.token = token
+        """The operator's, for requests that are only the operator's."""
         parts = urlsplit(self.url)
         try:
             port = parts.port
@@ -73,12 +77,30 @@ class Client:
     def post(self, path: str, body: Json | None = None) -> Json:
         return self._request("POST", path, body or {})
 
-    def job(self, job: str) -> str:
-        """The id of a job given by id or by name. Raises Failure for none or several."""
+    def job(self, job: str, *, arrays: bool = False) -> str:
+        """The id of a job (or, with ``arrays``, of an array) given by id or by name; ``name.3`` is
+        a job of an array. Raises Failure for none or several."""
         if job.startswith("job_"):
             return job
-        found = self.get("/v1/jobs", limit=1000, newest_first="true")["jobs"]
-        ids = [one["job_id"] for one in found if one["name"] == job]
+        found = self.get("/v1/jobs", limit=1000, newest_first="true", arrays_once="true")["jobs"]
+        stem, _, index = job.rpartition(".")
+        ids = []
+        for one in found:
+            array = one["array"]
+            if array is None and one["name"] == job:
+                ids.append(one["job_id"])
+            elif array is not None and array["name"] == job:
+                if not arrays:
+                    last = f"{job}.{array['count'] - 1}"
+                    raise Failure(f"{job!r} is an array: name one of its jobs, {job}.0 to {last}.")
+                ids.append(array["array_id"])
+            elif (
+                array is not None
+                and array["name"] == stem
+                and index.isdecimal()
+                and int(index) < array["count"]
+            ):
+                ids.append(f"{array['array_id']}.{int(index)}")
         if not ids:
             raise Failure(f"there is no job {job!r}. 'westward jobs' lists them.")
         if len(ids) > 1:
@@ -88,14 +110,16 @@ class Client:
         return str(ids[0])
 
     def _request(self, method: str, path: str, body: Json | None) -> Json:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        connection = self._connect()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
         try:
             connection.request(
                 method,
                 self._prefix + path,
                 body=None if body is None else json.dumps(body).encode(),
-                headers={} if body is None else {"Content-Type": "application/json"},
+                headers=headers,
             )
             answer = connection.getresponse()
             status, data = answer.status, answer.read()
@@ -108,6 +132,18 @@ class Client:
         finally:
             connection.close()
         return self._decode(status, data)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        ca = os.environ.get("WESTWARD_CA")
+        try:
+            context = ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise Failure(f"WESTWARD_CA {ca!r} cannot be used: {error}. Name a PEM file.") from None
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=TIMEOUT_S, context=context
+        )
 
     def _decode(self, status: int, data: bytes) -> Json:
         try:
@@ -128,9 +164,14 @@ class Client:
         raise Failure(f"{message.rstrip('.')}.{_REMEDIES.get(status, '')}")
 
 
+def quoted(name: str) -> str:
+    """As one part of a path."""
+    return quote(name, safe="")
+
+
 def job_path(job_id: str, *rest: str) -> str:
     """``/v1/jobs/ID/…``, quoted."""
-    return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
+    return "/".join(["/v1/jobs", quoted(job_id), *rest])
 
 
 def price_text(micros: float, digits: int) -> str:

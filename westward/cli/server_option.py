@@ -33,6 +33,36 @@ def server_option(command: F) -> F:
     )(command)
 
 
+OPERATOR_FILE = "operator.token"
+"""In the server's data folder; the server makes it at its first start."""
+
+
+def operator_option(command: F) -> F:
+    return click.option(
+        "--operator-token",
+        "operator_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Holds the operator's token. [$WESTWARD_OPERATOR_TOKEN has the token itself, else "
+        f"{OPERATOR_FILE} in the data folder of 'westward up']",
+    )(command)
+
+
+def find_operator_token(file: Path | None) -> str:
+    """Raises Failure that says what to do."""
+    if file is None and os.environ.get("WESTWARD_OPERATOR_TOKEN"):
+        return os.environ["WESTWARD_OPERATOR_TOKEN"].strip()
+    path = file or default_data() / OPERATOR_FILE
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or "it is not a token"
+        raise Failure(
+            f"this is for the network's operator, and {path} cannot be read ({what}). It lies in "
+            "the server's data folder; name it with --operator-token FILE."
+        ) from None
+
+
 def find_server(server: str | None) -> str:
     """The URL without a trailing slash. Raises Failure that says what to do."""
     if server is not None:

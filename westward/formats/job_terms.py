@@ -10,7 +10,22 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from westward.model.job import Checkpoint, InputData, LatencyMode, LatencyRule, TagRule
+from westward.formats.life_terms import (
+    ArrayTerm,
+    parse_after,
+    parse_array,
+    parse_checkpoint,
+    parse_retry,
+)
+from westward.model.job import (
+    After,
+    Checkpoint,
+    InputData,
+    LatencyMode,
+    LatencyRule,
+    Retry,
+    TagRule,
+)
 from westward.model.units import (
     MICROS,
     format_duration,
@@ -20,14 +35,13 @@ from westward.model.units import (
 )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""Names of jobs, sites, places and accounts."""
+"""Names of jobs, sites, places, accounts and purposes."""
 NAME_FORM = (
     "letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"
 )
 LATENCY_MODES = ("one-way", "round-trip")
 
 _LATENCY = re.compile(r"(?P<place>[^<>=\s]+)\s*<=\s*(?P<limit>[0-9.]+)\s*ms(?:\s+(?P<mode>\S+))?")
-_CHECKPOINT = re.compile(r"(?P<path>\S.*?)\s+every\s+(?P<every>\S+)")
 _VALUE_OF_WAIT = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*/\s*h")
 
 _EXAMPLES = {
@@ -37,7 +51,11 @@ _EXAMPLES = {
     "westward.residency": "province=Gansu|Ningxia",
     "westward.latency": "shanghai<=20ms one-way",
     "westward.account": "lab-7",
-    "westward.checkpoint": "ckpt/last.npz every 10m",
+    "westward.purpose": "research",
+    "westward.checkpoint": "ckpt/last.npz every 10m signal USR1 grace 30s",
+    "westward.after": "prepare,afterany:clean (or none)",
+    "westward.array": '"20" or lr=0.1|0.01,seed=1|2|3',
+    "westward.retry": "attempts=5,on=75|137,never=2,backoff=30s",
     "westward.inputs": "qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "3.5/h",
     "westward.home": "qingyang",
@@ -59,10 +77,15 @@ class Terms:
     residency: tuple[TagRule, ...] = ()
     latency: tuple[LatencyRule, ...] = ()
     account: str | None = None
+    purpose: str | None = None
     checkpoint: Checkpoint | None = None
     inputs: tuple[InputData, ...] = ()
     wait_value_micros_per_hour: int | None = None
     home_site: str | None = None
+    after: tuple[After, ...] | None = None
+    """None: not stated. The job ids are empty until the names are looked up."""
+    array: ArrayTerm | None = None
+    retry: Retry | None = None
 
 
 def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
@@ -79,12 +102,20 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
         terms.latency = parse_latency(text)
     elif term == "westward.account":
         terms.account = _name(text, "an account")
+    elif term == "westward.purpose":
+        terms.purpose = _name(text, "a purpose")
     elif term == "westward.checkpoint":
         terms.checkpoint = parse_checkpoint(text)
     elif term == "westward.inputs":
         terms.inputs = parse_inputs(text)
     elif term == "westward.value_of_wait":
         terms.wait_value_micros_per_hour = parse_value_of_wait(text)
+    elif term == "westward.after":
+        terms.after = parse_after(text)
+    elif term == "westward.array":
+        terms.array = parse_array(text)
+    elif term == "westward.retry":
+        terms.retry = parse_retry(text)
     elif term == "westward.home":
         terms.home_site = _name(text, "a site")
     else:
@@ -148,14 +179,6 @@ def parse_latency(text: str) -> tuple[LatencyRule, ...]:
         mode = cast(LatencyMode, match["mode"])
         rules.append(LatencyRule(place=match["place"], limit_ms=limit_ms, mode=mode))
     return tuple(rules)
-
-
-def parse_checkpoint(text: str) -> Checkpoint:
-    """``PATH every 10m``."""
-    match = _CHECKPOINT.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not PATH every DURATION")
-    return Checkpoint(path=match["path"], every_ms=_positive_duration(match["every"]))
 
 
 def parse_inputs(text: str) -> tuple[InputData, ...]:

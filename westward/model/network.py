@@ -141,6 +141,10 @@ class Pool:
     power_w_per_device: float | None
     """At full load, with the device's share of its host."""
     status: PoolStatus = "open"
+    accounts: tuple[str, ...] = ()
+    """Only jobs of these accounts; empty = of any."""
+    purposes: tuple[str, ...] = ()
+    """Only jobs that state one of these purposes; empty = any."""
 
     @property
     def capacity_milli(self) -> int:

@@ -18,6 +18,8 @@ class Code(StrEnum):
     MEMORY_PER_NODE = "memory-per-node"
     GANG_TOO_LARGE = "gang-too-large"
     RESIDENCY = "residency"
+    ACCOUNT = "account"
+    PURPOSE = "purpose"
     LATENCY = "latency"
     LATENCY_UNKNOWN = "latency-unknown"
     NO_LINK = "no-link"
@@ -39,6 +41,8 @@ CODE_TEXT: dict[Code, str] = {
     Code.MEMORY_PER_NODE: "a node has too little memory",
     Code.GANG_TOO_LARGE: "the whole pool is smaller than the gang",
     Code.RESIDENCY: "the site lies outside the data's residency rule",
+    Code.ACCOUNT: "the pool takes only some accounts",
+    Code.PURPOSE: "the pool takes only some purposes",
     Code.LATENCY: "the site is too far from the place asked for",
     Code.LATENCY_UNKNOWN: "no latency is known to the place asked for",
     Code.NO_LINK: "no link is known to move the input over",

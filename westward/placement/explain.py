@@ -11,7 +11,7 @@ from westward.model.reasons import Code, Reason
 from westward.model.units import MICROS, MS_PER_HOUR, format_duration, format_instant
 from westward.placement import kernels
 from westward.placement.columns import NetworkColumns
-from westward.placement.filters import shape_reasons, static_reasons
+from westward.placement.filters import offer_reasons, shape_reasons, static_reasons
 from westward.placement.posted import Posted
 from westward.placement.profile import NEVER_MS
 from westward.placement.rows import Answers, best_of
@@ -199,6 +199,7 @@ class Explainer:
                 Reason(code=Code.POOL_NOT_OPEN, resource="pool", asked="open", available="closed")
             )
         found.extend(static_reasons(job, site, self.network))
+        found.extend(offer_reasons(job, pool))
         found.extend(shape_reasons(job, pool))
         if best.refusal == NOT_HOME:
             found.append(
@@ -290,4 +291,4 @@ class Explainer:
 
 
 UNUSED_CODES = (CONSTRAINT, NO_LINK, NO_OPTION)
-"""Kernel codes whose words come from ``static_reasons`` and ``shape_reasons``."""
+"""Kernel codes whose words come from ``static_reasons``, ``offer_reasons`` and ``shape_reasons``."""

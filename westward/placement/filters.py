@@ -80,6 +80,21 @@ def static_reasons(spec: JobSpec, site: Site, network: Network) -> tuple[Reason,
     return tuple(found)
 
 
+def offer_reasons(spec: JobSpec, pool: Pool) -> tuple[Reason, ...]:
+    """What the site's operator has limited the pool to: accounts and purposes."""
+    limits = (
+        (Code.ACCOUNT, "account", spec.account, pool.accounts),
+        (Code.PURPOSE, "purpose", spec.purpose, pool.purposes),
+    )
+    return tuple(
+        Reason(
+            code=code, resource=name, asked=stated or "none stated", available=" or ".join(taken)
+        )
+        for code, name, stated, taken in limits
+        if taken and stated not in taken
+    )
+
+
 def _option_reasons(
     option: ResourceOption, nodes: int, pool: Pool, need_per_node_milli: int
 ) -> list[Reason]:

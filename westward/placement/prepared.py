@@ -14,7 +14,7 @@ from westward.model.job import JobSpec
 from westward.model.network import Network, Site
 from westward.model.plan import CarbonMethod, ShadowPrices
 from westward.placement.columns import NetworkColumns, cost_table, network_columns, table_step_ms
-from westward.placement.filters import static_reasons
+from westward.placement.filters import offer_reasons, static_reasons
 from westward.placement.posted import Posted
 from westward.placement.state import Costs, Rules
 
@@ -24,7 +24,6 @@ TERMS_KEPT = 4_096
 """Sets of fixed terms whose verdicts are kept for each network."""
 
 Terms = tuple[object, ...]
-NO_TERMS: Terms = ((), (), ())
 
 
 class Prepared:
@@ -37,24 +36,32 @@ class Prepared:
         self.pool_rows = {name: row for row, name in enumerate(self.columns.pool_names)}
         self.sites: dict[str, Site] = {site.name: site for site in network.sites}
         self.everywhere = (True,) * len(network.pools)
-        self._allowed: dict[Terms, tuple[bool, ...]] = {NO_TERMS: self.everywhere}
+        self._by_account = any(pool.accounts for pool in network.pools)
+        self._by_purpose = any(pool.purposes for pool in network.pools)
+        self._allowed: dict[Terms, tuple[bool, ...]] = {}
         self._costs: tuple[object, Costs, Posted | None] | None = None
 
     def allowed(self, job: JobSpec) -> tuple[bool, ...]:
-        """By pool: whether residency, latency and a way for the data allow it, at any time."""
-        if not (job.residency or job.latency or job.inputs):
+        """By pool: whether residency, latency, a way for the data, and the accounts and purposes
+        the pool takes allow it, at any time."""
+        limited = self._by_account or self._by_purpose
+        if not (job.residency or job.latency or job.inputs or limited):
             return self.everywhere
         moved = tuple((one.site, one.size_bytes > 0) for one in job.inputs)
-        terms: Terms = (job.residency, job.latency, moved)
+        account = job.account if self._by_account else None
+        purpose = job.purpose if self._by_purpose else None
+        terms: Terms = (job.residency, job.latency, moved, account, purpose)
         found = self._allowed.get(terms)
         if found is None:
             by_site = {
                 name: not static_reasons(job, site, self.network)
                 for name, site in self.sites.items()
             }
-            found = tuple(by_site[pool.site] for pool in self.network.pools)
+            found = tuple(
+                by_site[pool.site] and not offer_reasons(job, pool) for pool in self.network.pools
+            )
             if len(self._allowed) >= TERMS_KEPT:
-                self._allowed = {NO_TERMS: self.everywhere}
+                self._allowed = {}
             self._allowed[terms] = found
         return found
 

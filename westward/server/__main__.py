@@ -14,13 +14,14 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 
 import uvicorn
 
 from westward.model.faults import InputFaults
-from westward.model.units import parse_duration_ms
+from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.settings import Settings
@@ -42,7 +43,8 @@ class AnnouncingServer(uvicorn.Server):
         if not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        text = json.dumps({"url": f"http://{host}:{port}", "pid": os.getpid()})
+        scheme = "https" if self.config.is_ssl else "http"
+        text = json.dumps({"url": f"{scheme}://{host}:{port}", "pid": os.getpid()})
         temporary = self.data / f"server.json.{os.getpid()}"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.data / "server.json")
@@ -82,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         loop="uvloop",
         log_level=log_level,
         access_log=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     AnnouncingServer(config, settings.data, app.state.core).run()
@@ -96,21 +100,77 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     parser.add_argument("--port", type=int, default=0, help="0: any free one, see server.json")
     parser.add_argument("--lease", default="15s", help="lease time, for example 15s")
     parser.add_argument("--margin", default="1s", help="between a lease's end and the next run")
+    parser.add_argument("--tls-cert", type=Path, help="PEM file: HTTPS with this certificate")
+    parser.add_argument("--tls-key", type=Path, help="PEM file: its key")
+    parser.add_argument(
+        "--require-credentials",
+        action="store_true",
+        help="agents on this machine must have joined too",
+    )
+    parser.add_argument(
+        "--open-to-users",
+        action="store_true",
+        help="take users' requests from other machines: anyone who reaches the port is a user",
+    )
+    parser.add_argument("--rotate", default="1d", help="age at which credentials are followed")
+    parser.add_argument(
+        "--preempt",
+        action="store_true",
+        help="stop runs of lower priority that save checkpoints for a waiting job of higher",
+    )
+    parser.add_argument(
+        "--reconsider",
+        metavar="TIME",
+        help="so often move running jobs that save checkpoints to where going on costs less; off",
+    )
+    parser.add_argument(
+        "--checkpoint-most",
+        default="4GB",
+        metavar="SIZE",
+        help="of one job, kept here between its runs; a larger one stays at its site",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     options = parser.parse_args(arguments)
     try:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
+        rotate_ms = parse_duration_ms(options.rotate)
+        checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
+        reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
     except ValueError as error:
         parser.error(str(error))
     if ttl_ms < 1_000:
         parser.error("--lease: at least 1s")
+    if rotate_ms < 1_000:
+        parser.error("--rotate: at least 1s")
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
+    for path in (options.tls_cert, options.tls_key):
+        if path is not None and not path.is_file():
+            parser.error(f"there is no file {path}")
+    if options.tls_cert is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                options.tls_cert, options.tls_key
+            )
+        except (OSError, ssl.SSLError) as error:
+            parser.error(f"--tls-cert {options.tls_cert}: not a certificate with its key: {error}")
+    if options.reconsider and reconsider_ms < 1_000:
+        parser.error("--reconsider: at least 1s")
     settings = Settings(
         network=options.network,
         data=options.data,
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
+        checkpoint_most_bytes=checkpoint_most_bytes,
+        preempt=options.preempt,
+        reconsider_ms=reconsider_ms,
         host=options.host,
         port=options.port,
+        require_credentials=options.require_credentials,
+        open_to_users=options.open_to_users,
+        rotate_ms=rotate_ms,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
     )
     return settings, options.log_level
 

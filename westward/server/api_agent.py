@@ -16,6 +16,7 @@ from westward.model.wire import (
     LOG_FULL,
     LOG_GAP,
     Ack,
+    CheckpointOrder,
     Grant,
     Hello,
     LogChunk,
@@ -33,6 +34,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Broken
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
+from westward.server.guard import SpeakerDep, admit
 from westward.server.limits import check_message
 from westward.store.lifecycle import report_run
 from westward.store.logs import append_log
@@ -46,9 +48,10 @@ log = logging.getLogger("westward.server")
 
 
 @router.post("/hello")
-async def say_hello(message: Hello, core: CoreDep) -> Welcome:
+async def say_hello(message: Hello, core: CoreDep, speaker: SpeakerDep) -> Welcome:
     """Opens a session; an older agent of the same site is superseded."""
     check_message(message)
+    admit(core, speaker, message.site)
     site = next((site for site in core.network.sites if site.name == message.site), None)
     if site is None:
         raise not_found("site", message.site)
@@ -64,11 +67,12 @@ async def say_hello(message: Hello, core: CoreDep) -> Welcome:
         agent_session=session.session,
         lease_ttl_ms=core.settings.lease_ttl_ms,
         poll_wait_ms=core.settings.poll_wait_ms,
+        rotate_ms=core.settings.rotate_ms if speaker.site is not None else None,
     )
 
 
 @router.post("/poll")
-async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
+async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerDep) -> PollAnswer:
     """Renews leases at once; then waits up to ``wait_ms`` for something to say."""
     check_message(message)
     loop_ms = core.clock.now_ms
@@ -77,6 +81,7 @@ async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
         while True:
             if await request.is_disconnected():  # nobody there to take a lease: offer nothing
                 return _poll_answer(core, _NOTHING, [])
+            admit(core, speaker, message.site)  # a credential may end while a poll is held
             seen = bell.rings
             answer = await core.write(
                 poll_site,
@@ -94,7 +99,7 @@ async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
                 for job_id, error in answer.broken
             ]
             left_s = (end_ms - loop_ms()) / 1000
-            something = answer.offers or answer.stops or answer.unknown
+            something = answer.offers or answer.stops or answer.unknown or answer.pauses
             if something or left_s <= 0 or core.closing or not await bell.wait(seen, left_s):
                 told = _poll_answer(core, answer, broken)
                 await core.set_aside(broken)
@@ -118,7 +123,7 @@ def _poll_answer(core: Core, answer: SitePoll, broken: list[Broken]) -> PollAnsw
     grants = []
     for offer in answer.offers:
         try:
-            grants.append(_grant(offer.record, offer.run, ttl_ms))
+            grants.append(_grant(offer.record, offer.run, ttl_ms, offer.checkpoint_kept))
         except Exception as error:
             broken.append(
                 Broken(key=offer.record.job_id, step="offer its run to the site", error=error)
@@ -131,11 +136,13 @@ def _poll_answer(core: Core, answer: SitePoll, broken: list[Broken]) -> PollAnsw
             for run in answer.renewed
         ),
         unknown=answer.unknown,
+        pauses=answer.pauses,
     )
 
 
-def _grant(record: JobRecord, run: RunRecord, ttl_ms: int) -> Grant:
+def _grant(record: JobRecord, run: RunRecord, ttl_ms: int, checkpoint_kept: bool) -> Grant:
     job = record.job
+    saves = job.checkpoint
     option = job.options[record.bound.option if record.bound else 0]
     return Grant(
         run_id=run.run_id,
@@ -152,6 +159,21 @@ def _grant(record: JobRecord, run: RunRecord, ttl_ms: int) -> Grant:
         time_limit_ms=None,
         work=job.work,
         gpus_per_node=-(-option.devices_milli // 1000) if option.accelerator else 0,
+        stop_signal=saves.signal if saves is not None else "TERM",
+        grace_ms=saves.grace_ms if saves is not None else None,
+        checkpoint=None if saves is None else _checkpoint_order(record, run, checkpoint_kept),
+    )
+
+
+def _checkpoint_order(record: JobRecord, run: RunRecord, kept: bool) -> CheckpointOrder:
+    started = [
+        one.run_id for one in record.runs if one.run_id != run.run_id and one.started_ms is not None
+    ]
+    assert record.job.checkpoint is not None
+    return CheckpointOrder(
+        path=record.job.checkpoint.path,
+        last_run_id=started[-1] if started else None,
+        server_has=kept,
     )
 
 

@@ -31,7 +31,8 @@ async def sites(core: CoreDep) -> Json:
 
 def _sites(core: Core) -> Json:
     now_ms = core.clock.now_ms()
-    statuses = core.pool_statuses()
+    joined = core.joined
+    statuses = core.pool_statuses(joined)
     agents = {site.site: site for site in list_sites(core.store)}
     totals = {total.site: total for total in site_totals(core.store)}
     records = load_active(core.store).records
@@ -41,7 +42,7 @@ def _sites(core: Core) -> Json:
         "now_ms": now_ms,
         "sites": [
             _site(core, site, statuses, agents.get(site.name), totals.get(site.name), records)
-            for site in core.network.sites
+            for site in joined.network.sites
         ],
     }
 
@@ -54,7 +55,7 @@ def _site(
     total: SiteTotal | None,
     records: tuple[JobRecord, ...],
 ) -> Json:
-    own = [pool for pool in core.network.pools if pool.site == site.name]
+    own = [pool for pool in core.network.pools if pool.site == site.name and pool.name in statuses]
     return {
         "site": site.name,
         "label": site.label,

@@ -8,9 +8,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from westward import __version__
-from westward.server import api_agent, api_jobs, api_network
+from westward.server import (
+    api_agent,
+    api_checkpoints,
+    api_jobs,
+    api_lives,
+    api_network,
+    api_site,
+    api_site_agents,
+)
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
+from westward.server.guard import Gate, operator_token
 from westward.server.limits import BodyLimit
 from westward.server.loops import Loops
 from westward.server.settings import Settings
@@ -19,6 +28,7 @@ from westward.server.settings import Settings
 def create_app(settings: Settings) -> FastAPI:
     """Opens the store at start-up, closes it at shut-down. Raises InputFaults (bad network)."""
     core = open_core(settings)
+    core.operator_token = operator_token(settings.data)
     loops = Loops(core)
 
     @asynccontextmanager
@@ -33,6 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.loops = loops
     add_handlers(app)
     app.add_middleware(BodyLimit)
-    for router in (api_jobs.router, api_network.router, api_network.health, api_agent.router):
+    app.add_middleware(Gate, core=core)  # the outermost: strangers' bodies are not even read
+    for router in (
+        api_jobs.router,
+        api_lives.router,
+        api_network.router,
+        api_network.health,
+        api_agent.router,
+        api_checkpoints.router,
+        api_site.router,
+        api_site_agents.router,
+    ):
         app.include_router(router)
     return app

@@ -22,8 +22,11 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
+from westward.server.checkpoint_files import CheckpointFiles
+from westward.server.joined import View, load_view, statuses
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
+from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
@@ -57,20 +60,36 @@ class Core:
 
     def __init__(self, settings: Settings, network: Network, store: Store):
         self.settings = settings
-        self.network = network
+        self.folder = network
+        """The network folder; ``network`` is the same with the joined sites' offers over it."""
         self.store = store
+        self.joined: View = load_view(store, network)
+        self.operator_token = ""
+        """Set by the app; see ``guard``."""
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
+        self.hold_bell = Bell()
         self.sites = Bells()
         self.jobs = Bells()
         self.jobs_aside = SetAside()
+        self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
+
+    @property
+    def network(self) -> Network:
+        """The live network."""
+        return self.joined.network
+
+    async def sites_changed(self) -> None:
+        """After a change to who has joined, what is offered, or what operators say of it."""
+        self.joined = await self.read(load_view, self.store, self.folder, self.joined)
+        self.plan_bell.ring()
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns."""
@@ -92,11 +111,16 @@ class Core:
                     self.settle_bell.ring()
                     self.jobs.ring(instruction.run_id)
                 case PlanAgain():
-                    self.plan_bell.ring()
+                    self.queue_changed()
         for job_id in outcome.changed_jobs:
             self.jobs.ring(job_id)
         if outcome.plan_again:
             self.plan_bell.ring()
+
+    def queue_changed(self) -> None:
+        """A job came, ended or waits for something else: look at plan and holds again."""
+        self.plan_bell.ring()
+        self.hold_bell.ring()
 
     async def set_aside(self, broken: Sequence[Broken]) -> None:
         """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""
@@ -121,10 +145,13 @@ class Core:
     def _left_out(self, record: JobRecord) -> bool:
         return self.jobs_aside.holds(record.job_id, self.clock.now_ms(), record.version)
 
-    def pool_statuses(self) -> dict[str, PoolStatus]:
-        """Reads the store: call it through ``read``."""
-        heard_since_ms = self.clock.now_ms() - self.settings.site_lost_ms
-        return live_pools(self.network, list_sites(self.store), heard_since_ms)
+    def pool_statuses(self, joined: View | None = None) -> dict[str, PoolStatus]:
+        """Of the live network's pools, or of those of an earlier view. Reads the store: call it
+        through ``read``."""
+        now_ms, joined = self.clock.now_ms(), joined or self.joined
+        heard_since_ms = now_ms - self.settings.site_lost_ms
+        alive = live_pools(joined.network, list_sites(self.store), heard_since_ms)
+        return statuses(joined, alive, now_ms)
 
     def expects_sites(self) -> bool:
         """True while sites known from before this start may still be dialling in again."""
@@ -138,6 +165,7 @@ class Core:
 
     def situation(self) -> Situation:
         """The live network as of now. Reads the store: call it through ``read``."""
+        joined = self.joined  # one view for all: it may be replaced meanwhile
         active = load_active(self.store)
         for unreadable in active.unreadable:
             broken = Broken(key=unreadable.job_id, step="read it", error=unreadable.problem)
@@ -147,12 +175,15 @@ class Core:
         versions: dict[str, int | None] = {one.job_id: one.version for one in active.records}
         self.jobs_aside.keep({**versions, **{one.job_id: None for one in active.unreadable}})
         return situation(
-            self.network,
+            joined.network,
             self.series_origin_ms,
             active,
-            self.pool_statuses(),
+            self.pool_statuses(joined),
             self.clock.now_ms(),
             self._left_out,
+            latest_checkpoints(
+                self.store, [one.job_id for one in active.records if one.runs and not one.live_run]
+            ),
         )
 
     def close(self) -> None:

@@ -68,7 +68,15 @@ JOBS = Table(
     Column("changed_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),
     Column("ending", Text, nullable=False),
+    Column("name", String(200)),
+    Column("array_id", String(200)),
+    Column("array_index", Integer),
+    Column("holds", Text),
+    Column("pause", Text),
+    Column("aim", Text),
     Index("jobs_by_state", "state", "seq"),
+    Index("jobs_by_name", "name", "seq"),
+    Index("jobs_by_array", "array_id", "array_index"),
 )
 
 RUNS = Table(
@@ -139,6 +147,34 @@ BILLS = Table(
     Index("bills_by_job", "job_id"),
 )
 
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("saved_ms", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("at_server", Integer, nullable=False),
+    Column("files", Text, nullable=False),
+    Index("checkpoints_by_job", "job_id", "token"),
+)
+"""What runs left when they were stopped, one row each. ``at_server`` 0: too large to be sent."""
+
+CHECKPOINT_MOVES = Table(
+    "checkpoint_moves",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("from_site", String(200), nullable=False),
+    Column("to_site", String(200), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("moved_ms", BigInteger, nullable=False),
+    Index("checkpoint_moves_by_job", "job_id"),
+)
+
 LOG_CHUNKS = Table(
     "log_chunks",
     METADATA,
@@ -173,3 +209,51 @@ DECISIONS = Table(
     Column("answer", Text, nullable=False),
     Index("decisions_by_job", "job_id", "seq"),
 )
+
+INVITATIONS = Table(
+    "invitations",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("site", String(200), nullable=False),
+    Column("invitation", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Column("used_by", String(64)),
+    Column("void_ms", BigInteger),
+    Index("invitations_by_site", "site"),
+)
+
+CREDENTIALS = Table(
+    "credentials",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("site", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("first_used_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("ended_why", String(40)),
+    Index("credentials_by_site", "site"),
+)
+
+OFFERS = Table(
+    "offers",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("site", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("invitation", Text),
+    Column("offer", Text),
+    Index("offers_by_site", "site", "seq"),
+)
+"""Every state a joined site was ever in, rows never edited. Both texts null: it was revoked."""
+
+SITE_MARKS = Table(
+    "site_marks",
+    METADATA,
+    Column("site", String(200), primary_key=True),
+    Column("pool", String(200), primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+"""The network operator's word on a site (pool "") or one of its pools."""

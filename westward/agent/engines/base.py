@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from westward.model.offer import DiscoveredPool as DiscoveredPool
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
 STOP_SHARE = 0.8
@@ -63,22 +64,6 @@ class RunView:
     result: RunResult | None
     engine_state: str
     started_ago_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoveredPool:
-    """Alike nodes that the engine found at the site; the operator decides what of them is offered.
-
-    ``name`` is the engine's own (a Slurm partition, a node group). None = the engine cannot tell.
-    """
-
-    name: str
-    nodes: int
-    accelerator: str | None = None
-    devices_per_node: int = 0
-    cpus_milli_per_node: int | None = None
-    memory_mib_per_node: int | None = None
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 class AlreadyStarted(Exception):

@@ -84,6 +84,10 @@ class LocalEngine:
             ),
         )
 
+    def checkpoint_root(self) -> Path:
+        """Jobs here see the agent's own files (``agent.checkpoints``)."""
+        return self.state / "checkpoints"
+
     def folder(self, run_id: str) -> Path:
         return self._files.folder(run_id)
 
