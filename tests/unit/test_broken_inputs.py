@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from westward.formats.skypilot import read_task_file
+from westward.formats.task_set import read_tasks_file
 from westward.formats.traces import FORMATS, read_workload
 from westward.model.faults import InputFaults
 
@@ -51,7 +51,7 @@ def test_wrong_job_file(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     before = contents(path.parent)
     with pytest.raises(InputFaults) as told:
-        read_task_file(path, job_id="job_1", now_ms=NOW_MS)
+        read_tasks_file(path, job_id="job_1", now_ms=NOW_MS)
     if not UPDATE:
         assert contents(path.parent) == before
     assert list(tmp_path.iterdir()) == []

@@ -254,10 +254,10 @@ def test_a_job_put_off_by_this_very_plan_is_looked_at_when_its_time_comes(
     before = look(store, network)
     decided = plan(before.snapshot, before.to_place, POLICY, NOW)
     assert not decided.placements[0].starts_now
-    assert next_plan_ms(before, decided, NOW + 5_000) == NOW + 1_500 + SOON_MS
-    assert next_plan_ms(before, None, NOW + 5_000) == NOW + 5_000
+    assert next_plan_ms(before, [decided], NOW + 5_000) == NOW + 1_500 + SOON_MS
+    assert next_plan_ms(before, [], NOW + 5_000) == NOW + 5_000
     apply_plan(store, decided, before, TTL, NOW)
-    assert next_plan_ms(look(store, network), None, NOW + 5_000) == NOW + 1_500 + SOON_MS
+    assert next_plan_ms(look(store, network), [], NOW + 5_000) == NOW + 1_500 + SOON_MS
 
 
 def body_answer(*chunks: bytes, endless: bool = False) -> list[Message]:

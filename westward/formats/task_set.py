@@ -14,7 +14,7 @@ from pathlib import Path
 from westward.formats.cycles import find_cycle
 from westward.formats.job_reader import JobReader
 from westward.formats.life_terms import ARRAY_MOST
-from westward.formats.skypilot import Task, read_tree_as_task
+from westward.formats.skypilot import Task, read_task_text, read_tree_as_task
 from westward.formats.yaml_nodes import read_trees
 from westward.model.faults import InputFaults
 from westward.model.job import After, ArrayPlace, JobSpec
@@ -107,6 +107,18 @@ def read_tasks(
     if reader.faults:
         raise InputFaults(reader.faults)
     return tuple(named)
+
+
+def read_tasks_file(path: Path, *, job_id: str, now_ms: int) -> tuple[NamedJob, ...]:
+    """``read_tasks`` over a file: local paths count from its folder and must exist."""
+    return read_tasks(
+        read_task_text(path),
+        file=str(path),
+        job_id=job_id,
+        now_ms=now_ms,
+        base_dir=path.resolve().parent,
+        check_paths=True,
+    )
 
 
 def _check_set(reader: JobReader, tasks: list[Task]) -> None:

@@ -77,8 +77,9 @@ class CheckpointFiles:
                 return had
             with open(part, "ab") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if had + len(data) == size_bytes:  # what a crash spoils before, the digest tells
+                    file.flush()
+                    os.fsync(file.fileno())
             if had + len(data) < size_bytes:
                 return had + len(data)
             if digest_of(part) != sha256:

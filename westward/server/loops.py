@@ -97,9 +97,10 @@ class Loops:
         decided = None
         if before.waiting:
             decided = await self._plan(before)
-        await self._plan_aimed(before)
+        plans = [] if decided is None else [decided]
+        plans += await self._plan_aimed(before)
         now_ms = core.clock.now_ms()
-        due_ms = next_plan_ms(before, decided, now_ms + core.settings.plan_every_ms)
+        due_ms = next_plan_ms(before, plans, now_ms + core.settings.plan_every_ms)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
 
     async def _plan(self, before: Situation) -> Plan:
@@ -129,25 +130,30 @@ class Loops:
                 await self._apply(victims, "stop it for another job")
         return decided
 
-    async def _plan_aimed(self, before: Situation) -> None:
+    async def _plan_aimed(self, before: Situation) -> list[Plan]:
         """Jobs that must go to one place, each by itself on the network narrowed to that."""
         core = self.core
+        plans: list[Plan] = []
         for job, aim in before.aimed:
             part = before.towards(job, aim)
             decided, broken = await core.read(plan_sound, part, core.settings.policy)
             await core.set_aside(broken)
             if broken:
                 continue
+            plans.append(answer_for(decided, job.job_id))
             outcome = await core.write(
                 apply_plan,
                 core.store,
-                answer_for(decided, job.job_id),
+                plans[-1],
                 part,
                 core.settings.lease_ttl_ms,
                 core.clock.now_ms(),
             )
             await core.set_aside(outcome.broken)
+            if not outcome.broken:
+                core.jobs_aside.settle(job.job_id)
             core.announce(outcome)
+        return plans
 
     async def _apply(self, changes: Sequence[Change], step: str) -> None:
         core = self.core
@@ -259,12 +265,12 @@ class Loops:
         core.runs_aside.settle(run.run_id)
 
 
-def next_plan_ms(before: Situation, decided: Plan | None, latest_ms: int) -> int:
-    """When a put-off job may start next, of those put off before and by this plan; at latest
+def next_plan_ms(before: Situation, decided: Sequence[Plan], latest_ms: int) -> int:
+    """When a put-off job may start next, of those put off before and by these plans; at latest
     ``latest_ms``. Whatever else frees a job to start rings the bell."""
     put_off = [job.not_before_ms for pool in before.snapshot.pools for job in pool.queue]
-    if decided is not None:
-        put_off += decided.not_before_ms()
+    for one in decided:
+        put_off += one.not_before_ms()
     due = [at_ms + SOON_MS for at_ms in put_off if at_ms > before.now_ms]
     return min([latest_ms, *due])
 

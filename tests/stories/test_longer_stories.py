@@ -94,7 +94,7 @@ def test_suspended_in_mid_run_and_resumed() -> None:
 
 
 def test_a_hundred_preemptions_cost_no_attempt() -> None:
-    """A job of low priority at a busy site: three losses would have ended it."""
+    """A job of low priority at a busy site: two losses end it, and only those."""
     life = Life(attempts_max=2)
     for run in range(1, 101):
         life.running(run, run * 100)
@@ -102,8 +102,12 @@ def test_a_hundred_preemptions_cost_no_attempt() -> None:
         life.on(ended(run, "preempted", None), run * 100 + 2)
         assert life.record.state is JobState.PENDING
     life.running(101, 20_000)
-    life.on(ended(101), 20_001)
-    assert life.record.state is JobState.SUCCEEDED
+    life.on(ended(101, "lease-expired", None), 20_001)
+    assert life.record.state is JobState.PENDING, "the first loss of two that are allowed"
+    life.running(102, 20_002)
+    life.on(ended(102, "lease-expired", None), 20_003)
+    assert life.record.state is JobState.FAILED
+    assert life.record.ending.endswith("in attempt 2 of 2")
 
 
 def test_moved_while_it_runs() -> None:
