@@ -59,6 +59,8 @@ class Live:
 
     folder: Path
     lease: str = "15s"
+    server_options: tuple[str, ...] = ()
+    agent_options: tuple[str, ...] = ()
     server: subprocess.Popen[bytes] | None = None
     url: str = ""
     agents: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Live:
         self.server = self._spawn(
             "server",
             "--network", str(self.network), "--data", str(self.data), "--port", port,
-            "--lease", self.lease, "--margin", "300ms",
+            "--lease", self.lease, "--margin", "300ms", *self.server_options,
         )  # fmt: skip
 
         def listens() -> bool:
@@ -91,7 +93,7 @@ class Live:
         self.agents[site] = self._spawn(
             "agent",
             "--server", self.url, "--site", site, "--state", str(self.state(site)),
-            "--option", "grace_ms=500", "--option", "reading_ms=500",
+            "--option", "grace_ms=500", "--option", "reading_ms=500", *self.agent_options,
             log=site,
         )  # fmt: skip
 

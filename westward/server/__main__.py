@@ -96,6 +96,17 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     parser.add_argument("--port", type=int, default=0, help="0: any free one, see server.json")
     parser.add_argument("--lease", default="15s", help="lease time, for example 15s")
     parser.add_argument("--margin", default="1s", help="between a lease's end and the next run")
+    parser.add_argument(
+        "--tes-host-image",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a container image that GA4GH TES tasks may name (alpine*): its commands then run as "
+        "processes on a site's host; may be given several times (default: only 'host')",
+    )
+    parser.add_argument(
+        "--tes-organization-url", default="http://localhost", help="for TES's service info"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     options = parser.parse_args(arguments)
     try:
@@ -111,6 +122,8 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         margin_ms=margin_ms,
         host=options.host,
         port=options.port,
+        tes_host_images=tuple(options.tes_host_image),
+        tes_organization_url=options.tes_organization_url,
     )
     return settings, options.log_level
 

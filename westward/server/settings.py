@@ -27,6 +27,11 @@ class Settings:
     """Waiting jobs are looked at again at least this often, whatever happens or does not."""
     host: str = "127.0.0.1"
     port: int = 0
+    tes_host_images: tuple[str, ...] = ()
+    """Name patterns of container images that TES tasks may name: the sites' own hosts can do what
+    these are used for. Their executors run as processes on the host."""
+    tes_organization_url: str = "http://localhost"
+    """Of whoever runs the network; TES's service info must state one."""
 
     @property
     def database_url(self) -> str:
