@@ -1,0 +1,549 @@
+"""An sbatch script as a Westward job: a SkyPilot task to read, keep and hand in.
+
+Every ``#SBATCH`` option is honoured, or without effect and said so, or refused by name with its
+line; so is every Slurm command and variable that the script uses. All of them are told at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import yaml
+
+from westward.formats import sbatch_values as values
+from westward.formats.job_fields import suggestion
+from westward.formats.job_terms import NAME
+from westward.formats.sbatch_options import (
+    ALL_OPTIONS,
+    FLAGS,
+    KEPT,
+    MAY_HAVE_VALUE,
+    REFUSED,
+    SHORT,
+    WITHOUT_EFFECT,
+)
+from westward.formats.sbatch_script import (
+    END,
+    SET_VARIABLES,
+    SRUN_FLAGS,
+    SRUN_VALUES,
+    Shape,
+    run_text,
+    variables,
+)
+from westward.model.faults import Fault, InputFaults
+from westward.model.units import format_duration
+
+T = TypeVar("T")
+COMMANDS = ("salloc", "sattach", "sbatch", "sbcast", "scancel", "sacct", "sinfo", "squeue", "sstat")
+"""Of Slurm, that a script cannot use away from a cluster."""
+_COMMAND = re.compile(r"(?:^|[;&|(`]|\b(?:then|do|else|exec|time)\b)\s*(\w+)(?=\s|$|[;&|)`])")
+_VARIABLE = re.compile(r"\$\{?(SLURM_\w+|SLURMD_\w+|SLURM\w+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the person who imports adds to the script."""
+
+    leave_out: frozenset[str] = frozenset()
+    """Options, commands and variables that the job can do without."""
+    gpu_kinds: Mapping[str, str] = field(default_factory=dict)
+    """Slurm's word for a kind of gpu (or "" for none stated) → the network's accelerator."""
+    infra: str | None = None
+    every_node: bool = False
+    """Run the whole script on every node; srun starts that node's share."""
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    """Slurm job id → Westward job, for --dependency."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Where --export=NAME takes its value."""
+    workdir: str | None = "."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The job file's text, and what should be said about it."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Given:
+    """One option as written."""
+
+    name: str
+    value: str
+    line: int
+
+
+class _Reader:
+    def __init__(self, file: str, choices: Choices) -> None:
+        self.file = file
+        self.choices = choices
+        self.faults: list[Fault] = []
+        self.notes: list[str] = []
+        self.given: dict[str, _Given] = {}
+        self.kind: str | None = None
+
+    def fault(self, line: int | None, name: str, problem: str, remedy: str) -> None:
+        self.faults.append(Fault(self.file, line, name, problem, remedy))
+
+    def take(self, name: str, read: Callable[[str], T]) -> T | None:
+        """The option's value, once; a fault if it is wrong."""
+        given = self.given.get(name)
+        if given is None:
+            return None
+        try:
+            return read(given.value)
+        except ValueError as error:
+            self.fault(given.line, f"--{name}", str(error), _remedy(name))
+            return None
+
+    def line_of(self, *names: str) -> int | None:
+        return next((self.given[name].line for name in names if name in self.given), None)
+
+
+def read_sbatch(text: str, *, file: str, choices: Choices) -> Imported:
+    """``text`` as a job file. Raises InputFaults with everything that cannot be honoured."""
+    reader = _Reader(file, choices)
+    lines = text.split("\n")
+    if not lines[0].startswith("#!"):
+        reader.fault(
+            1, "", "it does not begin with #!, so sbatch would refuse it", "Begin with #!/bin/bash."
+        )
+    body_from = _options(reader, lines)
+    shape = _shape(reader)
+    _body(reader, lines, body_from, shape)
+    task = _task(reader, text, shape)
+    if reader.faults:
+        raise InputFaults(reader.faults)
+    return Imported(text=_written(task, reader, file), notes=tuple(reader.notes))
+
+
+# -- options
+
+
+def _options(reader: _Reader, lines: list[str]) -> int:
+    """Reads the directives; returns the index of the script's first command."""
+    first = len(lines)
+    for index, line in enumerate(lines):
+        text = line.strip()
+        if index and text and not text.startswith("#"):
+            first = index
+            break
+        if line.startswith("#SBATCH"):
+            _directive(reader, line[len("#SBATCH") :], index + 1)
+        elif line.startswith(("#PBS", "#BSUB")):
+            reader.fault(index + 1, line.split()[0], "it is of another scheduler", "Remove it.")
+    for index in range(first, len(lines)):
+        if lines[index].startswith("#SBATCH"):
+            reader.notes.append(
+                f"line {index + 1}: {lines[index].strip()} stands after the first command: sbatch "
+                "does not read it, and neither does the import"
+            )
+    return first
+
+
+def _directive(reader: _Reader, text: str, line: int) -> None:
+    try:
+        words = shlex.split(text, comments=True)
+    except ValueError as error:
+        reader.fault(line, "#SBATCH", f"it cannot be read: {error}", "Close the quotes.")
+        return
+    if words and words[0] in ("hetjob", "packjob"):
+        reader.fault(
+            line,
+            words[0],
+            "Westward cannot honour jobs of unlike parts: a gang's nodes are alike",
+            "Make a job of each part.",
+        )
+        return
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            name = _whole_name(name)
+        elif word.startswith("-") and len(word) > 1:
+            name, value = SHORT.get(word[1], word[1]), word[2:]
+            equals = "=" if value else ""
+        else:
+            reader.fault(line, word, "it is not an option", "Write --NAME=VALUE.")
+            continue
+        needs = name in ALL_OPTIONS and name not in FLAGS and name not in MAY_HAVE_VALUE
+        if needs and not equals:
+            if not words:
+                reader.fault(line, f"--{name}", "it has no value", f"Write --{name}=VALUE.")
+                continue
+            value = words.pop(0)
+        _note_option(reader, _Given(name, value, line))
+
+
+def _whole_name(name: str) -> str:
+    """sbatch takes the beginning of a long option where that is clear, and some old names."""
+    old = {"workdir": "chdir", "ntasks_per_node": "ntasks-per-node", "share": "oversubscribe"}
+    if name in ALL_OPTIONS or not name:
+        return old.get(name, name)
+    longer = [one for one in ALL_OPTIONS if one.startswith(name)]
+    return longer[0] if len(longer) == 1 else old.get(name, name)
+
+
+def _note_option(reader: _Reader, given: _Given) -> None:
+    name, place = given.name, f"--{given.name}"
+    if name in reader.choices.leave_out:
+        reader.notes.append(f"line {given.line}: {place} {given.value} was left out".rstrip())
+    elif name in WITHOUT_EFFECT:
+        reader.notes.append(f"line {given.line}: {place} has no effect: {WITHOUT_EFFECT[name]}")
+    elif name in KEPT:
+        reader.given[name] = given  # as in sbatch, the last one counts
+    elif _asks_nothing(given):
+        reader.notes.append(f"line {given.line}: {place}={given.value} asks for nothing")
+    elif name in REFUSED:
+        why = REFUSED[name]
+        problem = f"Westward cannot honour it: {why.reason}"
+        reader.fault(given.line, place, problem, why.remedy)
+    else:
+        remedy = suggestion(name, ALL_OPTIONS)
+        if not remedy.startswith("Did"):
+            remedy = "See docs/howto/sbatch.md for the options there are."
+        reader.fault(given.line, place, "sbatch has no such option", remedy)
+
+
+def _asks_nothing(given: _Given) -> bool:
+    nothing = {"mail-type": "NONE", "nice": "0", "no-kill": "off"}
+    return given.value.upper() == nothing.get(given.name, "\0").upper()
+
+
+def _remedy(name: str) -> str:
+    return f"Correct it, or say --leave-out {name}."
+
+
+# -- what is asked for
+
+
+def _shape(reader: _Reader) -> Shape:
+    nodes = reader.take("nodes", values.node_count)
+    tasks = reader.take("ntasks", values.whole)
+    per_node = reader.take("ntasks-per-node", values.whole)
+    per_task = reader.take("cpus-per-task", values.whole)
+    if nodes is None:
+        nodes = math.ceil(tasks / per_node) if tasks and per_node else 1
+    if tasks is None:
+        tasks = nodes * (per_node or 1)
+    most = math.ceil(tasks / nodes)
+    if tasks < nodes:
+        reader.fault(
+            reader.line_of("ntasks", "nodes"),
+            "--ntasks",
+            f"{tasks} tasks leave some of {nodes} nodes without one",
+            "Ask for fewer nodes.",
+        )
+    elif per_node is not None and most > per_node:
+        reader.fault(
+            reader.line_of("ntasks-per-node"),
+            "--ntasks-per-node",
+            f"{tasks} tasks on {nodes} nodes are more than {per_node} a node",
+            "Make the three agree.",
+        )
+    kind, gpus = _gpus(reader, nodes, most)
+    cpus = _cpus(reader, most, per_task, gpus)
+    name = reader.take("job-name", str) or _stem(reader.file)
+    if NAME.fullmatch(name) is None:
+        better = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:63] or "job"
+        reader.notes.append(f"the job is called {better}: {name!r} is no name of a job")
+        name = better
+    early = reader.take("signal", values.early_signal)
+    limit = reader.take("time", values.limit_seconds)
+    if early is not None and limit is None:
+        reader.fault(
+            reader.line_of("signal"),
+            "--signal",
+            "it counts from the time limit, and there is none",
+            "Add --time.",
+        )
+    shape = Shape(
+        name=name,
+        nodes=nodes,
+        tasks=tasks,
+        tasks_per_node=per_node,
+        cpus_per_task=per_task,
+        cpus_per_node=cpus,
+        memory_mib=_memory(reader, cpus or most, gpus),
+        gpus_per_node=gpus,
+        account=reader.take("account", str),
+        limit_s=limit,
+        early=early,
+        output=reader.take("output", _relative),
+        error=reader.take("error", _relative),
+        stdin=reader.take("input", str),
+        every_node=reader.choices.every_node,
+    )
+    ids = reader.take("array", values.array_tasks)
+    if ids is not None:
+        _not_yet(reader, "array", "arrays")
+        shape = replace(shape, array=tuple(ids))
+    if "dependency" in reader.given:
+        _not_yet(reader, "dependency", "jobs that wait for others")
+    reader.kind = kind
+    return shape
+
+
+def _not_yet(reader: _Reader, name: str, what: str) -> None:
+    reader.fault(
+        reader.line_of(name), f"--{name}", f"{what} cannot be handed in yet", _remedy(name)
+    )
+
+
+def _gpus(reader: _Reader, nodes: int, tasks_per_node: int) -> tuple[str | None, int]:
+    """Kind and count per node, from whichever of the four options is there."""
+    found: list[tuple[str, str | None, int]] = []
+    for name in ("gres", "gpus-per-node", "gpus", "gpus-per-task"):
+        read = reader.take(name, values.gres if name == "gres" else values.accelerator)
+        if read is None:
+            continue
+        kind, count = read
+        if name == "gpus-per-task":
+            count *= tasks_per_node
+        if name == "gpus":
+            if count % nodes:
+                problem = f"{count} gpus cannot be divided evenly over {nodes} nodes"
+                reader.fault(reader.line_of(name), "--gpus", problem, "Write --gpus-per-node.")
+                continue
+            count //= nodes
+        found.append((name, kind, count))
+    if not found:
+        return None, 0
+    name, kind, count = found[0]
+    for other, its_kind, its_count in found[1:]:
+        kind = kind or its_kind
+        if its_count != count or (its_kind or kind) != kind:
+            problem = f"it asks for {its_count} gpus a node, --{name} for {count}"
+            reader.fault(reader.line_of(other), f"--{other}", problem, "Keep one of them.")
+    if count == 0:
+        return None, 0
+    kinds = reader.choices.gpu_kinds
+    if (kind or "") not in kinds and kind is None:
+        reader.fault(
+            reader.line_of(name),
+            f"--{name}",
+            "it does not say which kind of gpu, and Westward's sites have several",
+            "Say for example --gpu A100.",
+        )
+    return kinds.get(kind or "", kind), count
+
+
+def _cpus(reader: _Reader, tasks_per_node: int, per_task: int | None, gpus: int) -> int | None:
+    """Per node; None: nothing was said about cpus or tasks."""
+    per_gpu = reader.take("cpus-per-gpu", values.whole)
+    least = reader.take("mincpus", values.whole)
+    asked = [least] if least else []
+    if per_task is not None or tasks_per_node > 1:
+        asked.append(tasks_per_node * (per_task or 1))
+    if per_gpu is not None:
+        asked.append(per_gpu * gpus)
+        if not gpus:
+            line = reader.line_of("cpus-per-gpu")
+            reader.fault(
+                line, "--cpus-per-gpu", "no gpu is asked for", "Ask for one, or remove it."
+            )
+    return max(asked, default=None)
+
+
+def _memory(reader: _Reader, cpus: int, gpus: int) -> int | None:
+    found = {
+        name: mib
+        for name in ("mem", "mem-per-cpu", "mem-per-gpu")
+        if (mib := reader.take(name, values.memory_mib)) is not None
+    }
+    if len(found) > 1:
+        names = " and ".join(f"--{name}" for name in found)
+        line = reader.line_of(*found)
+        reader.fault(line, names, "they exclude each other", "Keep one of them.")
+    if "mem-per-cpu" in found:
+        return values.whole_mib(found["mem-per-cpu"] * cpus)
+    if "mem-per-gpu" in found:
+        if not gpus:
+            line = reader.line_of("mem-per-gpu")
+            reader.fault(line, "--mem-per-gpu", "no gpu is asked for", "Ask for one, or remove it.")
+        return values.whole_mib(found["mem-per-gpu"] * max(1, gpus))
+    return values.whole_mib(found["mem"]) if "mem" in found else None
+
+
+def _relative(text: str) -> str:
+    if text == "/dev/null":
+        raise ValueError("a job's output is always kept; leave the option out")
+    if text.startswith(("/", "~")) or ".." in text.split("/"):
+        raise ValueError(
+            f"{text!r} lies outside of the job's output folder; write a relative path (the job's "
+            "log is kept in any case: 'westward logs')"
+        )
+    return text
+
+
+def _stem(file: str) -> str:
+    name = file.rpartition("/")[2]
+    return name if NAME.fullmatch(name) else "job"
+
+
+# -- the script
+
+
+def _body(reader: _Reader, lines: list[str], first: int, shape: Shape) -> None:
+    left_out = reader.choices.leave_out
+    known = {name for name, _ in variables(shape)}
+    told: set[str] = set()
+    for index in range(first, len(lines)):
+        line = lines[index]
+        code = "" if line.lstrip().startswith("#") else line
+        for name in _VARIABLE.findall(code):
+            if name in known or name in left_out or name in told:
+                continue
+            told.add(name)
+            why = "is not true of this job" if name in SET_VARIABLES else "has no meaning here"
+            remedy = f"Set it in the script, or say --leave-out {name}."
+            reader.fault(index + 1, name, f"the script reads it, and it {why}", remedy)
+        for match in _COMMAND.finditer(code):
+            _command(reader, match[1], code[match.end(1) :], index + 1, shape)
+        if line == END:
+            reader.fault(index + 1, "", f"a line {END} cannot be carried along", "Change it.")
+
+
+def _command(reader: _Reader, name: str, rest: str, line: int, shape: Shape) -> None:
+    if name in reader.choices.leave_out:
+        return
+    remedy = f"Remove it, or say --leave-out {name}."
+    if name in COMMANDS:
+        reader.fault(line, name, "the script asks a Slurm cluster, and may run anywhere", remedy)
+    elif name == "scontrol" and not re.match(r"\s+show\s+hostnames?\b", rest):
+        reader.fault(line, name, "only 'scontrol show hostnames' is known away from Slurm", remedy)
+    elif name == "srun":
+        if shape.nodes > 1 and not shape.every_node:
+            reader.fault(
+                line,
+                name,
+                "it would start tasks on other nodes, and Westward starts the script on each node",
+                "Say --every-node: the whole script runs on each, and srun starts its own share.",
+            )
+        for option in _srun_options(rest):
+            problem = f"{option} of srun is not known away from Slurm"
+            reader.fault(line, name, problem, "Remove it, or say --leave-out srun.")
+    elif name in ("mpirun", "mpiexec") and shape.nodes > 1:
+        reader.fault(line, name, "nothing tells it the other nodes away from Slurm", remedy)
+
+
+def _srun_options(rest: str) -> list[str]:
+    """Those that the stand-in does not know; none where the line cannot be taken apart."""
+    try:
+        words = shlex.split(re.split(r"[;&|)`]", rest)[0].rstrip("\\"))
+    except ValueError:
+        return []
+    unknown = []
+    while words and words[0].startswith("-") and words[0] != "--":
+        word = words.pop(0)
+        long = word.startswith("--")
+        name = word[2:].partition("=")[0] if long else word[1]
+        if name in SRUN_VALUES:
+            if not ("=" in word if long else len(word) > 2) and words:
+                words.pop(0)
+        elif name not in SRUN_FLAGS:
+            unknown.append(word)
+    return unknown
+
+
+# -- the job file
+
+
+def _task(reader: _Reader, text: str, shape: Shape) -> dict[str, Any]:
+    task: dict[str, Any] = {"name": shape.name}
+    workdir = reader.take("chdir", str) or reader.choices.workdir
+    if workdir is not None:
+        task["workdir"] = workdir
+    if shape.nodes > 1:
+        task["num_nodes"] = shape.nodes
+    resources: dict[str, Any] = {}
+    if reader.choices.infra is not None:
+        resources["infra"] = reader.choices.infra
+    if reader.kind and shape.gpus_per_node:
+        resources["accelerators"] = f"{reader.kind}:{shape.gpus_per_node}"
+    if shape.cpus_per_node is not None:
+        resources["cpus"] = shape.cpus_per_node
+    if shape.memory_mib is not None:
+        resources["memory"] = f"{shape.memory_mib}MB"
+    labels = _labels(reader, shape)
+    if labels:
+        resources["labels"] = labels
+    if resources:
+        task["resources"] = resources
+    envs = _exported(reader)
+    if envs:
+        task["envs"] = envs
+    task["run"] = run_text(text, shape)
+    return task
+
+
+def _labels(reader: _Reader, shape: Shape) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    if shape.limit_s is not None:
+        labels["westward.duration"] = _exact(shape.limit_s)
+    for option, term in (("begin", "westward.start_after"), ("deadline", "westward.deadline")):
+        moment = reader.take(option, values.instant)
+        if moment is not None:
+            labels[term] = moment
+    if shape.account is not None:
+        labels["westward.account"] = shape.account
+    comment = reader.take("comment", str)
+    if comment:
+        labels["slurm.comment"] = comment
+    return labels
+
+
+def _exact(seconds: int) -> str:
+    text = format_duration(seconds * 1000)
+    return text if seconds % 60 == 0 and seconds < 86_400 else f"{seconds}s"
+
+
+def _exported(reader: _Reader) -> dict[str, str]:
+    given = reader.given.get("export")
+    if given is None:
+        return {}
+    envs: dict[str, str] = {}
+    for part in given.value.split(","):
+        name, equals, value = part.strip().partition("=")
+        if name.upper() in ("NONE", "NIL") and not equals:
+            continue
+        if name.upper() == "ALL" and not equals:
+            reader.notes.append(
+                f"line {given.line}: --export=ALL: the variables of this shell stay here; jobs see "
+                "the site's, and what is named"
+            )
+        elif equals:
+            envs[name] = value
+        elif name in reader.choices.environment:
+            envs[name] = reader.choices.environment[name]
+        else:
+            problem = f"the variable {name} is not set here"
+            reader.fault(given.line, "--export", problem, f"Write {name}=VALUE.")
+    return envs
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _written(task: dict[str, Any], reader: _Reader, file: str) -> str:
+    head = [f"# Imported from the sbatch script {file.rpartition('/')[2]}."]
+    head += [f"# {note}" for note in reader.notes]
+    body = yaml.dump(task, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return "\n".join(head) + "\n" + body
