@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from westward import __version__
-from westward.server import api_agent, api_jobs, api_network, api_tes
+from westward.server import api_agent, api_jobs, api_network, api_tes, metrics
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
 from westward.server.limits import BodyLimit
@@ -36,4 +36,5 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (api_jobs.router, api_network.router, api_network.health, api_agent.router):
         app.include_router(router)
     app.include_router(api_tes.router)
+    app.include_router(metrics.router)
     return app

@@ -22,8 +22,10 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
+from westward.server.metrics import Metrics
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
+from westward.server.traces import open_traces
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
@@ -71,6 +73,8 @@ class Core:
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
+        self.metrics = Metrics()
+        self.traces = open_traces(network.name, self.clock.now_ms())
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns."""
@@ -95,6 +99,8 @@ class Core:
                     self.plan_bell.ring()
         for job_id in outcome.changed_jobs:
             self.jobs.ring(job_id)
+        if self.traces is not None:
+            self.traces.note(outcome.changed_jobs)
         if outcome.plan_again:
             self.plan_bell.ring()
 
