@@ -13,6 +13,7 @@ from westward.server.core import open_core
 from westward.server.errors import add_handlers
 from westward.server.limits import BodyLimit
 from westward.server.loops import Loops
+from westward.server.openapi import describe
 from westward.server.settings import Settings
 
 
@@ -37,4 +38,5 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.include_router(api_tes.router)
     app.include_router(metrics.router)
+    describe(app)
     return app
