@@ -13,7 +13,9 @@ import yaml
 
 from westward.cli.main import run as westward
 from westward.formats import sbatch_options
+from westward.formats.job_fields import TERM_FIELDS
 from westward.formats.sbatch import Choices, Imported, read_sbatch
+from westward.formats.sbatch_script import Shape, run_text
 from westward.formats.sbatch_values import array_tasks, instant, limit_seconds, memory_mib
 from westward.formats.skypilot import read_task
 from westward.model.faults import InputFaults
@@ -186,6 +188,36 @@ def test_all_faults_of_a_script_come_at_once() -> None:
         (2, "--partition"), (3, "--qos"), (4, "SLURM_CLUSTER_NAME"), (4, "srun"), (5, "squeue"),
     ]  # fmt: skip
     assert faults("echo no shebang\n") == [(1, "")]
+
+
+def test_arrays_and_dependencies_become_terms_or_are_refused_until_there_are_such() -> None:
+    text = script("--array=1-9:4", "--dependency=afterok:17:18,afterany:19")
+    jobs = {"17": "job_a", "18": "prepare", "19": "job_c"}
+    if "westward.array" not in TERM_FIELDS:
+        assert faults(text, jobs=jobs) == [(2, "--array"), (3, "--dependency")]
+        return
+    made = yaml.safe_load(imported(text, jobs=jobs).text)
+    labels = made["resources"]["labels"]
+    assert labels["westward.array"] == "3"
+    assert labels["westward.after"] == "afterok:job_a,afterok:prepare,afterany:job_c"
+    assert faults(script("--dependency=afterok:5"), jobs=jobs) == [(2, "--dependency")]
+    assert faults(script("--dependency=singleton"), jobs=jobs) == [(2, "--dependency")]
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"), [("1-9:4", [1, 5, 9]), ("3,1,7", [3, 1, 7]), ("4", [4])]
+)
+def test_each_task_of_an_array_knows_its_number(
+    tmp_path: Path, written: str, ids: list[int]
+) -> None:
+    shape = Shape(name="x", array=tuple(array_tasks(written)))
+    text = "#!/bin/bash\necho $SLURM_ARRAY_TASK_ID $SLURM_ARRAY_TASK_COUNT $SLURM_ARRAY_TASK_MAX\n"
+    task = yaml.safe_dump({"run": run_text(text, shape)})
+    for index, one in enumerate(ids):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        _, out, err = execute(folder, task, WESTWARD_ARRAY_INDEX=str(index))
+        assert (out, err) == (f"{one} {len(ids)} {max(ids)}\n", "")
 
 
 def test_comments_and_late_directives_are_not_options() -> None:

@@ -109,7 +109,8 @@ def sbatch(
     for note in imported.notes:
         print(note, file=sys.stderr)
     if submit:
-        return _submit(imported.text, str(file), folder, job_id, server, as_json)
+        route = "/v1/batches" if imported.array else "/v1/jobs"
+        return _submit(route, imported.text, str(file), folder, job_id, server, as_json)
     if output is not None:
         output.write_text(imported.text, encoding="utf-8")
     elif as_json:
@@ -120,19 +121,19 @@ def sbatch(
 
 
 def _submit(
-    text: str, file: str, folder: Path, job_id: str, server: str | None, as_json: bool
+    route: str, text: str, file: str, folder: Path, job_id: str, server: str | None, as_json: bool
 ) -> int:
     from westward.cli.client import Client
     from westward.cli.follow import job_line
 
     body = {"task": text, "job_id": job_id, "file": file, "base_dir": str(folder)}
-    job = Client(server).post("/v1/jobs", body)
-    if as_json:
+    job = Client(server).post(route, body)
+    if as_json or "state" not in job:
         print_json(job)
     else:
         print(job_line(job))
         print(f"reasons: westward why {job_id}   output: westward logs -f {job_id}")
-    return EXIT_JOB if job["state"] == "refused" else EXIT_OK
+    return EXIT_JOB if job.get("state") == "refused" else EXIT_OK
 
 
 def _pairs(given: tuple[str, ...], option: str, alone: str | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from westward.formats import sbatch_values as values
-from westward.formats.job_fields import suggestion
+from westward.formats.job_fields import TERM_FIELDS, suggestion
 from westward.formats.job_terms import NAME
 from westward.formats.sbatch_options import (
     ALL_OPTIONS,
@@ -70,6 +70,7 @@ class Imported:
 
     text: str
     notes: tuple[str, ...]
+    array: bool = False
 
 
 @dataclass(slots=True)
@@ -122,7 +123,9 @@ def read_sbatch(text: str, *, file: str, choices: Choices) -> Imported:
     task = _task(reader, text, shape)
     if reader.faults:
         raise InputFaults(reader.faults)
-    return Imported(text=_written(task, reader, file), notes=tuple(reader.notes))
+    return Imported(
+        text=_written(task, reader, file), notes=tuple(reader.notes), array=bool(shape.array)
+    )
 
 
 # -- options
@@ -284,10 +287,9 @@ def _shape(reader: _Reader) -> Shape:
     )
     ids = reader.take("array", values.array_tasks)
     if ids is not None:
-        _not_yet(reader, "array", "arrays")
+        if "westward.array" not in TERM_FIELDS:
+            _not_yet(reader, "array", "arrays")
         shape = replace(shape, array=tuple(ids))
-    if "dependency" in reader.given:
-        _not_yet(reader, "dependency", "jobs that wait for others")
     reader.kind = kind
     return shape
 
@@ -495,6 +497,13 @@ def _labels(reader: _Reader, shape: Shape) -> dict[str, str]:
             labels[term] = moment
     if shape.account is not None:
         labels["westward.account"] = shape.account
+    if shape.array:
+        labels["westward.array"] = str(len(shape.array))
+    after = reader.take("dependency", lambda text: values.dependency(text, reader.choices.jobs))
+    if after:
+        if "westward.after" not in TERM_FIELDS:
+            _not_yet(reader, "dependency", "jobs that wait for others")
+        labels["westward.after"] = after
     comment = reader.take("comment", str)
     if comment:
         labels["slurm.comment"] = comment

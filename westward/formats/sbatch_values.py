@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 _TIME = re.compile(
     r"(?:(?P<d>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
@@ -77,6 +78,20 @@ def array_tasks(text: str) -> list[int]:
     if len(ids) > ARRAY_MOST:
         raise ValueError(f"{len(ids)} tasks are more than {ARRAY_MOST}")
     return list(ids)
+
+
+def dependency(text: str, jobs: Mapping[str, str]) -> str:
+    """``afterok:17:18,afterany:19`` → ``afterok:JOB,…`` by ``jobs``, Slurm id → Westward job."""
+    found: list[str] = []
+    for part in text.split(","):
+        word, *ids = part.strip().split(":")
+        if word not in ("afterok", "afterany") or not ids:
+            raise ValueError(f"{part.strip()!r} cannot be kept; afterok:ID and afterany:ID can")
+        for one in ids:
+            if one not in jobs:
+                raise ValueError(f"which Westward job is {one}? Say --job {one}=JOB")
+            found.append(f"{word}:{jobs[one]}")
+    return ",".join(found)
 
 
 def whole(text: str, least: int = 1) -> int:
