@@ -123,7 +123,7 @@ def test_a_job_from_submit_to_report(up: Up, file: Path) -> None:
     again = json.loads(up.call("submit", file, "--id", "job_talk-1", "--json"))
     assert again["created"] is False
     assert again["state"] == "succeeded"
-    assert up.call("logs", "talk") == "rank 0 of 2\n"
+    assert up.call("logs", "talk") == "[0] rank 0 of 2\n[1] rank 1 of 2\n"
     assert up.call("logs", "-f", "talk", "--rank", "1") == "rank 1 of 2\n"
     assert json.loads(up.call("logs", "talk", "--json"))["text"] == "rank 0 of 2\n"
     why = up.call("why", "talk")

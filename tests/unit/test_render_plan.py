@@ -10,7 +10,15 @@ import pytest
 
 from westward.cli.plain_table import enough_digits, fixed, plain_table
 from westward.cli.render_plan import render_brief, render_plan
-from westward.model.job import Checkpoint, InputData, JobSpec, LatencyRule, ResourceOption, TagRule
+from westward.model.job import (
+    After,
+    ArrayPlace,
+    InputData,
+    JobSpec,
+    LatencyRule,
+    ResourceOption,
+    TagRule,
+)
 from westward.model.network import Network
 from westward.model.plan import Claim, Plan, Policy, PoolState, QueuedJob, Rule, Snapshot
 from westward.network.loader import load_network
@@ -228,7 +236,13 @@ def test_under_easy_a_job_that_is_put_off_keeps_half_of_its_slack(network: Netwo
 
 
 def test_terms_that_nothing_acts_on_yet_are_said(network: Network) -> None:
-    kept = job("kept", checkpoint=Checkpoint(path="last.npz", every_ms=1000), account="lab")
+    kept = job(
+        "kept",
+        account="lab",
+        after=(After(job_id="job_7", name="prepare"),),
+        array=ArrayPlace(array_id="job_8", name="kept", index=0, count=20),
+    )
     text = render_plan(decide(network, kept), network, [kept])
-    assert "westward.checkpoint is kept; a second run does not get the first's files yet" in text
+    assert "planned as if what it follows were over now: prepare" in text
+    assert "one of 20 alike jobs" in text
     assert "westward.account lab is kept; nobody is charged yet" in text

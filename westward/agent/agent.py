@@ -17,11 +17,21 @@ import random
 import time
 from collections.abc import Callable
 
-from westward.agent.engines.base import AlreadyStarted, Engine, lease_times
+from westward.agent.checkpoints import Checkpoints, FetchFailed
+from westward.agent.engines.base import AlreadyStarted, Engine, LeaseTimes, lease_times
 from westward.agent.link import Backoff, Refused, ServerLink, SessionEnded, Unreachable
 from westward.agent.metrics import Counts
 from westward.agent.shipper import Shipper
-from westward.model.wire import Grant, HeldRun, Hello, Poll, PollAnswer, RunEnded, Welcome
+from westward.model.wire import (
+    Grant,
+    HeldRun,
+    Hello,
+    Outcome,
+    Poll,
+    PollAnswer,
+    RunEnded,
+    Welcome,
+)
 
 POLL_ANSWER_SHARE = 5
 """A poll may take its wait and a fifth of the lease longer; then it is given up and sent anew."""
@@ -31,6 +41,18 @@ log = logging.getLogger("westward.agent")
 
 class Superseded(Exception):
     """A newer agent has taken over this site."""
+
+
+class Preparing:
+    """A granted run that is not started yet. ``lease`` is moved on as it is renewed."""
+
+    def __init__(self, grant: Grant, lease: LeaseTimes):
+        self.grant = grant
+        self.lease = lease
+        self.run_id = grant.run_id
+        self.token = grant.token
+        self.stale = False
+        self.starting = False
 
 
 class Agent:
@@ -55,6 +77,9 @@ class Agent:
         self.shippers: dict[str, Shipper] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.counts = Counts()
+        self.checkpoints = Checkpoints(engine, link)
+        self.preparing: dict[str, Preparing] = {}
+        """Granted runs that wait for their checkpoint: held, so that their lease is renewed."""
 
     async def run(self) -> None:
         """Until cancelled. Raises Superseded, Refused."""
@@ -79,10 +104,10 @@ class Agent:
         wait_ms = 0
         while True:
             asked_ms = self.clock()
+            holders: list[Shipper | Preparing] = [*self.shippers.values()]
+            holders += [one for one in self.preparing.values() if one.run_id not in self.shippers]
             held = tuple(
-                HeldRun(run_id=shipper.run_id, token=shipper.token)
-                for shipper in self.shippers.values()
-                if not shipper.stale
+                HeldRun(run_id=one.run_id, token=one.token) for one in holders if not one.stale
             )
             poll = Poll(
                 agent_session=welcome.agent_session,
@@ -112,6 +137,8 @@ class Agent:
 
     async def _do(self, answer: PollAnswer, asked_ms: int) -> None:
         for lease in answer.leases:
+            if lease.run_id in self.preparing:
+                self.preparing[lease.run_id].lease = lease_times(asked_ms, lease.ttl_ms)
             shipper = self.shippers.get(lease.run_id)
             if shipper is not None and shipper.token == lease.token and not shipper.stale:
                 try:
@@ -124,15 +151,35 @@ class Agent:
             if shipper is not None and not shipper.telling_end:
                 log.warning("run %s is not ours any more", run_id)
                 shipper.drop()
-        for run_id in answer.stops:
+        for run_id in answer.unknown:
+            self._stop_preparing(run_id, None)
+        await self._stop(answer.stops, "cancelled")
+        await self._stop(answer.pauses, "preempted")
+        await asyncio.gather(*(self._begin(grant, asked_ms) for grant in answer.grants))
+
+    async def _stop(self, run_ids: tuple[str, ...], outcome: Outcome) -> None:
+        for run_id in run_ids:
+            self._stop_preparing(run_id, outcome)
             if run_id in self.shippers:
-                log.info("stopping run %s on request", run_id)
+                log.info("stopping run %s on request (%s)", run_id, outcome)
                 try:
-                    await asyncio.to_thread(self.engine.stop, run_id, "cancelled")
+                    await asyncio.to_thread(self.engine.stop, run_id, outcome)
                     self.counts.runs_stopped += 1
                 except OSError as error:  # asked again with the next poll
                     log.error("run %s cannot be told to stop: %s", run_id, error)
-        await asyncio.gather(*(self._begin(grant, asked_ms) for grant in answer.grants))
+
+    def _stop_preparing(self, run_id: str, outcome: Outcome | None) -> None:
+        """Nothing of it runs yet. ``outcome`` None: the server does not want to hear of it."""
+        one = self.preparing.get(run_id)
+        if one is None or one.starting:  # a run that is being started is stopped as any other
+            return
+        del self.preparing[run_id]
+        one.stale = True
+        task = self.tasks.get(f"prepare {run_id}")
+        if task is not None:
+            task.cancel()
+        if outcome is not None:
+            self._report_unable(one.grant, "stopped before it started", outcome)
 
     async def _begin(self, grant: Grant, asked_ms: int) -> None:
         """Start a granted run. A grant seen before (its answer was lost) changes nothing; one
@@ -142,8 +189,39 @@ class Agent:
             if known.stale and grant.run_id not in self.tasks:
                 await self._hand_back(grant)
             return
+        lease = lease_times(asked_ms, grant.ttl_ms)
+        if grant.run_id in self.preparing:
+            return
+        if self.checkpoints.must_fetch(grant):
+            one = Preparing(grant, lease)
+            self.preparing[grant.run_id] = one
+            name = f"prepare {grant.run_id}"
+            task = asyncio.create_task(self._prepare(one), name=name)
+            self.tasks[name] = task
+            task.add_done_callback(lambda _done: self.tasks.pop(name, None))
+            return
+        await self._start(grant, lease)
+
+    async def _prepare(self, one: Preparing) -> None:
+        """Bring the checkpoint, then start. In a task of its own: polls go on meanwhile."""
+        grant = one.grant
         try:
-            await asyncio.to_thread(self.engine.start, grant, lease_times(asked_ms, grant.ttl_ms))
+            await self.checkpoints.fetch(grant)
+        except FetchFailed as error:
+            log.error("run %s: %s", grant.run_id, error)
+            self.preparing.pop(grant.run_id, None)
+            self._report_unable(grant, str(error))
+            return
+        one.starting = True
+        try:
+            await self._start(grant, one.lease)
+        finally:
+            self.preparing.pop(grant.run_id, None)
+
+    async def _start(self, grant: Grant, lease: LeaseTimes) -> None:
+        try:
+            told = await asyncio.to_thread(self.checkpoints.ready, grant)
+            await asyncio.to_thread(self.engine.start, told, lease)
         except AlreadyStarted:
             log.warning("run %s was started here before", grant.run_id)
             self._report_unable(grant, "the run was started here before, and is over")
@@ -168,10 +246,10 @@ class Agent:
             return
         self._report_unable(grant, "the site could not follow the run")
 
-    def _report_unable(self, grant: Grant, detail: str) -> None:
+    def _report_unable(self, grant: Grant, detail: str, outcome: Outcome = "lease-expired") -> None:
         """In a task of its own: polls renew other runs' leases and must not wait for it."""
         ended = RunEnded(
-            token=grant.token, outcome="lease-expired", exit_code=None, detail=detail, readings=()
+            token=grant.token, outcome=outcome, exit_code=None, detail=detail, readings=()
         )
 
         async def tell() -> None:
@@ -185,7 +263,7 @@ class Agent:
             task.add_done_callback(lambda _done: self.tasks.pop(name, None))
 
     def _ship(self, run_id: str, token: int) -> None:
-        shipper = Shipper(self.engine, self.link, run_id, token)
+        shipper = Shipper(self.engine, self.link, run_id, token, self.checkpoints)
         self.shippers[run_id] = shipper
         task = asyncio.create_task(shipper.ship(), name=f"ship {run_id}")
         self.tasks[run_id] = task

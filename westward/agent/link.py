@@ -107,6 +107,13 @@ class ServerLink:
             lambda: self._post(path, kind, aged(), Ack, REQUEST_TIMEOUT_MS)
         )
 
+    async def ask(self, run_id: str, what: str, kind: type[A], message: A, answer: type[T]) -> T:
+        """Any other request about a run; repeats until the server answers. Raises Refused."""
+        path = f"/v1/agent/runs/{run_id}/{what}"
+        return await self._until_answered(
+            lambda: self._post(path, kind, message, answer, REQUEST_TIMEOUT_MS)
+        )
+
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
         backoff = Backoff(self.rng)
         while True:

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import logging
 
+from westward.agent.checkpoints import Checkpoints
 from westward.agent.engines.base import Engine, RunResult, RunStatus, RunView
 from westward.agent.link import Refused, ServerLink, SessionEnded
 from westward.model.wire import (
@@ -40,7 +41,17 @@ class Stale(Exception):
 class Shipper:
     """Lives as long as the run is held. ``wake`` is set when the engine has news."""
 
-    def __init__(self, engine: Engine, link: ServerLink, run_id: str, token: int):
+    def __init__(
+        self,
+        engine: Engine,
+        link: ServerLink,
+        run_id: str,
+        token: int,
+        checkpoints: Checkpoints | None = None,
+    ):
+        self.checkpoints = checkpoints
+        self.outcome: str | None = None
+        """Of the run, once it has been told."""
         self.engine = engine
         self.link = link
         self.run_id = run_id
@@ -66,6 +77,8 @@ class Shipper:
         if self.stale:
             await self._drop()
         await asyncio.to_thread(self.engine.forget, self.run_id)
+        if self.checkpoints is not None:
+            await asyncio.to_thread(self.checkpoints.forget, self.run_id, self.outcome)
 
     def drop(self) -> None:
         """The server does not know this run as ours: kill it and forget it."""
@@ -90,6 +103,10 @@ class Shipper:
         if view.result is None:
             await self._ship_readings()
             return False
+        if self.checkpoints is not None:  # before the end: the lease still holds
+            await self.checkpoints.hand_over(
+                self.run_id, self.token, view.result, lambda: self.stale
+            )
         await self._ship_end(view.result)
         return True
 
@@ -144,6 +161,7 @@ class Shipper:
             readings=fresh,
         )
         ack = await self._report(ended)
+        self.outcome = result.outcome if ack.accepted else None
         log.info(
             "run %s ended: %s exit=%s accepted=%s %s",
             self.run_id,

@@ -73,12 +73,30 @@ class Client:
     def post(self, path: str, body: Json | None = None) -> Json:
         return self._request("POST", path, body or {})
 
-    def job(self, job: str) -> str:
-        """The id of a job given by id or by name. Raises Failure for none or several."""
+    def job(self, job: str, *, arrays: bool = False) -> str:
+        """The id of a job (or, with ``arrays``, of an array) given by id or by name; ``name.3`` is
+        a job of an array. Raises Failure for none or several."""
         if job.startswith("job_"):
             return job
-        found = self.get("/v1/jobs", limit=1000, newest_first="true")["jobs"]
-        ids = [one["job_id"] for one in found if one["name"] == job]
+        found = self.get("/v1/jobs", limit=1000, newest_first="true", arrays_once="true")["jobs"]
+        stem, _, index = job.rpartition(".")
+        ids = []
+        for one in found:
+            array = one["array"]
+            if array is None and one["name"] == job:
+                ids.append(one["job_id"])
+            elif array is not None and array["name"] == job:
+                if not arrays:
+                    last = f"{job}.{array['count'] - 1}"
+                    raise Failure(f"{job!r} is an array: name one of its jobs, {job}.0 to {last}.")
+                ids.append(array["array_id"])
+            elif (
+                array is not None
+                and array["name"] == stem
+                and index.isdecimal()
+                and int(index) < array["count"]
+            ):
+                ids.append(f"{array['array_id']}.{int(index)}")
         if not ids:
             raise Failure(f"there is no job {job!r}. 'westward jobs' lists them.")
         if len(ids) > 1:
@@ -128,9 +146,14 @@ class Client:
         raise Failure(f"{message.rstrip('.')}.{_REMEDIES.get(status, '')}")
 
 
+def quoted(name: str) -> str:
+    """As one part of a path."""
+    return quote(name, safe="")
+
+
 def job_path(job_id: str, *rest: str) -> str:
     """``/v1/jobs/ID/…``, quoted."""
-    return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
+    return "/".join(["/v1/jobs", quoted(job_id), *rest])
 
 
 def price_text(micros: float, digits: int) -> str:

@@ -13,19 +13,19 @@ from westward.cli.server_option import server_option
 @server_option
 @json_option
 def cancel(job: str, server: str | None, as_json: bool) -> None:
-    """Stop JOB (an id or a name), waiting or running.
+    """Stop JOB (an id or a name, of a job or an array), waiting or running.
 
     A running job is ended by its site, which takes a moment ('cancelling'). A job that is over
     stays as it is, and the command says so: safe to repeat.
     """
     from westward.cli.client import Client, job_path
-    from westward.cli.follow import job_line
+    from westward.cli.follow import line_of
 
     client = Client(server)
-    answer = client.post(job_path(client.job(job), "cancel"))
+    answer = client.post(job_path(client.job(job, arrays=True), "cancel"))
     if as_json:
         print_json(answer)
         return
-    print(job_line(answer))
+    print(line_of(answer))
     if not answer["accepted"]:
         print("nothing to cancel: the job is over")

@@ -10,7 +10,7 @@ from westward.cli.output import json_option, print_json, print_table
 from westward.cli.server_option import server_option
 
 STATES = (
-    "pending", "bound", "leased", "running", "cancelling",
+    "held", "pending", "bound", "leased", "running", "suspending", "cancelling",
     "succeeded", "failed", "cancelled", "refused",
 )  # fmt: skip
 
@@ -26,17 +26,34 @@ STATES = (
     help="The newest N.",
 )
 @click.option("--after", metavar="JOB", help="Go on after this job (an earlier page's last).")
+@click.option("--array", metavar="JOB", help="Only the jobs of this array, by index.")
 @server_option
 @json_option
 def jobs(
-    state: str | None, limit: int, after: str | None, server: str | None, as_json: bool
+    state: str | None,
+    limit: int,
+    after: str | None,
+    array: str | None,
+    server: str | None,
+    as_json: bool,
 ) -> None:
-    """List jobs, newest first."""
-    from westward.cli.client import Client
+    """List jobs, newest first. An array is one line, unless a state is asked for."""
+    from westward.cli.client import Client, quoted
 
-    page = Client(server).get(
-        "/v1/jobs", state=state, limit=limit, after=after, newest_first="true"
-    )
+    client = Client(server)
+    if array is not None:
+        page = client.get(f"/v1/arrays/{quoted(client.job(array, arrays=True))}")
+        page["jobs"] = [job for job in page["jobs"] if state in (None, job["state"])]
+        page["next"] = None
+    else:
+        page = client.get(
+            "/v1/jobs",
+            state=state,
+            limit=limit,
+            after=after,
+            newest_first="true",
+            arrays_once="true",
+        )
     if as_json:
         print_json(page)
         return
@@ -52,6 +69,8 @@ def jobs(
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
     from westward.model.units import format_duration, format_instant
 
+    if job["array"] is not None and job["array"]["states"] is not None:
+        return _array_row(job)
     started, finished = job["started_ms"], job["finished_ms"]
     starts = started
     if job["state"] == "bound":
@@ -67,3 +86,13 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         "-" if run is None else format_duration(run),
         str(job["attempts"]),
     )
+
+
+def _array_row(job: dict[str, Any]) -> tuple[str, ...]:
+    from westward.cli.follow import states_text
+    from westward.model.units import format_instant
+
+    array = job["array"]
+    name = f"{array['name']} x {array['count']}"
+    submitted = format_instant(job["submit_ms"])
+    return (array["array_id"], name, states_text(array["states"]), "-", submitted, "-", "-", "-")

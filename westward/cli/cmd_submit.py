@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import click
@@ -32,28 +33,30 @@ PLACED_WITHIN_MS = 1_500
 @server_option
 @json_option
 def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_json: bool) -> int:
-    """Hand in the job in FILE, a SkyPilot task YAML.
+    """Hand in the job in FILE, a SkyPilot task YAML; or all its jobs, separated by ---, or an array.
 
     Prints its id and, as soon as it is known, where it goes. The whole file is checked first: a
     file with faults is refused with all of them, and nothing is changed.
     """
     from westward.cli.client import Client, job_path
     from westward.cli.follow import follow, job_line
-    from westward.formats.skypilot import read_task_file, read_task_text
+    from westward.formats.skypilot import read_task_text
+    from westward.formats.task_set import read_tasks
 
     chosen = job_id or f"job_{uuid4().hex[:12]}"
     if not JOB_ID.fullmatch(chosen):
         raise Failure(
             f"--id {chosen!r} is no job id. Write job_ and up to 60 letters, digits, - and _."
         )
-    read_task_file(file, job_id=chosen, now_ms=0)  # paths are checked on this side
+    text = read_task_text(file)
+    folder = file.resolve().parent
+    named = read_tasks(  # paths are checked on this side
+        text, file=str(file), job_id=chosen, now_ms=0, base_dir=folder, check_paths=True
+    )
     client = Client(server)
-    body = {
-        "task": read_task_text(file),
-        "job_id": chosen,
-        "file": str(file),
-        "base_dir": str(file.resolve().parent),
-    }
+    body = {"task": text, "job_id": chosen, "file": str(file), "base_dir": str(folder)}
+    if len(named) > 1 or named[0].count is not None:
+        return _submit_all(client, body, wait=wait, as_json=as_json)
     job = client.post("/v1/jobs", body)
     if job["state"] == "pending" and not wait:
         created = job["created"]
@@ -70,3 +73,33 @@ def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_js
             print("it was handed in before; this is that same job")
         print(f"reasons: westward why {chosen}   output: westward logs -f {chosen}")
     return EXIT_JOB if job["state"] in ("failed", "refused", "cancelled") else EXIT_OK
+
+
+def _submit_all(client: Any, body: dict[str, Any], *, wait: bool, as_json: bool) -> int:
+    """Several jobs at once: all or none."""
+    from westward.cli.client import quoted
+    from westward.cli.follow import follow, line_of
+
+    answer = client.post("/v1/batches", body)
+    arrays = [job["array"]["array_id"] for job in answer["jobs"] if job["array"] is not None]
+    shown = [{**job["array"]} if job["array"] is not None else job for job in answer["jobs"]]
+    if not wait:
+        if as_json:
+            print_json(answer)
+            return EXIT_OK
+        for one in shown:
+            print(line_of(one))
+        if not answer["created"]:
+            print("they were handed in before; these are the same jobs")
+        if arrays:
+            print(f"its jobs: westward jobs --array {arrays[0]}")
+        return EXIT_OK
+    ids = [job["job_id"] for job in answer["jobs"] if job["array"] is None]
+    for array_id in arrays:
+        found = client.get(f"/v1/arrays/{quoted(array_id)}")["jobs"]
+        ids += [job["job_id"] for job in found]
+    ended = [follow(client, job_id, quiet=as_json) for job_id in ids]
+    if as_json:
+        print_json({**answer, "jobs": ended})
+    bad = any(job["state"] != "succeeded" for job in ended)
+    return EXIT_JOB if bad else EXIT_OK

@@ -38,13 +38,30 @@ def _text(client: Any, answer: dict[str, Any], detail: dict[str, Any]) -> str:
 
     lines = [job_line(detail)]
     lines += _bill(detail, answer["currency"])
-    if answer["decision"] is not None:
+    lines += _checkpoint(detail)
+    if detail["state"] == "held" and answer["decision"] is None:
+        lines += ["", "not decided: it is held"]
+    elif answer["decision"] is not None:
         lines += ["", "THE DECISION", *_decision(client, answer["decision"], detail)]
     else:
         lines += ["", "not decided yet: the planner looks at it within seconds"]
     lines += ["", "THE STORY (UTC)"]
     lines += [f"  {format_instant(line['at_ms'])}  {line['text']}" for line in answer["story"]]
     return "\n".join(lines) + "\n"
+
+
+def _checkpoint(detail: dict[str, Any]) -> list[str]:
+    """What its runs saved when they were stopped, and what was moved of it."""
+    if not detail["checkpoints"]:
+        return []
+    last = detail["checkpoints"][-1]
+    where = "kept by the server" if last["at_server"] else "there only: too large to be moved"
+    text = f"checkpoint: {last['size_bytes'] / 1e6:.4g} MB saved at {last['site']}, {where}"
+    moved = sum(move["size_bytes"] for move in detail["moves"])
+    if moved:
+        times = "once" if len(detail["moves"]) == 1 else f"{len(detail['moves'])} times"
+        text += f"; brought to another site {times}, {moved / 1e6:.4g} MB in all"
+    return [text]
 
 
 def _decision(client: Any, decision: dict[str, Any], detail: dict[str, Any]) -> list[str]:

@@ -10,15 +10,44 @@ from westward.model.units import format_duration, format_instant
 TERMINAL = ("succeeded", "failed", "cancelled", "refused")
 
 
+def line_of(answer: dict[str, Any]) -> str:
+    """A job, or an array with how many of its jobs are in which state."""
+    if "array_id" not in answer:
+        return job_line(answer)
+    head = f"{answer['array_id']} {answer['name']}"
+    return f"{head}: {answer['count']} jobs, {states_text(answer['states'])}"
+
+
+def states_text(states: dict[str, int]) -> str:
+    """Most first."""
+    ordered = sorted(states.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count} {state}" for state, count in ordered)
+
+
+def held_text(job: dict[str, Any]) -> str:
+    """What a held job waits for."""
+    parts = []
+    for hold in job["holds"]:
+        text = hold["text"]
+        if hold["until_ms"] is not None:
+            text += f" until {format_instant(hold['until_ms'])}"
+        parts.append(text)
+    return "; ".join(parts)
+
+
 def job_line(job: dict[str, Any]) -> str:
     """One job in one line: id, name, state, place, and the time that matters now."""
     text = f"{job['job_id']} {job['name']}: {job['state']}"
     site = job["site"]
     if job["state"] == "bound":
         text += f" to {site}, to start at {format_instant(job['planned_start_ms'])}"
-    elif job["state"] in ("leased", "running", "cancelling") and site:
+    elif job["state"] in ("leased", "running", "suspending", "cancelling") and site:
         text += f" at {site}"
-    elif job["state"] in TERMINAL:
+    elif job["state"] == "held":
+        text += f" ({held_text(job)})"
+    if job["aim"] is not None:
+        text += f", to go on at {job['aim']['pool'] or job['aim']['site']}"
+    if job["state"] in TERMINAL:
         if site and job["started_ms"] is not None:
             text += f" at {site}"
         began, ended = job["started_ms"], job["finished_ms"]

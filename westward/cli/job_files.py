@@ -23,8 +23,10 @@ def use_interpreter() -> None:
 
 
 def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
-    """The job files, numbered in the order given. All faults of all files at once."""
-    from westward.formats.skypilot import read_task_file
+    """The job files, numbered in the order given; of an array its first job stands for all. All
+    faults of all files at once."""
+    from westward.formats.skypilot import read_task_text
+    from westward.formats.task_set import read_tasks
     from westward.model.faults import Fault, InputFaults
 
     faults: list[Fault] = []
@@ -32,7 +34,15 @@ def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
     width = len(str(len(files)))
     for number, path in enumerate(files, start=1):
         try:
-            jobs.append(read_task_file(path, job_id=f"job_{number:0{width}}", now_ms=now_ms))
+            named = read_tasks(
+                read_task_text(path),
+                file=str(path),
+                job_id=f"job_{number:0{width}}",
+                now_ms=now_ms,
+                base_dir=path.resolve().parent,
+                check_paths=True,
+            )
+            jobs += [next(one.jobs()) if one.count is not None else one.job for one in named]
         except InputFaults as found:
             faults += found.faults
     if faults:

@@ -28,6 +28,9 @@ ENTRIES = {
     "why": Entry("westward.cli.cmd_why", "why", "Tell why a job is where it is, and its story."),
     "logs": Entry("westward.cli.cmd_logs", "logs", "Print what a job wrote."),
     "cancel": Entry("westward.cli.cmd_cancel", "cancel", "Stop a job."),
+    "suspend": Entry("westward.cli.cmd_pause", "suspend", "Stop a job with time to save."),
+    "resume": Entry("westward.cli.cmd_pause", "resume", "Let a suspended job go on."),
+    "move": Entry("westward.cli.cmd_pause", "move", "Let a job go on at another site."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."

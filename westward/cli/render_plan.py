@@ -138,10 +138,13 @@ def _unknown_kinds(job: JobSpec | None, network: Network) -> list[str]:
 
 
 def _kept_only(job: JobSpec | None) -> list[str]:
-    """Terms that are read and kept, but that nothing acts on yet: said, not passed over."""
+    """What a dry run leaves out, and terms that nothing acts on yet: said, not passed over."""
     found = []
-    if job is not None and job.checkpoint is not None:
-        found.append("westward.checkpoint is kept; a second run does not get the first's files yet")
+    if job is not None and job.array is not None:
+        found.append(f"one of {job.array.count} alike jobs; the others come beside it")
+    if job is not None and job.after:
+        names = ", ".join(one.name or one.job_id for one in job.after)
+        found.append(f"planned as if what it follows were over now: {names}")
     if job is not None and job.account is not None:
         found.append(f"westward.account {job.account} is kept; nobody is charged yet")
     return found

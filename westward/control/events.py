@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from westward.control.records import ATTEMPTS_MAX_DEFAULT, Binding
+from westward.control.records import ATTEMPTS_MAX_DEFAULT, Aim, Binding, HoldCode, PauseKind
 from westward.model.job import JobSpec
 from westward.model.wire import Outcome
 
@@ -104,6 +104,44 @@ class CancelRequested:
     by: str = "the owner"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested:
+    """Stop the run so that the job can go on later, without the loss of an attempt.
+
+    ``suspend``: until its owner resumes it; ``move``: at once, at ``aim``; ``preempt``: wherever
+    the planner says. A job without a run is held (suspend) or aimed (move) as it stands.
+    ``reason`` is a clause for the owner.
+    """
+
+    kind: PauseKind
+    by: str = "the owner"
+    aim: Aim | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequested:
+    by: str = "the owner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldEnded:
+    """What a held job waited for has come: the jobs before it ended as asked, or the pause after a
+    failure is over. ``reason`` is a sentence for the owner."""
+
+    code: HoldCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterFailed:
+    """A job that this one was to follow ended otherwise than asked: this one can never start."""
+
+    job_id: str
+    reason: str
+
+
 RunEvent = RunOffered | LeaseRenewed | RunStarted | RunEnded | LeaseExpired
 """About a run that was granted before: matched by (run_id, token), ignored when stale."""
-Event = JobRefused | JobBound | JobUnbound | LeaseGranted | RunEvent | CancelRequested
+HoldEvent = PauseRequested | ResumeRequested | HoldEnded | AfterFailed
+Event = JobRefused | JobBound | JobUnbound | LeaseGranted | RunEvent | HoldEvent | CancelRequested

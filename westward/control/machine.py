@@ -7,12 +7,14 @@ job that is not bound, a token that did not rise) raises ``InvalidTransition``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from westward.control.endings import close, lease_expired, run_ended
 from westward.control.events import (
+    AfterFailed,
     CancelRequested,
     Event,
+    HoldEnded,
     JobBound,
     JobRefused,
     JobSubmitted,
@@ -20,59 +22,42 @@ from westward.control.events import (
     LeaseExpired,
     LeaseGranted,
     LeaseRenewed,
+    PauseRequested,
+    ResumeRequested,
     RunEnded,
     RunOffered,
     RunStarted,
 )
-from westward.control.instructions import (
-    ForgetRun,
-    Instruction,
-    PlanAgain,
-    SettleRun,
-    StartRun,
-    StopRun,
-)
-from westward.control.records import JobRecord, JobState, RunRecord, RunState
-from westward.control.story import StoryLine, tell
+from westward.control.instructions import PlanAgain, StartRun, StopRun
+from westward.control.pauses import after_failed, hold_ended, pause_requested, resume_requested
+from westward.control.records import Hold, JobRecord, JobState, RunRecord, RunState
+from westward.control.steps import Ignored, IgnoredCode, Step, changed, ignore, over, with_run
+from westward.control.story import tell
 from westward.control.transitions import InvalidTransition, move_job, move_run, refuse
-from westward.model.units import format_duration
 
 __all__ = ["Ignored", "IgnoredCode", "InvalidTransition", "Step", "handle", "submit"]
 
-IgnoredCode = Literal[
-    "repeat", "stale-token", "unknown-run", "run-over", "job-over", "lease-renewed"
-]
-"""repeat: known already, nothing is lost by ignoring it (the sender may treat it as accepted)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored:
-    """Why an event changed nothing. An expected refusal, with a stable code."""
-
-    code: IgnoredCode
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one event led to. ``ignored`` is set exactly when nothing changed."""
-
-    record: JobRecord
-    instructions: tuple[Instruction, ...] = ()
-    story: tuple[StoryLine, ...] = ()
-    ignored: Ignored | None = None
-
 
 def submit(event: JobSubmitted, now_ms: int) -> Step:
-    """A new job, pending."""
+    """A new job: pending, or held until the jobs it follows are over."""
+    holds = (_after_hold(event),) if event.job.after else ()
     record = JobRecord(
         job=event.job,
-        state=JobState.PENDING,
+        state=JobState.HELD if holds else JobState.PENDING,
+        holds=holds,
         attempts_max=event.attempts_max,
         changed_ms=now_ms,
     )
     line = tell(now_ms, "submitted", f"{event.job.name or record.job_id} was submitted")
     return Step(record=record, instructions=(PlanAgain(job_id=record.job_id),), story=(line,))
+
+
+def _after_hold(event: JobSubmitted) -> Hold:
+    names = ", ".join(
+        f"{one.name or one.job_id}{'' if one.mode == 'ok' else ' (however it ends)'}"
+        for one in event.job.after
+    )
+    return Hold(code="after", text=f"waits for {names}")
 
 
 def handle(record: JobRecord, event: Event, now_ms: int) -> Step:
@@ -86,6 +71,14 @@ def handle(record: JobRecord, event: Event, now_ms: int) -> Step:
         return _planned(record, event, now_ms)
     if isinstance(event, LeaseGranted):
         return _lease_granted(record, event, now_ms)
+    if isinstance(event, PauseRequested):
+        return pause_requested(record, event, now_ms)
+    if isinstance(event, ResumeRequested):
+        return resume_requested(record, event, now_ms)
+    if isinstance(event, HoldEnded):
+        return hold_ended(record, event, now_ms)
+    if isinstance(event, AfterFailed):
+        return after_failed(record, event, now_ms)
     run = record.run(event.run_id)
     ignored = _stale(record, run, event)
     if ignored is not None:
@@ -98,8 +91,8 @@ def handle(record: JobRecord, event: Event, now_ms: int) -> Step:
     if isinstance(event, RunStarted):
         return _run_started(record, run, event, now_ms)
     if isinstance(event, RunEnded):
-        return _run_ended(record, run, event, now_ms)
-    return _lease_expired(record, run, event, now_ms)
+        return run_ended(record, run, event, now_ms)
+    return lease_expired(record, run, event, now_ms)
 
 
 def _stale(
@@ -129,7 +122,7 @@ def _stale(
 def _planned(record: JobRecord, event: JobRefused | JobBound | JobUnbound, now_ms: int) -> Step:
     if isinstance(event, JobRefused):
         to = move_job(record, event, JobState.REFUSED)
-        after = _changed(record, now_ms, state=to, ending=event.reason)
+        after = changed(record, now_ms, state=to, ending=event.reason)
         return Step(record=after, story=(tell(now_ms, "refused", f"Refused: {event.reason}"),))
     if isinstance(event, JobBound):
         to = move_job(record, event, JobState.BOUND)
@@ -146,11 +139,11 @@ def _planned(record: JobRecord, event: JobRefused | JobBound | JobUnbound, now_m
             not_before_ms=place.not_before_ms,
             planned_start_ms=place.planned_start_ms,
         )
-        return Step(record=_changed(record, now_ms, state=to, bound=place), story=(line,))
+        return Step(record=changed(record, now_ms, state=to, bound=place), story=(line,))
     to = move_job(record, event, JobState.PENDING)
     line = tell(now_ms, "unbound", f"Lost its place: {event.reason}. It will be placed again")
     return Step(
-        record=_changed(record, now_ms, state=to, bound=None),
+        record=changed(record, now_ms, state=to, bound=None),
         instructions=(PlanAgain(job_id=record.job_id),),
         story=(line,),
     )
@@ -161,7 +154,7 @@ def _lease_granted(record: JobRecord, event: LeaseGranted, now_ms: int) -> Step:
     place = record.bound
     if place is None:
         refuse(record, event, "a bound job has no binding")
-    if len(record.runs) >= record.attempts_max:
+    if record.lost_runs >= record.attempts_max:
         refuse(record, event, f"all {record.attempts_max} attempts are used up")
     if record.runs and event.token <= record.runs[-1].token:
         refuse(record, event, "the fencing token did not rise")
@@ -179,8 +172,10 @@ def _lease_granted(record: JobRecord, event: LeaseGranted, now_ms: int) -> Step:
         granted_ms=now_ms,
     )
     text = f"{place.site} was given leave to start it"
-    if run.attempt > 1:
-        text += f" (attempt {run.attempt} of {record.attempts_max})"
+    if record.lost_runs:
+        text += f" (attempt {record.lost_runs + 1} of {record.attempts_max})"
+    if len(record.runs) > record.lost_runs:
+        text += f"; it is run {run.attempt}"
     line = tell(
         now_ms,
         "leased",
@@ -191,7 +186,7 @@ def _lease_granted(record: JobRecord, event: LeaseGranted, now_ms: int) -> Step:
         site=run.site,
     )
     return Step(
-        record=_changed(record, now_ms, state=to, runs=(*record.runs, run)),
+        record=changed(record, now_ms, state=to, runs=(*record.runs, run)),
         instructions=(
             StartRun(site=run.site, job_id=record.job_id, run_id=run.run_id, token=run.token),
         ),
@@ -221,11 +216,11 @@ def _run_offered(record: JobRecord, run: RunRecord, event: RunOffered, now_ms: i
         run, state=move_run(record, run, event, RunState.LEASED), offered_session=event.session
     )
     return Step(
-        record=_changed(
+        record=changed(
             record,
             now_ms,
             state=move_job(record, event, JobState.LEASED),
-            runs=_with_run(record, told),
+            runs=with_run(record, told),
         )
     )
 
@@ -246,7 +241,7 @@ def _lease_renewed(record: JobRecord, run: RunRecord, event: LeaseRenewed) -> St
         record=replace(
             record,
             state=move_job(record, event, record.state),
-            runs=_with_run(record, renewed),
+            runs=with_run(record, renewed),
         )
     )
 
@@ -257,8 +252,9 @@ def _run_started(record: JobRecord, run: RunRecord, event: RunStarted, now_ms: i
             record=record,
             ignored=Ignored(code="repeat", reason=f"run {run.run_id} is known to have started"),
         )
-    stays = record.state is JobState.CANCELLING
-    to = move_job(record, event, JobState.CANCELLING if stays else JobState.RUNNING)
+    stays = record.state in (JobState.CANCELLING, JobState.SUSPENDING)
+    to = move_job(record, event, record.state if stays else JobState.RUNNING)
+    aim = record.aim if stays else None  # a job that is being stopped has its next aim
     # Metering begins here: a report that was held up must not move it to another hour's price.
     started_ms = max(run.granted_ms, now_ms - max(0, event.ago_ms))
     started = replace(
@@ -266,163 +262,37 @@ def _run_started(record: JobRecord, run: RunRecord, event: RunStarted, now_ms: i
     )
     line = tell(now_ms, "started", f"Started at {run.site}", run_id=run.run_id, site=run.site)
     return Step(
-        record=_changed(record, now_ms, state=to, runs=_with_run(record, started)), story=(line,)
+        record=changed(record, now_ms, state=to, aim=aim, runs=with_run(record, started)),
+        story=(line,),
     )
-
-
-def _run_ended(record: JobRecord, run: RunRecord, event: RunEnded, now_ms: int) -> Step:
-    if event.outcome == "succeeded":
-        return _close(record, run, event, now_ms, RunState.SUCCEEDED, JobState.SUCCEEDED)
-    if event.outcome in ("failed", "time-limit"):
-        return _close(record, run, event, now_ms, RunState.FAILED, JobState.FAILED)
-    # Stopped by the site: because we asked, because its lease ran out there, or of its own accord.
-    run_to = RunState.CANCELLED if event.outcome == "cancelled" else RunState.LOST
-    return _close(record, run, event, now_ms, run_to, _after_loss(record))
-
-
-def _lease_expired(record: JobRecord, run: RunRecord, event: LeaseExpired, now_ms: int) -> Step:
-    if run.lease_expires_ms > event.seen_expires_ms:
-        return Step(
-            record=record,
-            ignored=Ignored(code="lease-renewed", reason="the lease was renewed meanwhile"),
-        )
-    if now_ms < run.lease_expires_ms:
-        refuse(record, event, "the lease has not ended yet")
-    return _close(record, run, event, now_ms, RunState.LOST, _after_loss(record))
-
-
-def _after_loss(record: JobRecord) -> JobState:
-    if record.state is JobState.CANCELLING:
-        return JobState.CANCELLED
-    return JobState.PENDING if len(record.runs) < record.attempts_max else JobState.FAILED
 
 
 def _cancel_requested(record: JobRecord, event: CancelRequested, now_ms: int) -> Step:
     if record.terminal:
-        return Step(
-            record=record,
-            ignored=Ignored(code="job-over", reason=f"the job is over: {record.state.value}"),
-        )
+        return over(record)
     if record.state is JobState.CANCELLING:
-        return Step(
-            record=record, ignored=Ignored(code="repeat", reason="a stop was asked for before")
-        )
+        return ignore(record, "repeat", "a stop was asked for before")
     asked = tell(now_ms, "cancel-requested", f"{event.by} asked to cancel it", by=event.by)
     run = record.live_run
     if run is None:
         to = move_job(record, event, JobState.CANCELLED)
-        ending = "Cancelled before it started"
-        after = _changed(record, now_ms, state=to, cancel_requested_ms=now_ms, ending=ending)
+        ending = "Cancelled before it started" if not record.runs else "Cancelled while it waited"
+        after = changed(record, now_ms, state=to, cancel_requested_ms=now_ms, ending=ending)
         return Step(
             record=after,
             instructions=(PlanAgain(job_id=record.job_id),),
             story=(asked, tell(now_ms, "cancelled", ending)),
         )
-    requested = replace(record, cancel_requested_ms=now_ms)
+    requested = replace(record, cancel_requested_ms=now_ms, pause=None, aim=None)
     if run.state is RunState.LEASED and run.offered_session is None:
-        step = _close(requested, run, event, now_ms, RunState.CANCELLED, JobState.CANCELLED)
+        step = close(requested, run, event, now_ms, RunState.CANCELLED, JobState.CANCELLED)
         return replace(step, story=(asked, *step.story))
     to = move_job(record, event, JobState.CANCELLING)
     move_run(record, run, event, run.state)
     return Step(
-        record=_changed(requested, now_ms, state=to),
+        record=changed(requested, now_ms, state=to),
         instructions=(
             StopRun(site=run.site, job_id=record.job_id, run_id=run.run_id, token=run.token),
         ),
         story=(asked,),
     )
-
-
-def _close(
-    record: JobRecord,
-    run: RunRecord,
-    event: RunEnded | LeaseExpired | CancelRequested,
-    now_ms: int,
-    run_to: RunState,
-    job_to: JobState,
-) -> Step:
-    """End the live run; the job ends with it or goes back to be placed again."""
-    outcome, exit_code, detail = _ending_facts(event)
-    closed = replace(
-        run,
-        state=move_run(record, run, event, run_to),
-        ended_ms=now_ms,
-        outcome=outcome,
-        exit_code=exit_code,
-        detail=detail,
-    )
-    to = move_job(record, event, job_to)
-    text = _ending_text(record, closed, to)
-    if to is JobState.PENDING:
-        after = _changed(record, now_ms, state=to, bound=None, runs=_with_run(record, closed))
-        kind = "lost"
-    else:
-        after = _changed(record, now_ms, state=to, runs=_with_run(record, closed), ending=text)
-        kind = to.value
-    line = tell(
-        now_ms, kind, text, run_id=run.run_id, site=run.site, outcome=outcome, exit_code=exit_code
-    )
-    instructions: list[Instruction] = []
-    if isinstance(event, LeaseExpired):
-        instructions.append(
-            ForgetRun(site=run.site, job_id=record.job_id, run_id=run.run_id, token=run.token)
-        )
-    instructions.append(SettleRun(job_id=record.job_id, run_id=run.run_id, token=run.token))
-    instructions.append(PlanAgain(job_id=record.job_id))
-    return Step(record=after, instructions=tuple(instructions), story=(line,))
-
-
-def _ending_facts(
-    event: RunEnded | LeaseExpired | CancelRequested,
-) -> tuple[str, int | None, str]:
-    if isinstance(event, RunEnded):
-        return event.outcome, event.exit_code, event.detail
-    if isinstance(event, LeaseExpired):
-        return "lost", None, "no word from the site until the lease ended"
-    return "never-offered", None, "cancelled before any agent was told"
-
-
-def _ending_text(record: JobRecord, run: RunRecord, to: JobState) -> str:
-    """One sentence for the owner on how this run ended and what becomes of the job."""
-    if to is JobState.CANCELLED:
-        if run.state is RunState.LOST:
-            return f"Cancelled; {run.site} did not answer, its lease has ended"
-        return "Cancelled before it started" if run.started_ms is None else "Cancelled"
-    if run.state is RunState.SUCCEEDED:
-        if run.started_ms is None or run.ended_ms is None:
-            return f"Succeeded at {run.site}"
-        return f"Succeeded at {run.site} after {format_duration(run.ended_ms - run.started_ms)}"
-    if run.state is RunState.FAILED:
-        why = f": {run.detail}" if run.detail else ""
-        if run.outcome == "time-limit":
-            return f"Failed at {run.site}: it reached its time limit{why}"
-        code = (
-            "without an exit code" if run.exit_code is None else f"with exit code {run.exit_code}"
-        )
-        return f"Failed at {run.site} {code}{why}"
-    what = (
-        f"{run.site} stopped the run without being asked"
-        if run.state is RunState.CANCELLED
-        else f"Contact with {run.site} was lost until the lease ended"
-    )
-    if to is JobState.PENDING:
-        return f"{what}; it will be placed again"
-    return f"{what}, in attempt {run.attempt} of {record.attempts_max}"
-
-
-def _with_run(record: JobRecord, run: RunRecord) -> tuple[RunRecord, ...]:
-    return tuple(run if have.run_id == run.run_id else have for have in record.runs)
-
-
-def _changed(record: JobRecord, now_ms: int, *, state: JobState, **fields: object) -> JobRecord:
-    """The next version of the record; a job that enters a terminal state gets its end time."""
-    after = replace(
-        record,
-        state=state,
-        version=record.version + 1,
-        changed_ms=now_ms,
-        **fields,  # type: ignore[arg-type]
-    )
-    if after.terminal and not record.terminal:
-        after = replace(after, finished_ms=now_ms)
-    return after

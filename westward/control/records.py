@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from westward.model.job import JobSpec
 
 ATTEMPTS_MAX_DEFAULT = 3
-"""Runs one job may be given in all, when each one before was lost."""
+"""Runs of one job that may be lost by sites in all, before it is given up."""
+
+HoldCode = Literal["after", "retry", "suspended"]
+PauseKind = Literal["suspend", "move", "preempt"]
 
 
 class JobState(StrEnum):
+    HELD = "held"
+    """Must not be placed yet: its ``holds`` say why (other jobs, a pause after a failure, its
+    owner)."""
     PENDING = "pending"
     """Not placed (yet, or again)."""
     BOUND = "bound"
@@ -19,6 +26,9 @@ class JobState(StrEnum):
     LEASED = "leased"
     """A run was granted; the site has not said that it started."""
     RUNNING = "running"
+    SUSPENDING = "suspending"
+    """Its run was asked to save and stop; the job goes on later (``pause`` says how). The site has
+    not confirmed it and the lease has not ended."""
     CANCELLING = "cancelling"
     """A stop was asked for; the site has not confirmed it and the lease has not ended."""
     SUCCEEDED = "succeeded"
@@ -45,11 +55,43 @@ class RunState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PREEMPTED = "preempted"
+    """Stopped on request, with time to save. Counts neither as lost nor as failed."""
     LOST = "lost"
     """The lease ended without word from the site, or the site stopped it for want of a lease."""
 
 
 LIVE_RUN_STATES: tuple[RunState, ...] = (RunState.LEASED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """One thing a held job waits for. At most one of each code at a time.
+
+    ``after``: the jobs of its request's ``after``; ``retry``: the time ``until_ms``;
+    ``suspended``: its owner's ``resume``. ``text`` is for the owner.
+    """
+
+    code: HoldCode
+    text: str
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Why a run is asked to stop so that the job can go on later."""
+
+    kind: PauseKind
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Where the next run must be: the owner asked for it (``move``). Dropped when a run starts."""
+
+    site: str
+    pool: str | None = None
+    """None = any of the site's pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +115,7 @@ class RunRecord:
 
     run_id: str
     attempt: int
-    """Counts from 1."""
+    """The run's number among all the job's runs, from 1."""
     pool: str
     site: str
     token: int
@@ -113,6 +155,24 @@ class JobRecord:
     finished_ms: int | None = None
     ending: str = ""
     """One sentence on how it ended; empty while it is active."""
+    holds: tuple[Hold, ...] = ()
+    """What a held job waits for; empty in every other state."""
+    pause: Pause | None = None
+    """Set exactly while it is suspending."""
+    aim: Aim | None = None
+
+    @property
+    def lost_runs(self) -> int:
+        """Runs ended by a site's fault: their lease ended, or the site stopped them unasked."""
+        return sum(run.state in (RunState.LOST, RunState.CANCELLED) for run in self.runs)
+
+    @property
+    def failed_runs(self) -> int:
+        """Runs ended by the job's own fault."""
+        return sum(run.state is RunState.FAILED for run in self.runs)
+
+    def hold(self, code: HoldCode) -> Hold | None:
+        return next((hold for hold in self.holds if hold.code == code), None)
 
     @property
     def job_id(self) -> str:

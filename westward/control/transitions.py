@@ -11,14 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from westward.control.events import (
+    AfterFailed,
     CancelRequested,
     Event,
+    HoldEnded,
     JobBound,
     JobRefused,
     JobUnbound,
     LeaseExpired,
     LeaseGranted,
     LeaseRenewed,
+    PauseRequested,
+    ResumeRequested,
     RunEnded,
     RunOffered,
     RunStarted,
@@ -31,24 +35,43 @@ _J = JobState
 _R = RunState
 
 JOB_MOVES: Mapping[tuple[JobState, type[Event]], tuple[JobState, ...]] = {
+    (_J.HELD, JobRefused): (_J.REFUSED,),
+    (_J.HELD, HoldEnded): (_J.HELD, _J.PENDING),
+    (_J.HELD, ResumeRequested): (_J.HELD, _J.PENDING),
+    (_J.HELD, PauseRequested): (_J.HELD,),
+    (_J.HELD, AfterFailed): (_J.CANCELLED,),
+    (_J.HELD, CancelRequested): (_J.CANCELLED,),
     (_J.PENDING, JobRefused): (_J.REFUSED,),
     (_J.PENDING, JobBound): (_J.BOUND,),
+    (_J.PENDING, PauseRequested): (_J.HELD, _J.PENDING),
     (_J.PENDING, CancelRequested): (_J.CANCELLED,),
     (_J.BOUND, JobUnbound): (_J.PENDING,),
     (_J.BOUND, LeaseGranted): (_J.LEASED,),
+    (_J.BOUND, PauseRequested): (_J.HELD, _J.PENDING),
     (_J.BOUND, CancelRequested): (_J.CANCELLED,),
     (_J.LEASED, RunOffered): (_J.LEASED,),
     (_J.LEASED, LeaseRenewed): (_J.LEASED,),
     (_J.LEASED, RunStarted): (_J.RUNNING,),
     # The report that it started may have been lost: an end is believed without it.
-    (_J.LEASED, RunEnded): (_J.SUCCEEDED, _J.FAILED, _J.PENDING),
+    (_J.LEASED, RunEnded): (_J.SUCCEEDED, _J.FAILED, _J.PENDING, _J.HELD),
     (_J.LEASED, LeaseExpired): (_J.PENDING, _J.FAILED),
     # A run that no agent ever heard of needs no confirmation of its end.
+    (_J.LEASED, PauseRequested): (_J.SUSPENDING, _J.HELD, _J.PENDING),
     (_J.LEASED, CancelRequested): (_J.CANCELLING, _J.CANCELLED),
     (_J.RUNNING, LeaseRenewed): (_J.RUNNING,),
-    (_J.RUNNING, RunEnded): (_J.SUCCEEDED, _J.FAILED, _J.PENDING),
+    (_J.RUNNING, RunEnded): (_J.SUCCEEDED, _J.FAILED, _J.PENDING, _J.HELD),
     (_J.RUNNING, LeaseExpired): (_J.PENDING, _J.FAILED),
+    (_J.RUNNING, PauseRequested): (_J.SUSPENDING,),
     (_J.RUNNING, CancelRequested): (_J.CANCELLING,),
+    (_J.SUSPENDING, LeaseRenewed): (_J.SUSPENDING,),
+    (_J.SUSPENDING, RunStarted): (_J.SUSPENDING,),
+    # It may have come to its own end before the stop reached it: then that end counts.
+    (_J.SUSPENDING, RunEnded): (_J.SUCCEEDED, _J.FAILED, _J.PENDING, _J.HELD),
+    (_J.SUSPENDING, LeaseExpired): (_J.PENDING, _J.HELD, _J.FAILED),
+    # The owner's wish comes before the planner's: only how it goes on changes.
+    (_J.SUSPENDING, PauseRequested): (_J.SUSPENDING,),
+    (_J.SUSPENDING, ResumeRequested): (_J.SUSPENDING,),
+    (_J.SUSPENDING, CancelRequested): (_J.CANCELLING,),
     (_J.CANCELLING, LeaseRenewed): (_J.CANCELLING,),
     (_J.CANCELLING, RunStarted): (_J.CANCELLING,),
     # The work may have come to its own end before the stop reached it: then that end counts.
@@ -56,16 +79,20 @@ JOB_MOVES: Mapping[tuple[JobState, type[Event]], tuple[JobState, ...]] = {
     (_J.CANCELLING, LeaseExpired): (_J.CANCELLED,),
 }
 
+_ENDS = (_R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.PREEMPTED, _R.LOST)
+
 RUN_MOVES: Mapping[tuple[RunState, type[Event]], tuple[RunState, ...]] = {
     (_R.LEASED, RunOffered): (_R.LEASED,),
     (_R.LEASED, LeaseRenewed): (_R.LEASED,),
     (_R.LEASED, RunStarted): (_R.RUNNING,),
-    (_R.LEASED, RunEnded): (_R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.LOST),
+    (_R.LEASED, RunEnded): _ENDS,
     (_R.LEASED, LeaseExpired): (_R.LOST,),
+    (_R.LEASED, PauseRequested): (_R.LEASED, _R.PREEMPTED),
     (_R.LEASED, CancelRequested): (_R.LEASED, _R.CANCELLED),
     (_R.RUNNING, LeaseRenewed): (_R.RUNNING,),
-    (_R.RUNNING, RunEnded): (_R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.LOST),
+    (_R.RUNNING, RunEnded): _ENDS,
     (_R.RUNNING, LeaseExpired): (_R.LOST,),
+    (_R.RUNNING, PauseRequested): (_R.RUNNING,),
     (_R.RUNNING, CancelRequested): (_R.RUNNING,),
 }
 

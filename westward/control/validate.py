@@ -6,8 +6,13 @@ from collections.abc import Iterator
 
 from westward.control.records import JobRecord, JobState, RunState
 
-_LIVE_JOB_STATES = (JobState.LEASED, JobState.RUNNING, JobState.CANCELLING)
-_UNPLACED = (JobState.PENDING, JobState.REFUSED)
+_LIVE_JOB_STATES = (
+    JobState.LEASED,
+    JobState.RUNNING,
+    JobState.SUSPENDING,
+    JobState.CANCELLING,
+)
+_UNPLACED = (JobState.HELD, JobState.PENDING, JobState.REFUSED)
 
 
 class BrokenInvariant(Exception):
@@ -52,8 +57,13 @@ def _job_problems(record: JobRecord) -> Iterator[str]:
         record.runs and record.runs[-1].state is RunState.SUCCEEDED
     ):
         yield "a job succeeded without a run that did"
-    if len(record.runs) > record.attempts_max:
-        yield f"{len(record.runs)} runs, {record.attempts_max} attempts allowed"
+    if record.lost_runs > record.attempts_max:
+        yield f"{record.lost_runs} runs were lost, {record.attempts_max} attempts allowed"
+    retry = record.job.retry
+    failed_most = 1 if retry is None else retry.attempts
+    if record.failed_runs > failed_most:
+        yield f"{record.failed_runs} runs failed, {failed_most} allowed"
+    yield from _hold_problems(record)
     run = record.live_run
     if run is not None:
         if run.state is RunState.LEASED and state is JobState.RUNNING:
@@ -63,6 +73,25 @@ def _job_problems(record: JobRecord) -> Iterator[str]:
         place = record.bound
         if place is not None and (run.pool, run.site) != (place.pool, place.site):
             yield f"the run is at {run.site}/{run.pool}, the job at {place.site}/{place.pool}"
+
+
+def _hold_problems(record: JobRecord) -> Iterator[str]:
+    state = record.state
+    if (record.holds != ()) != (state is JobState.HELD):
+        yield f"a job that is {state.value} has {len(record.holds)} holds"
+    codes = [hold.code for hold in record.holds]
+    if len(codes) != len(set(codes)):
+        yield f"it is held twice for one reason: {codes}"
+    if any((hold.until_ms is None) == (hold.code == "retry") for hold in record.holds):
+        yield "a time is set exactly for a pause after a failure"
+    if (record.pause is not None) != (state is JobState.SUSPENDING):
+        yield "how it goes on is set exactly while it is being suspended"
+    if state is JobState.SUSPENDING and record.job.checkpoint is None:
+        yield "a job without a checkpoint is being suspended"
+    if record.terminal and record.aim is not None:
+        yield "a job that is over is to go somewhere"
+    if record.hold("after") is not None and (record.runs or not record.job.after):
+        yield "it waits for other jobs without a reason to"
 
 
 def _run_problems(record: JobRecord) -> Iterator[str]:

@@ -184,7 +184,13 @@ TERM_FIELDS: dict[str, str] = {
     "westward.residency": "tags the site must have: province=Gansu|Ningxia,country=CN",
     "westward.latency": "shanghai<=20ms one-way, or round-trip; the mode must be said",
     "westward.account": "who pays",
-    "westward.checkpoint": "where and how often it saves: ckpt/last.npz every 10m (kept; not used yet)",
+    "westward.checkpoint": "where and how often it saves, and on which signal, with how long to do so: "
+    "ckpt/last.npz every 10m signal USR1 grace 30s",
+    "westward.after": "jobs that must have succeeded before: prepare,job_7; afterany:NAME however it "
+    "ended; none",
+    "westward.array": 'this many alike jobs from one file: "20", or lr=0.1|0.01,seed=1|2|3 for one '
+    "job for each combination",
+    "westward.retry": "which failures are tried again: attempts=5,on=75|137,never=2,backoff=30s",
     "westward.inputs": "data that must be at hand, by site: qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "cost of an hour's waiting in the network's currency: 3.5/h",
     "westward.home": "the owner's own site; used by the rule home-site",

@@ -10,7 +10,22 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from westward.model.job import Checkpoint, InputData, LatencyMode, LatencyRule, TagRule
+from westward.formats.life_terms import (
+    ArrayTerm,
+    parse_after,
+    parse_array,
+    parse_checkpoint,
+    parse_retry,
+)
+from westward.model.job import (
+    After,
+    Checkpoint,
+    InputData,
+    LatencyMode,
+    LatencyRule,
+    Retry,
+    TagRule,
+)
 from westward.model.units import (
     MICROS,
     format_duration,
@@ -27,7 +42,6 @@ NAME_FORM = (
 LATENCY_MODES = ("one-way", "round-trip")
 
 _LATENCY = re.compile(r"(?P<place>[^<>=\s]+)\s*<=\s*(?P<limit>[0-9.]+)\s*ms(?:\s+(?P<mode>\S+))?")
-_CHECKPOINT = re.compile(r"(?P<path>\S.*?)\s+every\s+(?P<every>\S+)")
 _VALUE_OF_WAIT = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*/\s*h")
 
 _EXAMPLES = {
@@ -37,7 +51,10 @@ _EXAMPLES = {
     "westward.residency": "province=Gansu|Ningxia",
     "westward.latency": "shanghai<=20ms one-way",
     "westward.account": "lab-7",
-    "westward.checkpoint": "ckpt/last.npz every 10m",
+    "westward.checkpoint": "ckpt/last.npz every 10m signal USR1 grace 30s",
+    "westward.after": "prepare,afterany:clean (or none)",
+    "westward.array": '"20" or lr=0.1|0.01,seed=1|2|3',
+    "westward.retry": "attempts=5,on=75|137,never=2,backoff=30s",
     "westward.inputs": "qingyang=10GB,guian=2GB",
     "westward.value_of_wait": "3.5/h",
     "westward.home": "qingyang",
@@ -63,6 +80,10 @@ class Terms:
     inputs: tuple[InputData, ...] = ()
     wait_value_micros_per_hour: int | None = None
     home_site: str | None = None
+    after: tuple[After, ...] | None = None
+    """None: not stated. The job ids are empty until the names are looked up."""
+    array: ArrayTerm | None = None
+    retry: Retry | None = None
 
 
 def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
@@ -85,6 +106,12 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
         terms.inputs = parse_inputs(text)
     elif term == "westward.value_of_wait":
         terms.wait_value_micros_per_hour = parse_value_of_wait(text)
+    elif term == "westward.after":
+        terms.after = parse_after(text)
+    elif term == "westward.array":
+        terms.array = parse_array(text)
+    elif term == "westward.retry":
+        terms.retry = parse_retry(text)
     elif term == "westward.home":
         terms.home_site = _name(text, "a site")
     else:
@@ -148,14 +175,6 @@ def parse_latency(text: str) -> tuple[LatencyRule, ...]:
         mode = cast(LatencyMode, match["mode"])
         rules.append(LatencyRule(place=match["place"], limit_ms=limit_ms, mode=mode))
     return tuple(rules)
-
-
-def parse_checkpoint(text: str) -> Checkpoint:
-    """``PATH every 10m``."""
-    match = _CHECKPOINT.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not PATH every DURATION")
-    return Checkpoint(path=match["path"], every_ms=_positive_duration(match["every"]))
 
 
 def parse_inputs(text: str) -> tuple[InputData, ...]:

@@ -10,6 +10,8 @@ where the command was typed, so that a file means the same from everywhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -73,6 +75,45 @@ def read_task(
         raise InputFaults(faults)
     reader = JobReader(file)
     reader.faults.extend(faults)
+    task = read_tree_as_task(
+        reader,
+        tree,
+        job_id=job_id,
+        now_ms=now_ms,
+        base_dir=base_dir,
+        check_paths=check_paths,
+        home_site=home_site,
+        account=account,
+    )
+    if reader.faults:
+        raise InputFaults(reader.faults)
+    return task.job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One document: the job (of an array: what its jobs have in common) and its terms; ``rows``
+    of the terms, by name, and of the document."""
+
+    job: JobSpec
+    terms: Terms
+    named: bool
+    row: int
+    rows: Mapping[str, int]
+
+
+def read_tree_as_task(
+    reader: JobReader,
+    tree: Value,
+    *,
+    job_id: str,
+    now_ms: int,
+    base_dir: Path | None,
+    check_paths: bool,
+    home_site: str | None,
+    account: str | None,
+) -> Task:
+    """One document's task. Faults go to ``reader``: with any, the task is not to be used."""
     tree = stated(tree, {*TASK_FIELDS, *TASK_REFUSED} - {"envs"})
     reader.check_names(tree, "", TASK_FIELDS, TASK_REFUSED)
     name = _name(reader, tree.get("name"))
@@ -80,17 +121,16 @@ def read_task(
     options: tuple[ResourceOption, ...] = (ResourceOption(),)
     terms, priority = Terms(), None
     labels: tuple[tuple[str, str], ...] = ()
+    rows: dict[str, int] = {}
     resources = _resources(reader, tree.get("resources"))
     if resources is not None:
         options = read_options(reader, resources)
         priority = reader.take_integer(
             resources.get("priority"), "resources", minimum=MIN_PRIORITY, maximum=MAX_PRIORITY
         )
-        terms, labels = _labels(reader, resources.get("labels"), now_ms)
+        terms, labels, rows = _labels(reader, resources.get("labels"), now_ms)
     work = _work(reader, tree, _Paths(reader, base_dir, check_paths))
-    if reader.faults:
-        raise InputFaults(reader.faults)
-    return JobSpec(
+    job = JobSpec(
         job_id=job_id,
         name=name or job_id,
         submit_ms=now_ms,
@@ -109,7 +149,10 @@ def read_task(
         wait_value_micros_per_hour=terms.wait_value_micros_per_hour,
         labels=labels,
         work=work,
+        after=terms.after or (),
+        retry=terms.retry,
     )
+    return Task(job=job, terms=terms, named=name is not None, row=tree.line, rows=rows)
 
 
 def read_task_file(
@@ -163,8 +206,8 @@ def _resources(reader: JobReader, entry: Entry | None) -> Value | None:
 
 def _labels(
     reader: JobReader, entry: Entry | None, now_ms: int
-) -> tuple[Terms, tuple[tuple[str, str], ...]]:
-    """Westward's terms, and the labels that are not ours."""
+) -> tuple[Terms, tuple[tuple[str, str], ...], dict[str, int]]:
+    """Westward's terms, the labels that are not ours, and the row of each."""
     terms = Terms()
     others: list[tuple[str, str]] = []
     lines: dict[str, int] = {}
@@ -194,7 +237,7 @@ def _labels(
             )
     for term, problem, remedy in contradictions(terms, now_ms):
         reader.fault(lines[term], join("resources.labels", term), problem, remedy)
-    return terms, tuple(others)
+    return terms, tuple(others), lines
 
 
 def _term_suggestion(label: str) -> str:

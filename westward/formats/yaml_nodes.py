@@ -137,34 +137,64 @@ class _Walk:
 
 def read_tree(text: str, file: str) -> tuple[Value | None, list[Fault]]:
     """The single document in ``text``, with every structural fault found; None if unreadable."""
+    nodes = _compose(text, file)
+    if isinstance(nodes, Fault):
+        return None, [nodes]
+    if len(nodes) > 1:
+        line = nodes[1].start_mark.line + 1 if nodes[1] is not None else None
+        problem = f"the file holds {len(nodes)} YAML documents; one job is read here"
+        remedy = "Put each into its own file; `westward submit` takes several in one."
+        return None, [Fault(file, line, "", problem, remedy)]
+    return _walk(nodes[0], file)
+
+
+def read_trees(text: str, file: str) -> tuple[list[Value], list[Fault]]:
+    """Every document in ``text``, blank ones left out, with all structural faults. Rows count
+    from the beginning of the text."""
+    nodes = _compose(text, file)
+    if isinstance(nodes, Fault):
+        return [], [nodes]
+    trees: list[Value] = []
+    faults: list[Fault] = []
+    for node in nodes:
+        if node is None or _is_blank(node):
+            continue
+        tree, found = _walk(node, file)
+        faults += found
+        if tree is not None:
+            trees.append(tree)
+    return trees, faults
+
+
+def _compose(text: str, file: str) -> list[yaml.Node | None] | Fault:
     if len(text) > MAX_JOB_TEXT_CHARS:
         problem = f"the file has {len(text)} characters; at most {MAX_JOB_TEXT_CHARS} are read"
-        return None, [Fault(file, None, "", problem, "Move data and scripts to the workdir.")]
+        return Fault(file, None, "", problem, "Move data and scripts to the workdir.")
     try:
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        nodes: list[yaml.Node | None] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except RecursionError:
         problem = "the YAML is nested too deeply to read"
-        return None, [Fault(file, None, "", problem, "Write the job flat.")]
+        return Fault(file, None, "", problem, "Write the job flat.")
     except yaml.MarkedYAMLError as error:
-        return None, [_syntax_fault(error, text, file)]
+        return _syntax_fault(error, text, file)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"the character U+{_code_point(error.character):04X} is not allowed in YAML"
-        return None, [Fault(file, line, "", problem, "Remove it; save the file as plain UTF-8.")]
+        return Fault(file, line, "", problem, "Remove it; save the file as plain UTF-8.")
     if not nodes or nodes[0] is None or _is_blank(nodes[0]):
         problem = "the file holds no job"
-        return None, [Fault(file, None, "", problem, "Write at least `run:` with a command.")]
-    if len(nodes) > 1:
-        line = nodes[1].start_mark.line + 1 if nodes[1] is not None else None
-        problem = f"the file holds {len(nodes)} YAML documents; one job is one document"
-        remedy = "Put each job into its own file (SkyPilot pipelines are not read)."
-        return None, [Fault(file, line, "", problem, remedy)]
-    if not isinstance(nodes[0], yaml.MappingNode):
+        return Fault(file, None, "", problem, "Write at least `run:` with a command.")
+    return nodes
+
+
+def _walk(node: yaml.Node | None, file: str) -> tuple[Value | None, list[Fault]]:
+    if not isinstance(node, yaml.MappingNode):
+        line = node.start_mark.line + 1 if node is not None else None
         problem = "the file is not a mapping of fields"
         remedy = "Begin with `name:`, `resources:` and `run:`."
-        return None, [Fault(file, nodes[0].start_mark.line + 1, "", problem, remedy)]
+        return None, [Fault(file, line, "", problem, remedy)]
     walk = _Walk(file)
-    tree = walk.value(nodes[0], "", 0)
+    tree = walk.value(node, "", 0)
     return (None if walk.too_big else tree), walk.faults
 
 

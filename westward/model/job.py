@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 LatencyMode = Literal["one-way", "round-trip"]
+AfterMode = Literal["ok", "any"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,49 @@ class InputData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The job can be stopped and resumed: it saves to ``path`` at least every ``every_ms``."""
+    """The job can be stopped and resumed: it saves to ``path`` at least every ``every_ms``, and
+    once more when it gets ``signal``; after ``grace_ms`` (None: the engine's own) it is killed.
+
+    ``path`` counts from the folder that the site keeps for the job between its runs.
+    """
 
     path: str
     every_ms: int
+    signal: str = "TERM"
+    grace_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """The job may start only when ``job_id`` (a job, or an array: all of it) is over: ``ok`` if it
+    succeeded, ``any`` however it ended. ``name`` is what the owner wrote."""
+
+    job_id: str
+    mode: AfterMode = "ok"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayPlace:
+    """Which of ``count`` alike jobs of the array ``array_id`` this is; ``index`` counts from 0."""
+
+    array_id: str
+    name: str
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What becomes of a run that failed by its own doing. ``on_exit_codes`` empty: every code but
+    those of ``never_on``. A process killed by signal n counts as code 128 + n, as in a shell."""
+
+    attempts: int
+    """Runs that may fail in all; 1 = none is tried again."""
+    on_exit_codes: tuple[int, ...] = ()
+    never_on: tuple[int, ...] = ()
+    backoff_ms: int = 10_000
+    """Before the second attempt; doubles with each failure, at most an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +147,7 @@ class JobSpec:
     deadline and no figure of its own counts waiting as free until the deadline."""
     labels: tuple[tuple[str, str], ...] = ()
     work: Work = field(default_factory=Work)
+    after: tuple[After, ...] = ()
+    array: ArrayPlace | None = None
+    retry: Retry | None = None
+    """None: a run that failed is the end of the job."""

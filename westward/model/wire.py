@@ -46,6 +46,22 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointOrder:
+    """Where a run finds what the job's earlier runs saved, and saves to itself.
+
+    The site's own copy is the newest exactly if ``last_run_id`` wrote it; else the server's is, if
+    it has one.
+    """
+
+    path: str
+    """Below the folder that the site keeps for the job; told as WESTWARD_CHECKPOINT."""
+    last_run_id: str | None = None
+    """The job's last run that started, at any site; None = it never started before."""
+    server_has: bool = False
+    """The server holds a checkpoint of this job: the agent asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """Leave to start one run. ``ttl_ms`` counts from before the agent sent its poll."""
 
@@ -70,6 +86,8 @@ class Grant:
     """Sent to the job's processes when it must stop; a job that saves a checkpoint may name another."""
     grace_ms: int | None = None
     """From that signal to KILL; None = the engine's own. The lease's end comes first."""
+    checkpoint: CheckpointOrder | None = None
+    """Set for a job that saves checkpoints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +99,14 @@ class RenewedLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollAnswer:
-    """``stops``: end these runs and report. ``unknown``: not yours any more, kill and forget."""
+    """``stops``: end these runs and report. ``unknown``: not yours any more, kill and forget.
+    ``pauses``: end these runs as "preempted", with time to save; their jobs go on later."""
 
     grants: tuple[Grant, ...]
     stops: tuple[str, ...]
     leases: tuple[RenewedLease, ...]
     unknown: tuple[str, ...]
+    pauses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +148,9 @@ class LogChunk:
     data_b64: str
 
 
-Outcome = Literal["succeeded", "failed", "cancelled", "lease-expired", "time-limit"]
+Outcome = Literal["succeeded", "failed", "cancelled", "lease-expired", "time-limit", "preempted"]
+"""preempted: stopped on request (of its owner, the planner or the site's scheduler) with time to
+save; the job goes on later and no attempt is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +171,95 @@ class Ack:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedFile:
+    """One file of a checkpoint, or with ``link`` a symbolic link within it (no bytes, no digest).
+    ``path`` and ``link`` count from the job's checkpoint folder and the link's own."""
+
+    path: str
+    size_bytes: int = 0
+    sha256: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCheckpoint:
+    """What a run left. Sent again after the missing parts were, until ``missing`` is empty."""
+
+    token: int
+    files: tuple[SavedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointAnswer:
+    """``missing``: (sha256, bytes that the server has of it). Empty and accepted: it is kept."""
+
+    accepted: bool
+    reason: str = ""
+    missing: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointPart:
+    """Bytes of the file with this digest and size from ``offset``, base64. A repeat is harmless."""
+
+    token: int
+    sha256: str
+    size_bytes: int
+    offset: int
+    data_b64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAnswer:
+    """``next_offset``: what the server has; not after what was sent means: go on from there."""
+
+    accepted: bool
+    next_offset: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointAsk:
+    """What does the server hold for this run's job?"""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAsk:
+    """Up to ``most`` bytes of a file of it from ``offset``."""
+
+    token: int
+    sha256: str
+    offset: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartData:
+    data_b64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCheckpoint:
+    """What the server holds for a job; ``site`` saved it in ``run_id``. Empty: nothing."""
+
+    run_id: str = ""
+    site: str = ""
+    files: tuple[SavedFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFetched:
+    """A site has brought the server's checkpoint to itself; ``size_bytes`` went over the line."""
+
+    token: int
+    size_bytes: int
+
+
+CHECKPOINT_TOO_LARGE = "checkpoint-too-large"
+"""Reason of a refused SavedCheckpoint: it stays where it is, and the job with it."""
 LOG_FULL = "log-full"
 """Reason of an accepted Ack: the server keeps no more of this rank's output; send none."""
 LOG_GAP = "log-gap"

@@ -16,16 +16,41 @@ AsyncCall: TypeAlias = Callable[[str, str, Json, Json | None], Awaitable[Any]]
 
 
 JobState: TypeAlias = Literal[
+    "held",
     "pending",
     "bound",
     "leased",
     "running",
+    "suspending",
     "cancelling",
     "succeeded",
     "failed",
     "cancelled",
     "refused",
 ]
+
+
+class AimView(TypedDict):
+    site: str
+    pool: str | None
+
+
+class ArrayPlaceView(TypedDict):
+    """``states`` is set where the job stands for its whole array: jobs by state."""
+
+    array_id: str
+    name: str
+    index: int
+    count: int
+    states: dict[str, int] | None
+
+
+class ArrayView(TypedDict):
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
 
 
 class AsideView(TypedDict):
@@ -37,6 +62,14 @@ class AsideView(TypedDict):
     problem: str
     times: int
     again_ms: int
+
+
+class BatchView(TypedDict):
+    """An array's first job stands for all of them; ``count`` counts each."""
+
+    created: bool
+    count: int
+    jobs: list[JobView]
 
 
 class BillView(TypedDict):
@@ -53,27 +86,13 @@ class BillView(TypedDict):
     price_micros: int
 
 
-class CancelledView(TypedDict):
-    """``accepted`` is false if the job was over already."""
-
-    job_id: str
-    name: str
-    state: JobState
-    submit_ms: int
-    nodes: int
-    site: str | None
-    pool: str | None
-    not_before_ms: int | None
-    planned_start_ms: int | None
-    started_ms: int | None
-    finished_ms: int | None
-    exit_code: int | None
-    ending: str
-    attempts: int
-    attempts_max: int
-    runs: list[RunView]
-    accepted: bool
-    reason: str
+class CheckpointView(TypedDict):
+    run_id: str
+    site: str
+    saved_ms: int
+    size_bytes: int
+    sent_bytes: int
+    at_server: bool
 
 
 class DecisionView(TypedDict):
@@ -117,6 +136,14 @@ class HealthView(TypedDict):
     jobs: dict[str, int]
 
 
+class HoldView(TypedDict):
+    """One thing that a held job waits for."""
+
+    code: Literal["after", "retry", "suspended"]
+    text: str
+    until_ms: int | None
+
+
 class HourView(TypedDict):
     tariff_per_kwh: float | None
     carbon_location_g_per_kwh: float | None
@@ -139,9 +166,17 @@ class JobDetail(TypedDict):
     ending: str
     attempts: int
     attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
     runs: list[RunView]
     request: dict[str, Any]
     bills: list[BillView]
+    checkpoints: list[CheckpointView]
+    moves: list[MoveView]
 
 
 class JobPage(TypedDict):
@@ -180,6 +215,12 @@ class JobView(TypedDict):
     ending: str
     attempts: int
     attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
     runs: list[RunView]
 
 
@@ -197,6 +238,25 @@ class LogView(TypedDict):
     size: int
     data_b64: str
     complete: bool
+
+
+class MoveRequest(TypedDict):
+    """``to``: the name of a site or of a pool."""
+
+    by: NotRequired[str]
+    to: str
+
+
+class MoveView(TypedDict):
+    run_id: str
+    from_site: str
+    to_site: str
+    size_bytes: int
+    moved_ms: int
+
+
+class PauseRequest(TypedDict):
+    by: NotRequired[str]
 
 
 class PoolView(TypedDict):
@@ -251,7 +311,7 @@ class RunView(TypedDict):
     site: str
     pool: str
     token: int
-    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost"]
+    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost", "preempted"]
     granted_ms: int
     started_ms: int | None
     ended_ms: int | None
@@ -306,8 +366,55 @@ class SubmittedView(TypedDict):
     ending: str
     attempts: int
     attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
     runs: list[RunView]
     created: bool
+
+
+class VerdictArrayView(TypedDict):
+    """``accepted`` is false if that is so of every job of the array."""
+
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
+    accepted: bool
+    reason: str
+
+
+class VerdictView(TypedDict):
+    """``accepted`` is false if what was asked for changed nothing; ``reason`` says why."""
+
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+    accepted: bool
+    reason: str
 
 
 class WhyView(TypedDict):
@@ -357,12 +464,21 @@ class Api:
         limit: int = 100,
         after: str | None = None,
         newest_first: bool = False,
+        arrays_once: bool = False,
     ) -> JobPage:
-        """A page in order of submission; ``next`` goes into ``after`` for the next page."""
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
+        """
         answer: JobPage = self._call(
             "GET",
             "/v1/jobs",
-            {"state": state, "limit": limit, "after": after, "newest_first": newest_first},
+            {
+                "state": state,
+                "limit": limit,
+                "after": after,
+                "newest_first": newest_first,
+                "arrays_once": arrays_once,
+            },
             None,
         )
         return answer
@@ -432,10 +548,68 @@ class Api:
         )
         return answer
 
-    def cancel(self, job_id: str) -> CancelledView:
-        """Asks for the job's end. A job that is over stays as it is: ``accepted`` is then false."""
-        answer: CancelledView = self._call(
+    def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
+        ``accepted`` is then false.
+        """
+        answer: VerdictView | VerdictArrayView = self._call(
             "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
+        )
+        return answer
+
+    def submit_batch(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> BatchView:
+        """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
+        200 then, with the jobs as they stand.
+        """
+        answer: BatchView = self._call(
+            "POST",
+            "/v1/batches",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    def array(self, array_id: str) -> ArrayView:
+        """An array: how many of its jobs are in which state, and each of them."""
+        answer: ArrayView = self._call("GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None)
+        return answer
+
+    def suspend(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
+        )
+        return answer
+
+    def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Resume"""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
+        )
+        return answer
+
+    def move(
+        self, job_id: str, *, to: str, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
         )
         return answer
 
@@ -499,12 +673,21 @@ class AsyncApi:
         limit: int = 100,
         after: str | None = None,
         newest_first: bool = False,
+        arrays_once: bool = False,
     ) -> JobPage:
-        """A page in order of submission; ``next`` goes into ``after`` for the next page."""
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
+        """
         answer: JobPage = await self._call(
             "GET",
             "/v1/jobs",
-            {"state": state, "limit": limit, "after": after, "newest_first": newest_first},
+            {
+                "state": state,
+                "limit": limit,
+                "after": after,
+                "newest_first": newest_first,
+                "arrays_once": arrays_once,
+            },
             None,
         )
         return answer
@@ -576,10 +759,72 @@ class AsyncApi:
         )
         return answer
 
-    async def cancel(self, job_id: str) -> CancelledView:
-        """Asks for the job's end. A job that is over stays as it is: ``accepted`` is then false."""
-        answer: CancelledView = await self._call(
+    async def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
+        ``accepted`` is then false.
+        """
+        answer: VerdictView | VerdictArrayView = await self._call(
             "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
+        )
+        return answer
+
+    async def submit_batch(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> BatchView:
+        """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
+        200 then, with the jobs as they stand.
+        """
+        answer: BatchView = await self._call(
+            "POST",
+            "/v1/batches",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    async def array(self, array_id: str) -> ArrayView:
+        """An array: how many of its jobs are in which state, and each of them."""
+        answer: ArrayView = await self._call(
+            "GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None
+        )
+        return answer
+
+    async def suspend(
+        self, job_id: str, *, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
+        )
+        return answer
+
+    async def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Resume"""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
+        )
+        return answer
+
+    async def move(
+        self, job_id: str, *, to: str, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
         )
         return answer
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from westward.sdk._generated import (
     AsyncApi,
-    CancelledView,
+    BatchView,
     DecisionView,
     JobDetail,
     JobState,
@@ -19,6 +19,8 @@ from westward.sdk._generated import (
     ReportView,
     SitesView,
     SubmittedView,
+    VerdictArrayView,
+    VerdictView,
     WhyView,
 )
 from westward.sdk.errors import WaitTimeout
@@ -85,6 +87,22 @@ class AsyncClient:
             account=account,
         )
 
+    async def submit_all(
+        self,
+        tasks: str,
+        *,
+        job_id: str | None = None,
+        base_dir: str | None = None,
+        file: str = "task.yaml",
+    ) -> BatchView:
+        """Hands in every job of the text, all or none: several documents, arrays."""
+        return await self.api.submit_batch(
+            task=tasks,
+            job_id=job_id or f"job_{uuid4().hex[:12]}",
+            file=file,
+            base_dir=base_dir,
+        )
+
     async def plan(
         self, task: str, *, base_dir: str | None = None, file: str = "task.yaml"
     ) -> DecisionView:
@@ -122,8 +140,16 @@ class AsyncClient:
             )
         return job
 
-    async def cancel(self, job_id: str) -> CancelledView:
+    async def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of a job, or of every job of an array."""
         return await self.api.cancel(job_id)
+
+    async def suspend(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Stops a job that saves checkpoints, with time to save; ``resume`` lets it go on."""
+        return await self.api.suspend(job_id)
+
+    async def resume(self, job_id: str) -> VerdictView | VerdictArrayView:
+        return await self.api.resume(job_id)
 
     async def explain(self, job_id: str) -> WhyView:
         """The newest decision with every alternative, and the job's story."""

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from westward.sdk._generated import (
     Api,
-    CancelledView,
+    BatchView,
     DecisionView,
     JobDetail,
     JobState,
@@ -21,6 +21,8 @@ from westward.sdk._generated import (
     ReportView,
     SitesView,
     SubmittedView,
+    VerdictArrayView,
+    VerdictView,
     WhyView,
 )
 from westward.sdk.errors import WaitTimeout
@@ -87,6 +89,22 @@ class Client:
             account=account,
         )
 
+    def submit_all(
+        self,
+        tasks: str,
+        *,
+        job_id: str | None = None,
+        base_dir: str | None = None,
+        file: str = "task.yaml",
+    ) -> BatchView:
+        """Hands in every job of the text, all or none: several documents, arrays."""
+        return self.api.submit_batch(
+            task=tasks,
+            job_id=job_id or f"job_{uuid4().hex[:12]}",
+            file=file,
+            base_dir=base_dir,
+        )
+
     def plan(
         self, task: str, *, base_dir: str | None = None, file: str = "task.yaml"
     ) -> DecisionView:
@@ -119,8 +137,16 @@ class Client:
             job = self.api.job(job_id, wait_ms=min(POLL_MS, left_ms), unless_state=job["state"])
         return job
 
-    def cancel(self, job_id: str) -> CancelledView:
+    def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of a job, or of every job of an array."""
         return self.api.cancel(job_id)
+
+    def suspend(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Stops a job that saves checkpoints, with time to save; ``resume`` lets it go on."""
+        return self.api.suspend(job_id)
+
+    def resume(self, job_id: str) -> VerdictView | VerdictArrayView:
+        return self.api.resume(job_id)
 
     def explain(self, job_id: str) -> WhyView:
         """The newest decision with every alternative, and the job's story."""

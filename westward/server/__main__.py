@@ -20,7 +20,7 @@ from pathlib import Path
 import uvicorn
 
 from westward.model.faults import InputFaults
-from westward.model.units import parse_duration_ms
+from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.settings import Settings
@@ -107,19 +107,42 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     parser.add_argument(
         "--tes-organization-url", default="http://localhost", help="for TES's service info"
     )
+    parser.add_argument(
+        "--preempt",
+        action="store_true",
+        help="stop runs of lower priority that save checkpoints for a waiting job of higher",
+    )
+    parser.add_argument(
+        "--reconsider",
+        metavar="TIME",
+        help="so often move running jobs that save checkpoints to where going on costs less; off",
+    )
+    parser.add_argument(
+        "--checkpoint-most",
+        default="4GB",
+        metavar="SIZE",
+        help="of one job, kept here between its runs; a larger one stays at its site",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     options = parser.parse_args(arguments)
     try:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
+        checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
+        reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
     except ValueError as error:
         parser.error(str(error))
     if ttl_ms < 1_000:
         parser.error("--lease: at least 1s")
+    if options.reconsider and reconsider_ms < 1_000:
+        parser.error("--reconsider: at least 1s")
     settings = Settings(
         network=options.network,
         data=options.data,
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
+        checkpoint_most_bytes=checkpoint_most_bytes,
+        preempt=options.preempt,
+        reconsider_ms=reconsider_ms,
         host=options.host,
         port=options.port,
         tes_host_images=tuple(options.tes_host_image),

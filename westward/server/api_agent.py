@@ -16,6 +16,7 @@ from westward.model.wire import (
     LOG_FULL,
     LOG_GAP,
     Ack,
+    CheckpointOrder,
     Grant,
     Hello,
     LogChunk,
@@ -94,7 +95,7 @@ async def poll(message: Poll, core: CoreDep, request: Request) -> PollAnswer:
                 for job_id, error in answer.broken
             ]
             left_s = (end_ms - loop_ms()) / 1000
-            something = answer.offers or answer.stops or answer.unknown
+            something = answer.offers or answer.stops or answer.unknown or answer.pauses
             if something or left_s <= 0 or core.closing or not await bell.wait(seen, left_s):
                 told = _poll_answer(core, answer, broken)
                 core.metrics.polled(message.site, answer)
@@ -119,7 +120,7 @@ def _poll_answer(core: Core, answer: SitePoll, broken: list[Broken]) -> PollAnsw
     grants = []
     for offer in answer.offers:
         try:
-            grants.append(_grant(offer.record, offer.run, ttl_ms))
+            grants.append(_grant(offer.record, offer.run, ttl_ms, offer.checkpoint_kept))
         except Exception as error:
             broken.append(
                 Broken(key=offer.record.job_id, step="offer its run to the site", error=error)
@@ -132,11 +133,13 @@ def _poll_answer(core: Core, answer: SitePoll, broken: list[Broken]) -> PollAnsw
             for run in answer.renewed
         ),
         unknown=answer.unknown,
+        pauses=answer.pauses,
     )
 
 
-def _grant(record: JobRecord, run: RunRecord, ttl_ms: int) -> Grant:
+def _grant(record: JobRecord, run: RunRecord, ttl_ms: int, checkpoint_kept: bool) -> Grant:
     job = record.job
+    saves = job.checkpoint
     option = job.options[record.bound.option if record.bound else 0]
     return Grant(
         run_id=run.run_id,
@@ -153,6 +156,21 @@ def _grant(record: JobRecord, run: RunRecord, ttl_ms: int) -> Grant:
         time_limit_ms=None,
         work=job.work,
         gpus_per_node=-(-option.devices_milli // 1000) if option.accelerator else 0,
+        stop_signal=saves.signal if saves is not None else "TERM",
+        grace_ms=saves.grace_ms if saves is not None else None,
+        checkpoint=None if saves is None else _checkpoint_order(record, run, checkpoint_kept),
+    )
+
+
+def _checkpoint_order(record: JobRecord, run: RunRecord, kept: bool) -> CheckpointOrder:
+    started = [
+        one.run_id for one in record.runs if one.run_id != run.run_id and one.started_ms is not None
+    ]
+    assert record.job.checkpoint is not None
+    return CheckpointOrder(
+        path=record.job.checkpoint.path,
+        last_run_id=started[-1] if started else None,
+        server_has=kept,
     )
 
 

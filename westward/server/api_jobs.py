@@ -11,9 +11,11 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from westward.control.events import CancelRequested
+from westward.control.events import CancelRequested, Event
+from westward.control.machine import Ignored
 from westward.control.records import JobRecord, JobState
 from westward.formats.skypilot import read_task
+from westward.formats.task_set import NamedJob, read_tasks
 from westward.model.job import JobSpec
 from westward.model.plan import Refusal
 from westward.model.reasons import Code
@@ -22,8 +24,10 @@ from westward.server.applier import Outcome
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
+from westward.server.naming import look_up
 from westward.server.snapshot import idle
 from westward.server.views import (
+    array_view,
     aside_view,
     decision_view,
     job_detail,
@@ -32,12 +36,14 @@ from westward.server.views import (
     story_view,
 )
 from westward.server.wording import refusal_text
+from westward.store.checkpoints import load_checkpoints, load_moves
 from westward.store.decisions import last_decision
 from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs, submitted_before
-from westward.store.lifecycle import apply_event
+from westward.store.lifecycle import apply_events
 from westward.store.logs import log_ranks, read_log
 from westward.store.metering import load_bills
-from westward.store.results import Applied, Conflict, Stale, Submission
+from westward.store.results import Change, Conflict, Submission
+from westward.store.sets import count_arrays, load_array
 
 LOG_WAIT_MOST_MS = 20_000
 LOG_READ_BYTES = 256 * 1024
@@ -82,6 +88,21 @@ class JobRequest(BaseModel, extra="forbid"):
         )
         return check_job(job, self.file)
 
+    def read_all(self, job_id: str, now_ms: int) -> tuple[NamedJob, ...]:
+        """Every job of the text, arrays not yet counted out."""
+        named = read_tasks(
+            self.task,
+            file=self.file,
+            job_id=job_id,
+            now_ms=now_ms,
+            base_dir=Path(self.base_dir) if self.base_dir else None,
+            home_site=self.home_site,
+            account=self.account,
+        )
+        for one in named:
+            check_job(one.job, self.file)
+        return named
+
     def digest(self) -> str:
         parts = (self.task, self.base_dir, self.home_site, self.account)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -96,21 +117,36 @@ async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Jso
         if before is not None:
             response.status_code = 200
             return {**job_view(before), "created": False}
-    job = await core.read(body.read, body.job_id or f"job_{uuid4().hex[:12]}", now_ms)
-    refused = await core.read(_impossible, core, job, now_ms)
-    submission = Submission(job=job, body_digest=body.digest(), refused=refused)
-    (answer,) = await core.write(submit_jobs, core.store, (submission,), now_ms)
+    submissions = await core.read(admit, core, body, body.job_id or new_job_id(), now_ms)
+    if len(submissions) != 1 or submissions[0].job.array is not None:
+        text = f"this text holds {len(submissions)} jobs: hand it to POST /v1/batches"
+        raise ApiError(400, "several-jobs", text)
+    (answer,) = await core.write(submit_jobs, core.store, submissions, now_ms)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
-    told = "refused" if refused else "created" if answer.created else "repeated"
-    core.metrics.submissions.labels("v1", told).inc()
-    if core.traces is not None:
-        core.traces.note([job.job_id])
+    core.submitted("v1", answer.record, answer.created)
     if answer.created:
-        core.plan_bell.ring()
+        core.queue_changed()
     else:
         response.status_code = 200
     return {**job_view(answer.record), "created": answer.created}
+
+
+def new_job_id() -> str:
+    return f"job_{uuid4().hex[:12]}"
+
+
+def admit(core: Core, body: JobRequest, job_id: str, now_ms: int) -> tuple[Submission, ...]:
+    """Every job of the request, read, its names looked up, and judged: one that no site could
+    ever take is submitted as refused. Alike jobs of an array are judged once."""
+    digest = body.digest()
+    submissions: list[Submission] = []
+    for one in look_up(core.store, body.read_all(job_id, now_ms), body.file):
+        refused = _impossible(core, one.job, now_ms)
+        submissions += [
+            Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
+        ]
+    return tuple(submissions)
 
 
 def _impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
@@ -145,13 +181,28 @@ async def jobs(
     limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
     after: str | None = None,
     newest_first: bool = False,
+    arrays_once: bool = False,
 ) -> Json:
-    """A page in order of submission; ``next`` goes into ``after`` for the next page."""
+    """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+    ``arrays_once`` (and no ``state``) an array's first job stands for all of them."""
+    once = arrays_once and state is None
     found = await core.read(
-        list_jobs, core.store, state=state, limit=limit, after=after, newest_first=newest_first
+        list_jobs,
+        core.store,
+        state=state,
+        limit=limit,
+        after=after,
+        newest_first=newest_first,
+        arrays_once=once,
     )
+    ids = {one.job.array.array_id for one in found if once and one.job.array is not None}
+    counts = await core.read(count_arrays, core.store, ids)
     following = found[-1].job_id if len(found) == limit else None
-    return {"jobs": [job_view(record) for record in found], "next": following}
+    shown = [
+        job_view(one, counts.get(one.job.array.array_id) if one.job.array else None)
+        for one in found
+    ]
+    return {"jobs": shown, "next": following}
 
 
 @router.get("/jobs/{job_id}")
@@ -171,7 +222,12 @@ async def job(
             if record.state != unless_state or left_s <= 0 or core.closing:
                 break
             await bell.wait(seen, left_s)
-    return job_detail(record, await core.read(load_bills, core.store, job_id))
+    return job_detail(
+        record,
+        await core.read(load_bills, core.store, job_id),
+        await core.read(load_checkpoints, core.store, job_id),
+        await core.read(load_moves, core.store, job_id),
+    )
 
 
 @router.get("/jobs/{job_id}/why")
@@ -255,24 +311,40 @@ async def _read_log(core: Core, job_id: str, run_id: str | None, rank: int, offs
     }
 
 
+async def to_all(core: Core, job_id: str, event: Event) -> Json:
+    """The event for the job or, in one transaction, for every job of the array ``job_id``. What
+    stays as it is says why: ``accepted`` is then false (of an array: if that is so of all)."""
+    found = await core.read(load_job, core.store, job_id)
+    records = (found,) if found is not None else await core.read(load_array, core.store, job_id)
+    if not records:
+        raise not_found("job", job_id)
+    changes = [Change(job_id=one.job_id, event=event) for one in records]
+    answers = await core.write(apply_events, core.store, changes, core.clock.now_ms())
+    outcome = Outcome()
+    outcome.take(answers)
+    core.announce(outcome)
+    refused = [one for one in answers if isinstance(one, Ignored) and one.code != "repeat"]
+    accepted = len(refused) < len(answers)
+    told = [one for one in answers if isinstance(one, Ignored)] if len(answers) == 1 else refused
+    verdict = {"accepted": accepted, "reason": told[0].reason if told else ""}
+    if found is None:
+        return {**array_view(await core.read(load_array, core.store, job_id)), **verdict}
+    return {**job_view(await _load(core, job_id)), **verdict}
+
+
 @router.post("/jobs/{job_id}/cancel")
 async def cancel(job_id: str, core: CoreDep) -> Json:
-    """Asks for the job's end. A job that is over stays as it is: ``accepted`` is then false."""
-    answer = await core.write(
-        apply_event, core.store, job_id, CancelRequested(), core.clock.now_ms()
-    )
-    if isinstance(answer, Stale):
-        raise not_found("job", job_id)
-    if isinstance(answer, Applied):
-        core.announce(Outcome(list(answer.instructions), [job_id]))
-        return {**job_view(answer.record), "accepted": True, "reason": ""}
-    record = await _load(core, job_id)
-    accepted = answer.code == "repeat"
-    return {**job_view(record), "accepted": accepted, "reason": answer.reason}
+    """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
+    ``accepted`` is then false."""
+    return await to_all(core, job_id, CancelRequested())
 
 
 async def _load(core: Core, job_id: str) -> JobRecord:
     record = await core.read(load_job, core.store, job_id)
     if record is None:
+        array = await core.read(load_array, core.store, job_id)
+        if array:
+            text = f"{job_id} is an array: name one of its jobs, {job_id}.0 to {job_id}.{len(array) - 1}"
+            raise ApiError(404, "is-array", text)
         raise not_found("job", job_id)
     return record

@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from westward import __version__
-from westward.server import api_agent, api_jobs, api_network, api_tes, metrics
+from westward.server import (
+    api_agent,
+    api_checkpoints,
+    api_jobs,
+    api_lives,
+    api_network,
+    api_tes,
+    metrics,
+)
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
 from westward.server.limits import BodyLimit
@@ -34,7 +42,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.loops = loops
     add_handlers(app)
     app.add_middleware(BodyLimit)
-    for router in (api_jobs.router, api_network.router, api_network.health, api_agent.router):
+    for router in (
+        api_jobs.router,
+        api_lives.router,
+        api_network.router,
+        api_network.health,
+        api_agent.router,
+        api_checkpoints.router,
+    ):
         app.include_router(router)
     app.include_router(api_tes.router)
     app.include_router(metrics.router)

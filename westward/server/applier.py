@@ -24,12 +24,21 @@ from westward.model.plan import Placement, Plan, Policy
 from westward.server.aside import Broken, each_apart
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
+from westward.store.checkpoints import load_moves
 from westward.store.database import Store
 from westward.store.decisions import save_decisions
 from westward.store.jobs import load_job
 from westward.store.lifecycle import apply_events, expired_leases, grant_leases
 from westward.store.metering import load_readings
-from westward.store.results import Applied, Change, GrantRequest, PoolFull, RunToSettle, Stale
+from westward.store.results import (
+    Applied,
+    Change,
+    CheckpointMove,
+    GrantRequest,
+    PoolFull,
+    RunToSettle,
+    Stale,
+)
 
 Answers = Sequence[Applied | Ignored | Stale]
 END_LEASE = "end the lease"
@@ -159,6 +168,18 @@ def _chained(changes: Sequence[Change], versions: dict[str, int]) -> list[Change
     return chained
 
 
+def apply_changes(store: Store, changes: Sequence[Change], step: str, now_ms: int) -> Outcome:
+    """Events decided elsewhere, each for the job as it was then; ``step`` names them in errors."""
+    outcome = Outcome()
+    by_job = {change.job_id: change for change in changes}
+
+    def write(job_ids: Sequence[str]) -> Answers:
+        return apply_events(store, [by_job[job_id] for job_id in job_ids], now_ms)
+
+    outcome.take(each_apart(write, list(by_job), outcome.failed(step, {})))
+    return outcome
+
+
 def expire_leases(
     store: Store,
     margin_ms: int,
@@ -206,9 +227,29 @@ def run_bill(
 def _transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:
     """Input data moved to the run's site; none for a run that never started."""
     record = load_job(store, ended.job_id)
-    if record is None or ended.run.started_ms is None:
+    if record is None:
         return ()
-    return moved_inputs(network, record, ended.run)
+    moved = moved_checkpoint(network, load_moves(store, ended.job_id), ended.run)
+    if ended.run.started_ms is None:
+        return moved  # the line was used, though nothing started
+    return (*moved_inputs(network, record, ended.run), *moved)
+
+
+def moved_checkpoint(
+    network: Network, moves: Sequence[CheckpointMove], run: RunRecord
+) -> tuple[Transfer, ...]:
+    """The checkpoint that was brought for this run from another site. One that goes back to where
+    it was saved uses no line between sites."""
+    found = []
+    for move in moves:
+        if move.run_id != run.run_id or move.from_site == move.to_site:
+            continue
+        link = network.link(move.from_site, move.to_site)
+        if link is not None and link.price_micros_per_gb is not None:
+            found.append(
+                Transfer(size_bytes=move.size_bytes, micros_per_gb=link.price_micros_per_gb)
+            )
+    return tuple(found)
 
 
 def moved_inputs(network: Network, record: JobRecord, run: RunRecord) -> tuple[Transfer, ...]:

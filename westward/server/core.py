@@ -11,7 +11,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
-from westward.control.records import JobRecord
+from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
@@ -22,10 +22,12 @@ from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
+from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.metrics import Metrics
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
+from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.meta import set_meta_once
@@ -67,9 +69,11 @@ class Core:
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
+        self.hold_bell = Bell()
         self.sites = Bells()
         self.jobs = Bells()
         self.jobs_aside = SetAside()
+        self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
@@ -96,13 +100,26 @@ class Core:
                     self.settle_bell.ring()
                     self.jobs.ring(instruction.run_id)
                 case PlanAgain():
-                    self.plan_bell.ring()
+                    self.queue_changed()
         for job_id in outcome.changed_jobs:
             self.jobs.ring(job_id)
         if self.traces is not None:
             self.traces.note(outcome.changed_jobs)
         if outcome.plan_again:
             self.plan_bell.ring()
+
+    def queue_changed(self) -> None:
+        """A job came, ended or waits for something else: look at plan and holds again."""
+        self.plan_bell.ring()
+        self.hold_bell.ring()
+
+    def submitted(self, surface: str, record: JobRecord, created: bool) -> None:
+        """A job was handed in: for those who count and those who trace."""
+        refused = record.state is JobState.REFUSED
+        told = "repeated" if not created else "refused" if refused else "created"
+        self.metrics.submissions.labels(surface, told).inc()
+        if self.traces is not None:
+            self.traces.note([record.job_id])
 
     async def set_aside(self, broken: Sequence[Broken]) -> None:
         """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""
@@ -159,6 +176,9 @@ class Core:
             self.pool_statuses(),
             self.clock.now_ms(),
             self._left_out,
+            latest_checkpoints(
+                self.store, [one.job_id for one in active.records if one.runs and not one.live_run]
+            ),
         )
 
     def close(self) -> None:

@@ -11,17 +11,30 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from westward.control.records import TERMINAL_JOB_STATES
 from westward.ledger.price import PriceUnknown
 from westward.model.network import PoolStatus
 from westward.model.plan import Plan, Policy
 from westward.placement import plan
-from westward.server.applier import END_LEASE, Outcome, apply_plan, expire_leases, run_bill
+from westward.server.applier import (
+    END_LEASE,
+    Outcome,
+    apply_changes,
+    apply_plan,
+    expire_leases,
+    run_bill,
+)
 from westward.server.aside import STORE_TROUBLE, Broken, sound_part
 from westward.server.core import Core
+from westward.server.holds import awaited, due
+from westward.server.preempting import preemptions
+from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
+from westward.store.checkpoints import latest_checkpoints
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import save_bill, unsettled_runs
-from westward.store.results import RunToSettle
+from westward.store.results import Change, RunToSettle
+from westward.store.sets import load_held, states_of
 
 ERROR_PAUSE_S = 1.0
 SOON_MS = 5
@@ -33,6 +46,8 @@ SETTLE_EVERY_S = 60.0
 TRACE_EVERY_S = 1.0
 TRACE_CURSOR_MS = 10_000
 """After a restart, jobs that ended since are told again: their traces have the same ids."""
+HOLD_EVERY_MS = 30_000
+HOLD_PAUSE_S = 0.02
 
 log = logging.getLogger("westward.server")
 
@@ -54,7 +69,11 @@ class Loops:
             ("expire", self._expire_step),
             ("settle", self._settle_step),
             ("trace", self._trace_step),
+            ("hold", self._hold_step),
+            ("move", self._move_step),
         ):
+            if name == "move" and self.core.settings.reconsider_ms == 0:
+                continue
             self.errors[name] = 0
             self._tasks.append(asyncio.create_task(self._for_ever(name, step), name=name))
 
@@ -83,6 +102,7 @@ class Loops:
         decided = None
         if before.waiting:
             decided = await self._plan(before)
+        await self._plan_aimed(before)
         now_ms = core.clock.now_ms()
         due_ms = next_plan_ms(before, decided, now_ms + core.settings.plan_every_ms)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
@@ -113,7 +133,75 @@ class Loops:
         if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
             await asyncio.sleep(AGAIN_PAUSE_S)
         core.announce(outcome)
+        if core.settings.preempt:
+            victims = preemptions(before, decided)
+            if victims:
+                await self._apply(victims, "stop it for another job")
         return decided
+
+    async def _plan_aimed(self, before: Situation) -> None:
+        """Jobs that must go to one place, each by itself on the network narrowed to that."""
+        core = self.core
+        for job, aim in before.aimed:
+            part = before.towards(job, aim)
+            decided, broken = await core.read(plan_sound, part, core.settings.policy)
+            await core.set_aside(broken)
+            if broken:
+                continue
+            outcome = await core.write(
+                apply_plan,
+                core.store,
+                answer_for(decided, job.job_id),
+                part,
+                core.settings.lease_ttl_ms,
+                core.clock.now_ms(),
+            )
+            await core.set_aside(outcome.broken)
+            core.announce(outcome)
+
+    async def _apply(self, changes: Sequence[Change], step: str) -> None:
+        core = self.core
+        outcome = await core.write(apply_changes, core.store, changes, step, core.clock.now_ms())
+        await core.set_aside(outcome.broken)
+        core.announce(outcome)
+
+    async def _hold_step(self) -> None:
+        """Let held jobs go whose wait is over; drop the checkpoints of jobs that are over."""
+        core = self.core
+        seen = core.hold_bell.rings
+        held = await core.read(load_held, core.store)
+        now_ms = core.clock.now_ms()
+        held = tuple(one for one in held if not core.jobs_aside.holds(one.job_id, now_ms))
+        states = await core.read(states_of, core.store, awaited(held))
+        changes, next_ms = due(held, states, now_ms)
+        if changes:
+            await self._apply(changes, "let it go on")
+        await core.read(self._drop_checkpoints)
+        wait_ms = (
+            HOLD_EVERY_MS if next_ms is None else min(HOLD_EVERY_MS, next_ms - now_ms + SOON_MS)
+        )
+        await asyncio.sleep(HOLD_PAUSE_S)  # a burst of ends is looked at once
+        await core.hold_bell.wait(seen, max(0.0, wait_ms / 1000 - HOLD_PAUSE_S))
+
+    async def _move_step(self) -> None:
+        """Move running jobs to where going on costs less, with over two looks' time to go."""
+        core, every_ms = self.core, self.core.settings.reconsider_ms
+        await asyncio.sleep(every_ms / 1000)
+        before = await core.read(core.situation)
+        checkpoints = await core.read(latest_checkpoints, core.store, list(before.records))
+        changes = await core.read(
+            moves_that_pay, before, core.settings.policy, checkpoints, 2 * every_ms
+        )
+        if changes:
+            await self._apply(changes, "move it")
+
+    def _drop_checkpoints(self) -> None:
+        files, store = self.core.checkpoint_files, self.core.store
+        kept = files.jobs()
+        if kept:
+            states = states_of(store, kept)
+            over = [one for one in kept if set(states.get(one, ())) <= set(TERMINAL_JOB_STATES)]
+            files.drop(over)
 
     async def _expire_step(self) -> None:
         """No lease is ended before a whole lease has passed since the server's own start: agents
@@ -210,6 +298,17 @@ def next_plan_ms(before: Situation, decided: Plan | None, latest_ms: int) -> int
         put_off += [placement.not_before_ms for placement in decided.placements]
     due = [at_ms + SOON_MS for at_ms in put_off if at_ms > before.now_ms]
     return min([latest_ms, *due])
+
+
+def answer_for(decided: Plan, job_id: str) -> Plan:
+    """The plan with nothing but what it says of one job."""
+    return Plan(
+        snapshot_version=decided.snapshot_version,
+        now_ms=decided.now_ms,
+        policy=decided.policy,
+        placements=tuple(one for one in decided.placements if one.job_id == job_id),
+        refusals=tuple(one for one in decided.refusals if one.job_id == job_id),
+    )
 
 
 def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:

@@ -27,13 +27,36 @@ class RunView(TypedDict):
     site: str
     pool: str
     token: int
-    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost"]
+    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost", "preempted"]
     granted_ms: int
     started_ms: int | None
     ended_ms: int | None
     outcome: str | None
     exit_code: int | None
     detail: str
+
+
+class HoldView(TypedDict):
+    """One thing that a held job waits for."""
+
+    code: Literal["after", "retry", "suspended"]
+    text: str
+    until_ms: int | None
+
+
+class AimView(TypedDict):
+    site: str
+    pool: str | None
+
+
+class ArrayPlaceView(TypedDict):
+    """``states`` is set where the job stands for its whole array: jobs by state."""
+
+    array_id: str
+    name: str
+    index: int
+    count: int
+    states: dict[str, int] | None
 
 
 class JobView(TypedDict):
@@ -54,7 +77,53 @@ class JobView(TypedDict):
     ending: str
     attempts: int
     attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
     runs: list[RunView]
+
+
+class ArrayView(TypedDict):
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
+
+
+class VerdictArrayView(ArrayView):
+    """``accepted`` is false if that is so of every job of the array."""
+
+    accepted: bool
+    reason: str
+
+
+class BatchView(TypedDict):
+    """An array's first job stands for all of them; ``count`` counts each."""
+
+    created: bool
+    count: int
+    jobs: list[JobView]
+
+
+class CheckpointView(TypedDict):
+    run_id: str
+    site: str
+    saved_ms: int
+    size_bytes: int
+    sent_bytes: int
+    at_server: bool
+
+
+class MoveView(TypedDict):
+    run_id: str
+    from_site: str
+    to_site: str
+    size_bytes: int
+    moved_ms: int
 
 
 class SubmittedView(JobView):
@@ -63,8 +132,8 @@ class SubmittedView(JobView):
     created: bool
 
 
-class CancelledView(JobView):
-    """``accepted`` is false if the job was over already."""
+class VerdictView(JobView):
+    """``accepted`` is false if what was asked for changed nothing; ``reason`` says why."""
 
     accepted: bool
     reason: str
@@ -87,6 +156,8 @@ class BillView(TypedDict):
 class JobDetail(JobView):
     request: dict[str, Any]
     bills: list[BillView]
+    checkpoints: list[CheckpointView]
+    moves: list[MoveView]
 
 
 class JobPage(TypedDict):
@@ -256,13 +327,18 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/jobs/{job_id}"): JobDetail,
     ("get", "/v1/jobs/{job_id}/why"): WhyView,
     ("get", "/v1/jobs/{job_id}/logs"): LogView,
-    ("post", "/v1/jobs/{job_id}/cancel"): CancelledView,
+    ("post", "/v1/jobs/{job_id}/cancel"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/suspend"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/resume"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/move"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/batches"): BatchView,
+    ("get", "/v1/arrays/{array_id}"): ArrayView,
     ("post", "/v1/plan"): DecisionView,
     ("get", "/v1/sites"): SitesView,
     ("get", "/v1/report"): ReportView,
     ("get", "/healthz"): HealthView,
 }
-"""What a good answer holds; those not here are any JSON object."""
+"""What a good answer holds (a tuple: one of these); those not here are any JSON object."""
 
 
 def describe(app: FastAPI) -> None:
@@ -285,7 +361,9 @@ def _described(document: Json) -> Json:
             continue
         for status in [one for one in operation["responses"] if one.startswith("2")]:
             content = operation["responses"][status]["content"]["application/json"]
-            content["schema"] = _component(schemas, answer)
+            several = answer if isinstance(answer, tuple) else (answer,)
+            found = [_component(schemas, one) for one in several]
+            content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
     error = _component(schemas, ErrorView)
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -307,10 +385,10 @@ def _component(schemas: Json, answer: Any) -> Json:
 
 def user_document() -> Json:
     """The document of the routes for users, without a server: what the SDK is generated from."""
-    from westward.server import api_jobs, api_network
+    from westward.server import api_jobs, api_lives, api_network
 
     app = FastAPI(title="Westward", version=__version__)
-    for router in (api_jobs.router, api_network.router, api_network.health):
+    for router in (api_jobs.router, api_lives.router, api_network.router, api_network.health):
         app.include_router(router)
     describe(app)
     return app.openapi()

@@ -25,6 +25,13 @@ class Settings:
     """Between the end of a lease and the next run of the same job."""
     plan_every_ms: int = 5_000
     """Waiting jobs are looked at again at least this often, whatever happens or does not."""
+    checkpoint_most_bytes: int = 4 * 2**30
+    """Of one job, kept at the server between its runs; a larger one stays at its site."""
+    preempt: bool = False
+    """A waiting job may have runs of lower priority that save checkpoints stopped for it."""
+    reconsider_ms: int = 0
+    """So often running jobs that save checkpoints are compared with going on elsewhere, and moved
+    where that pays; 0 = never."""
     host: str = "127.0.0.1"
     port: int = 0
     tes_host_images: tuple[str, ...] = ()
@@ -36,6 +43,10 @@ class Settings:
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.data.resolve() / 'westward.db'}"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.data / "checkpoints"
 
     @property
     def poll_wait_ms(self) -> int:

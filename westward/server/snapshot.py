@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from westward.control.records import JobRecord, JobState
+from westward.control.records import Aim, JobRecord, JobState, RunRecord
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
-from westward.store.results import Active, SiteRecord
+from westward.server.resumed import bound_to, resumed_spec
+from westward.store.results import Active, Checkpoint, SiteRecord
+
+GRACE_GUESS_MS = 5_000
+"""How long a run that is being stopped is thought to take, where its job does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class Situation:
     records: dict[str, JobRecord]
     """Every active job by id, as of the snapshot."""
     now_ms: int
+    aimed: tuple[tuple[JobSpec, Aim], ...] = ()
+    """Of those, the ones that must go to one site or pool: each is planned by itself."""
 
     def with_only(self, job_ids: frozenset[str]) -> Situation:
         """The same, as if of the waiting jobs there were none but these. Running ones stay."""
@@ -34,6 +40,22 @@ class Situation:
             snapshot=replace(self.snapshot, pools=pools),
             to_place=tuple(job for job in self.to_place if job.job_id in job_ids),
         )
+
+    def towards(self, job: JobSpec, aim: Aim) -> Situation:
+        """The same as that one job may see it: every pool but those aimed at is closed."""
+        pools = tuple(
+            pool
+            if self._is_at(pool.pool, aim)
+            else replace(pool, status="cordoned", running=(), queue=())
+            for pool in self.snapshot.pools
+        )
+        return replace(
+            self, snapshot=replace(self.snapshot, pools=pools), to_place=(job,), aimed=()
+        )
+
+    def _is_at(self, pool: str, aim: Aim) -> bool:
+        known = self.snapshot.network.pool(pool)
+        return known.site == aim.site and aim.pool in (None, pool)
 
     @property
     def waiting(self) -> list[str]:
@@ -64,35 +86,35 @@ def situation(
     statuses: dict[str, PoolStatus],
     now_ms: int,
     left_out: Callable[[JobRecord], bool] = lambda _record: False,
+    checkpoints: Mapping[str, Checkpoint] | None = None,
 ) -> Situation:
-    """Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
+    """Held jobs are left out. Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
 
     A pool that the network folder no longer has counts as closed: its waiting jobs are placed
     anew, its runs hold nothing that can be planned with.
     """
     running: dict[str, list[Claim]] = {name: [] for name in statuses}
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
-    to_place = []
+    to_place: list[JobSpec] = []
+    aimed: list[tuple[JobSpec, Aim]] = []
     for record in active.records:
         run, place = record.live_run, record.bound
         if run is not None and place is not None:
             if run.pool not in running:
                 continue
-            since = run.started_ms if run.started_ms is not None else run.granted_ms
-            running[run.pool].append(
-                Claim(
-                    job_id=record.job_id,
-                    need_milli=run.need_milli,
-                    expected_end_ms=since + place.duration_ms,
-                    started_ms=since,
-                )
-            )
-        elif left_out(record):
+            running[run.pool].append(_claim(record, run, place.duration_ms, now_ms))
+        elif record.state is JobState.HELD or left_out(record):
             continue
         elif (
             record.state is JobState.PENDING or place is None or statuses.get(place.pool) != "open"
         ):
-            to_place.append(record.job)
+            checkpoint = (checkpoints or {}).get(record.job_id)
+            spec = resumed_spec(record, checkpoint, network)
+            aim = bound_to(record, checkpoint)
+            if aim is None:
+                to_place.append(spec)
+            else:
+                aimed.append((spec, aim))
         else:
             queues[place.pool].append(
                 QueuedJob(
@@ -121,6 +143,25 @@ def situation(
         to_place=tuple(to_place),
         records={record.job_id: record for record in active.records},
         now_ms=now_ms,
+        aimed=tuple(aimed),
+    )
+
+
+def _claim(record: JobRecord, run: RunRecord, duration_ms: int, now_ms: int) -> Claim:
+    if record.state is JobState.SUSPENDING:
+        checkpoint = record.job.checkpoint
+        grace_ms = checkpoint.grace_ms if checkpoint is not None else None
+        return Claim(
+            job_id=record.job_id,
+            need_milli=run.need_milli,
+            expected_end_ms=now_ms + (GRACE_GUESS_MS if grace_ms is None else grace_ms),
+        )
+    since = run.started_ms if run.started_ms is not None else run.granted_ms
+    return Claim(
+        job_id=record.job_id,
+        need_milli=run.need_milli,
+        expected_end_ms=since + duration_ms,
+        started_ms=since,
     )
 
 

@@ -26,13 +26,13 @@ _STATES: dict[str, State] = {
     "bound": "QUEUED",
     "leased": "INITIALIZING",
     "running": "RUNNING",
-    "suspended": "PAUSED",
+    "suspending": "RUNNING",
     "cancelling": "CANCELING",
     "succeeded": "COMPLETE",
     "cancelled": "CANCELED",
     "refused": "SYSTEM_ERROR",
 }
-"""Of every state but ``failed``, by its word; one that is not here is UNKNOWN."""
+"""Of every state but ``failed`` and ``held``, by its word; one that is not here is UNKNOWN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def tes_labels(record: JobRecord) -> TesLabels | None:
 def tes_state(record: JobRecord) -> State:
     """A failed job is EXECUTOR_ERROR if an executor's own exit code says so; a run that ended
     without one, was lost too often, or could not place its files is SYSTEM_ERROR."""
+    if record.state is JobState.HELD:
+        return "PAUSED" if record.hold("suspended") is not None else "QUEUED"
     if record.state is not JobState.FAILED:
         return _STATES.get(record.state.value, "UNKNOWN")
     run = record.runs[-1] if record.runs else None
@@ -71,10 +73,13 @@ def tes_state(record: JobRecord) -> State:
 def states_for(wanted: State) -> tuple[JobState, ...]:
     """The job states that may show as ``wanted``; a filter before the exact one."""
     found = [state for state in JobState if _STATES.get(state.value) == wanted]
+    if wanted in ("QUEUED", "PAUSED"):
+        found.append(JobState.HELD)
     if wanted in ("EXECUTOR_ERROR", "SYSTEM_ERROR"):
         found.append(JobState.FAILED)
     if wanted == "UNKNOWN":
-        found += [s for s in JobState if s.value not in _STATES and s is not JobState.FAILED]
+        known = (JobState.FAILED, JobState.HELD)
+        found += [s for s in JobState if s.value not in _STATES and s not in known]
     return tuple(found)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from westward.control.records import JobRecord, RunRecord
+from westward.control.records import JobRecord, JobState, RunRecord
 from westward.control.story import StoryLine
 from westward.ledger.price import Bill
 from westward.model.job import JobSpec
 from westward.model.plan import Estimate, Placement, Plan, Policy, Refusal, Snapshot
 from westward.server.aside import Aside
 from westward.server.wording import refusal_text, why_there
-from westward.store.results import Decision
+from westward.store.results import Checkpoint, CheckpointMove, Decision
 
 Json = dict[str, Any]
 _SPEC = TypeAdapter(JobSpec)
@@ -25,8 +26,9 @@ _JOULES_PER_KWH = 3_600_000
 _MICROGRAMS_PER_GRAM = 1_000_000
 
 
-def job_view(record: JobRecord) -> Json:
-    """A job without its request: what a table of jobs shows."""
+def job_view(record: JobRecord, array_states: Mapping[JobState, int] | None = None) -> Json:
+    """A job without its request: what a table of jobs shows. ``array_states``: of all the jobs of
+    its array, where it stands for them."""
     run = record.runs[-1] if record.runs else None
     place = record.bound
     return {
@@ -45,13 +47,77 @@ def job_view(record: JobRecord) -> Json:
         "ending": record.ending,
         "attempts": len(record.runs),
         "attempts_max": record.attempts_max,
+        "lost_runs": record.lost_runs,
+        "failed_runs": record.failed_runs,
+        "holds": [
+            {"code": one.code, "text": one.text, "until_ms": one.until_ms} for one in record.holds
+        ],
+        "pause": record.pause.kind if record.pause else None,
+        "aim": {"site": record.aim.site, "pool": record.aim.pool} if record.aim else None,
+        "array": _array(record, array_states),
         "runs": [run_view(one) for one in record.runs],
     }
 
 
-def job_detail(record: JobRecord, bills: tuple[tuple[str, Bill], ...]) -> Json:
+def _array(record: JobRecord, states: Mapping[JobState, int] | None) -> Json | None:
+    """Where it stands in its array; ``states`` is null unless it stands for the whole array."""
+    array = record.job.array
+    if array is None:
+        return None
+    return {
+        "array_id": array.array_id,
+        "name": array.name,
+        "index": array.index,
+        "count": array.count,
+        "states": None if states is None else {one.value: n for one, n in states.items()},
+    }
+
+
+def array_view(records: Sequence[JobRecord]) -> Json:
+    """An array and its jobs. There is at least one."""
+    array = records[0].job.array
+    assert array is not None
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state.value] = states.get(record.state.value, 0) + 1
+    return {
+        "array_id": array.array_id,
+        "name": array.name,
+        "count": array.count,
+        "states": states,
+        "jobs": [job_view(record) for record in records],
+    }
+
+
+def job_detail(
+    record: JobRecord,
+    bills: tuple[tuple[str, Bill], ...],
+    checkpoints: tuple[Checkpoint, ...] = (),
+    moves: tuple[CheckpointMove, ...] = (),
+) -> Json:
     return {
         **job_view(record),
+        "checkpoints": [
+            {
+                "run_id": one.run_id,
+                "site": one.site,
+                "saved_ms": one.saved_ms,
+                "size_bytes": one.size_bytes,
+                "sent_bytes": one.sent_bytes,
+                "at_server": one.at_server,
+            }
+            for one in checkpoints
+        ],
+        "moves": [
+            {
+                "run_id": one.run_id,
+                "from_site": one.from_site,
+                "to_site": one.to_site,
+                "size_bytes": one.size_bytes,
+                "moved_ms": one.moved_ms,
+            }
+            for one in moves
+        ],
         "request": _SPEC.dump_python(record.job, mode="json"),
         "bills": [{"run_id": run_id, **bill_view(bill)} for run_id, bill in bills],
     }

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import TypeAdapter
 from sqlalchemy import RowMapping
 
-from westward.control.records import Binding, JobRecord, JobState, RunRecord, RunState
+from westward.control.records import (
+    Aim,
+    Binding,
+    Hold,
+    JobRecord,
+    JobState,
+    Pause,
+    RunRecord,
+    RunState,
+)
 from westward.control.story import StoryLine
 from westward.model.job import JobSpec
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from westward.store.database import Store
 
 _T = TypeVar("_T")
+_HOLDS: TypeAdapter[tuple[Hold, ...]] = TypeAdapter(tuple[Hold, ...])
 
 
 @cache
@@ -46,6 +56,9 @@ def job_row(record: JobRecord) -> dict[str, object]:
         "changed_ms": record.changed_ms,
         "finished_ms": record.finished_ms,
         "ending": record.ending,
+        "holds": _holds_text(record.holds) if record.holds else None,
+        "pause": None if record.pause is None else to_json(record.pause),
+        "aim": None if record.aim is None else to_json(record.aim),
     }
 
 
@@ -61,7 +74,26 @@ def job_record(store: Store, row: RowMapping, runs: tuple[RunRecord, ...]) -> Jo
         changed_ms=row["changed_ms"],
         finished_ms=row["finished_ms"],
         ending=row["ending"],
+        holds=() if row["holds"] is None else _HOLDS.validate_json(row["holds"]),
+        pause=None if row["pause"] is None else from_json(Pause, row["pause"]),
+        aim=None if row["aim"] is None else from_json(Aim, row["aim"]),
     )
+
+
+def _holds_text(holds: tuple[Hold, ...]) -> str:
+    return _HOLDS.dump_json(holds).decode()
+
+
+def fixed_row(record: JobRecord) -> dict[str, object]:
+    """The columns of ``jobs`` that never change."""
+    array = record.job.array
+    return {
+        "job_id": record.job_id,
+        "spec": to_json(record.job),
+        "name": record.job.name,
+        "array_id": array.array_id if array is not None else None,
+        "array_index": array.index if array is not None else None,
+    }
 
 
 def run_row(job_id: str, run: RunRecord) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, or_, select
 
 from westward.control import machine, validate
 from westward.control.events import JobRefused, JobSubmitted
@@ -31,9 +31,10 @@ STORY_LIMIT = 1_000
 
 
 def submit_jobs(
-    store: Store, submissions: Sequence[Submission], now_ms: int
+    store: Store, submissions: Sequence[Submission], now_ms: int, *, all_or_none: bool = False
 ) -> tuple[Submitted | Conflict, ...]:
-    """Takes each request once, all in one transaction; answers in the order given.
+    """Takes each request once, all in one transaction; answers in the order given. With
+    ``all_or_none`` a conflict keeps the others out too; then only the conflicts are answered.
 
     The same id with the same body is a repeat and answers with the job as it stands now; with
     another body it is a ``Conflict`` and changes nothing. On return the jobs are durable.
@@ -43,6 +44,13 @@ def submit_jobs(
         ids = [submission.job.job_id for submission in submissions]
         known = load_records(store, connection, ids)
         digests = _digests(connection, ids)
+        conflicts = tuple(
+            Conflict(job_id=job_id, reason="another request was submitted under this id")
+            for job_id, digest in ((one.job.job_id, one.body_digest) for one in submissions)
+            if job_id in digests and digests[job_id] != digest
+        )
+        if all_or_none and conflicts:
+            return conflicts
         created = False
         for submission in submissions:
             job_id = submission.job.job_id
@@ -75,9 +83,8 @@ def _create(connection: Connection, submission: Submission, now_ms: int) -> JobR
     connection.execute(
         insert(JOBS),
         {
-            "job_id": record.job_id,
             "body_digest": submission.body_digest,
-            "spec": codec.to_json(record.job),
+            **codec.fixed_row(record),
             **codec.job_row(record),
         },
     )
@@ -101,6 +108,21 @@ def submitted_before(store: Store, job_id: str, body_digest: str) -> JobRecord |
         return load_records(store, connection, [job_id]).get(job_id)
 
 
+def submitted_under(store: Store, base: str, body_digest: str) -> tuple[JobRecord, ...]:
+    """The jobs that this very request brought under ``base`` (``base`` itself, or ``base.…``), in
+    its order; empty if it was not made before."""
+    query = select(JOBS).where(
+        JOBS.c.body_digest == body_digest,
+        or_(
+            JOBS.c.job_id == base,
+            # Between "base." and "base/", the next character: no pattern, so nothing to escape.
+            (JOBS.c.job_id >= f"{base}.") & (JOBS.c.job_id < f"{base}/"),
+        ),
+    )
+    with store.read() as connection:
+        return tuple(assemble(store, connection, query.order_by(JOBS.c.seq)))
+
+
 def load_job(store: Store, job_id: str) -> JobRecord | None:
     """The job as it stands, or None if there is none of that id."""
     with store.read() as connection:
@@ -115,16 +137,19 @@ def list_jobs(
     limit: int = 100,
     after: str | None = None,
     newest_first: bool = False,
+    arrays_once: bool = False,
 ) -> tuple[JobRecord, ...]:
     """A page of jobs in the order of submission (or its reverse), beginning after the job
     ``after``; rows that cannot be read are left out. ``limit`` is cut to LIST_LIMIT_MAX; an unknown
-    ``after`` gives an empty page."""
+    ``after`` gives an empty page. ``arrays_once``: the first job stands for its array."""
     query = select(JOBS).limit(max(0, min(limit, LIST_LIMIT_MAX)))
     query = query.order_by(JOBS.c.seq.desc() if newest_first else JOBS.c.seq)
     if state is not None:
         query = query.where(JOBS.c.state == state.value)
     if states is not None:
         query = query.where(JOBS.c.state.in_([one.value for one in states]))
+    if arrays_once and state is None:
+        query = query.where(or_(JOBS.c.array_index.is_(None), JOBS.c.array_index == 0))
     if after is not None:
         start = select(JOBS.c.seq).where(JOBS.c.job_id == after).scalar_subquery()
         query = query.where(JOBS.c.seq < start if newest_first else JOBS.c.seq > start)

@@ -10,7 +10,7 @@ from westward.control.records import ATTEMPTS_MAX_DEFAULT, JobRecord, RunRecord
 from westward.ledger.price import Bill
 from westward.model.job import JobSpec
 from westward.model.plan import Placement, Policy, Refusal
-from westward.model.wire import HeldRun
+from westward.model.wire import HeldRun, SavedFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +111,23 @@ class SessionOver:
 class Offer:
     record: JobRecord
     run: RunRecord
+    checkpoint_kept: bool = False
+    """The server holds a checkpoint of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SitePoll:
     """Answer to one poll. ``renewed`` holds the leases extended now, the offered ones included.
 
-    ``stops`` and ``unknown`` are run ids, sorted.
+    ``stops``, ``pauses`` and ``unknown`` are run ids, sorted.
     """
 
     renewed: tuple[HeldRun, ...]
     offers: tuple[Offer, ...]
     stops: tuple[str, ...]
     unknown: tuple[str, ...]
+    pauses: tuple[str, ...] = ()
+    """Runs to be stopped with time to save."""
     broken: tuple[tuple[str, Exception], ...] = ()
     """(job id, what was raised): these jobs' runs could not be offered; the others were."""
 
@@ -172,6 +176,32 @@ class SiteTotal:
     runs: int
     carbon_unknown_runs: int
     sums: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What the run ``run_id`` left at ``site``. ``sent_bytes``: of it, what the server had not yet.
+    ``at_server`` false: it was too large to be sent and lies at the site only."""
+
+    job_id: str
+    run_id: str
+    site: str
+    saved_ms: int
+    size_bytes: int
+    sent_bytes: int
+    at_server: bool
+    files: tuple[SavedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointMove:
+    """A checkpoint brought from the server for ``run_id``; ``from_site`` had saved it."""
+
+    run_id: str
+    from_site: str
+    to_site: str
+    size_bytes: int
+    moved_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,15 @@ JOBS = Table(
     Column("changed_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),
     Column("ending", Text, nullable=False),
+    Column("name", String(200)),
+    Column("array_id", String(200)),
+    Column("array_index", Integer),
+    Column("holds", Text),
+    Column("pause", Text),
+    Column("aim", Text),
     Index("jobs_by_state", "state", "seq"),
+    Index("jobs_by_name", "name", "seq"),
+    Index("jobs_by_array", "array_id", "array_index"),
 )
 
 RUNS = Table(
@@ -137,6 +145,34 @@ BILLS = Table(
     Column("total_micros", BigInteger, nullable=False),
     Column("carbon_shown_micros", BigInteger),
     Index("bills_by_job", "job_id"),
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("saved_ms", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("at_server", Integer, nullable=False),
+    Column("files", Text, nullable=False),
+    Index("checkpoints_by_job", "job_id", "token"),
+)
+"""What runs left when they were stopped, one row each. ``at_server`` 0: too large to be sent."""
+
+CHECKPOINT_MOVES = Table(
+    "checkpoint_moves",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("from_site", String(200), nullable=False),
+    Column("to_site", String(200), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("moved_ms", BigInteger, nullable=False),
+    Index("checkpoint_moves_by_job", "job_id"),
 )
 
 LOG_CHUNKS = Table(

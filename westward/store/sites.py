@@ -12,6 +12,7 @@ from westward.control.machine import InvalidTransition
 from westward.control.records import JobState, RunState
 from westward.control.validate import BrokenInvariant
 from westward.model.wire import HeldRun, Hello
+from westward.store.checkpoints import kept_at_server
 from westward.store.database import Store
 from westward.store.lifecycle import extend_leases, step_record
 from westward.store.results import (
@@ -113,6 +114,9 @@ def poll_site(
         stops = sorted(
             run_id for run_id in listed if live[run_id]["job_state"] == JobState.CANCELLING.value
         )
+        pauses = sorted(
+            run_id for run_id in listed if live[run_id]["job_state"] == JobState.SUSPENDING.value
+        )
         broken: list[tuple[str, Exception]] = []
         tired_ms = now_ms - OFFER_LEASES_MOST * ttl_ms
         wanted = [
@@ -135,6 +139,7 @@ def poll_site(
         offers=tuple(offers),
         stops=tuple(stops),
         unknown=tuple(sorted(unknown)),
+        pauses=tuple(pauses),
         broken=tuple(broken),
     )
 
@@ -153,6 +158,9 @@ def _offers(
     ids = [row["job_id"] for row in wanted]
     records = load_records(store, connection, ids, lock=True, unreadable=unreadable)
     broken.extend((one.job_id, ValueError(one.problem)) for one in unreadable)
+    kept = kept_at_server(
+        connection, [one.job_id for one in records.values() if one.job.checkpoint is not None]
+    )
     offers: list[Offer] = []
     for row in wanted:
         record = records.get(row["job_id"])
@@ -170,7 +178,7 @@ def _offers(
             continue
         run = record.run(row["run_id"])
         assert run is not None
-        offers.append(Offer(record=record, run=run))
+        offers.append(Offer(record=record, run=run, checkpoint_kept=record.job_id in kept))
     return offers
 
 

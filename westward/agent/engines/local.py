@@ -104,6 +104,10 @@ class LocalEngine:
             ),
         )
 
+    def checkpoint_root(self) -> Path:
+        """Jobs here see the agent's own files (``agent.checkpoints``)."""
+        return self.state / "checkpoints"
+
     def folder(self, run_id: str) -> Path:
         return self.state / "runs" / run_id
 

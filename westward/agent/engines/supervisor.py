@@ -72,7 +72,7 @@ class Supervisor:
                 self.setup_pid = self._spawn("setup.sh", 0)
             else:
                 self._start_ranks()
-            while self.setup_pid or self.ranks:
+            while self.setup_pid or self.ranks or self._saving():
                 self._nap()
                 self._reap()
                 self._look()
@@ -99,6 +99,10 @@ class Supervisor:
         except StagingStopped:
             return False
         return not self._look()
+
+    def _saving(self) -> bool:
+        """A shell ends at its first TERM; what it started may still be saving, until the KILL."""
+        return self.outcome == "preempted" and bool(processes.descendants(os.getpid()))
 
     def _start_ranks(self) -> None:
         for rank in range(self.order["nodes"]):

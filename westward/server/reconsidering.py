@@ -1,0 +1,136 @@
+"""Which running jobs had better go on elsewhere, by the planner's own sums. Pure.
+
+Each run that saves checkpoints and has a while to go is put to ``plan()`` twice, as if it were
+stopped and handed in now with what is left and its checkpoint to be moved: once on the network
+narrowed to where it runs (going on), once on all of it. Moving must save more than the policy's
+hurdle (ADR 0016 and 0023). The signal lets a job save at once, so no work counts as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from westward.control.events import PauseRequested
+from westward.control.records import Aim, JobRecord, JobState, RunRecord
+from westward.model.job import InputData, JobSpec
+from westward.model.plan import Estimate, Plan, Policy
+from westward.model.units import BYTES_PER_GB, MILLI, format_money
+from westward.placement import plan
+from westward.server.resumed import resumed_spec, speed_of
+from westward.server.snapshot import Situation
+from westward.store.results import Change, Checkpoint
+
+LOOKED_AT_MOST = 200
+"""Runs put to the planner at once, those with most left first."""
+
+
+def moves_that_pay(
+    before: Situation, policy: Policy, checkpoints: Mapping[str, Checkpoint], least_left_ms: int
+) -> list[Change]:
+    """Events for runs with at least ``least_left_ms`` to go at their pool. One job at a time is
+    asked for each pool aimed at: the next look sees what the first took."""
+    network = before.snapshot.network
+    candidates = [
+        (left_ms, record, run)
+        for record in before.records.values()
+        if (run := record.live_run) is not None
+        and record.state is JobState.RUNNING
+        and record.job.checkpoint is not None
+        and record.job.duration_ms is not None
+        and (left_ms := _left_ms(record, run, before.now_ms)) >= least_left_ms
+        and any(pool.name == run.pool for pool in network.pools)
+    ]
+    candidates.sort(key=lambda one: (-one[0], one[1].job_id))
+    changes: list[Change] = []
+    aimed: set[str] = set()
+    for left_ms, record, run in candidates[:LOOKED_AT_MOST]:
+        spec = _handed_in_now(before, record, run, left_ms, checkpoints.get(record.job_id), policy)
+        part = _without(before, record.job_id)
+        stays = Aim(site=run.site, pool=run.pool)
+        here = _best(plan_one(part.towards(spec, stays), spec, policy), spec.job_id)
+        best = _best(plan_one(part, spec, policy), spec.job_id)
+        if here is None or best is None or best.pool == run.pool or best.pool in aimed:
+            continue
+        saved = here.terms.total - best.terms.total
+        if saved * 100 <= here.terms.total * policy.move_hurdle_percent:
+            continue
+        aimed.add(best.pool)
+        reason = (
+            f"what is left costs {format_money(best.terms.total, network.currency)} there, moving "
+            f"included, {format_money(saved, network.currency)} less than here"
+        )
+        changes.append(
+            Change(
+                job_id=record.job_id,
+                event=PauseRequested(
+                    kind="move",
+                    by="the planner",
+                    aim=Aim(site=best.site, pool=best.pool),
+                    reason=reason,
+                ),
+                expected_version=record.version,
+            )
+        )
+    return changes
+
+
+def plan_one(part: Situation, spec: JobSpec, policy: Policy) -> Plan:
+    return plan(part.snapshot, (spec,), policy, part.now_ms)
+
+
+def _left_ms(record: JobRecord, run: RunRecord, now_ms: int) -> int:
+    """At its pool. A run past its expected end has nothing that can be counted on."""
+    if record.bound is None or run.started_ms is None:
+        return 0
+    return max(0, run.started_ms + record.bound.duration_ms - now_ms)
+
+
+def _handed_in_now(
+    before: Situation,
+    record: JobRecord,
+    run: RunRecord,
+    left_ms: int,
+    checkpoint: Checkpoint | None,
+    policy: Policy,
+) -> JobSpec:
+    """Its checkpoint lies where it runs, as large as the last one, else as the policy assumes."""
+    network = before.snapshot.network
+    size_bytes = round(policy.checkpoint_gb_per_device * BYTES_PER_GB * run.need_milli / MILLI)
+    if checkpoint is not None:
+        size_bytes = checkpoint.size_bytes
+    here = Checkpoint(
+        job_id=record.job_id,
+        run_id=run.run_id,
+        site=run.site,
+        saved_ms=before.now_ms,
+        size_bytes=size_bytes,
+        sent_bytes=0,
+        at_server=True,
+        files=(),
+    )
+    spec = resumed_spec(record, here, network)
+    inputs = tuple(
+        InputData(site=run.site, size_bytes=one.size_bytes) for one in spec.inputs
+    )  # its inputs lie here by now
+    whole = sum(one.size_bytes for one in inputs)
+    return replace(
+        spec,
+        submit_ms=before.now_ms,
+        duration_ms=max(1, round(left_ms * speed_of(network, run.pool))),
+        inputs=(InputData(site=run.site, size_bytes=whole),) if whole else (),
+    )
+
+
+def _without(before: Situation, job_id: str) -> Situation:
+    """As if the job did not run, and nobody else were to be placed."""
+    pools = tuple(
+        replace(pool, running=tuple(one for one in pool.running if one.job_id != job_id))
+        for pool in before.snapshot.pools
+    )
+    return replace(before, snapshot=replace(before.snapshot, pools=pools), to_place=(), aimed=())
+
+
+def _best(decided: Plan, job_id: str) -> Estimate | None:
+    found = (one.estimate for one in decided.placements if one.job_id == job_id)
+    return next(found, None)
