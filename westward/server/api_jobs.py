@@ -102,10 +102,7 @@ async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Jso
     (answer,) = await core.write(submit_jobs, core.store, (submission,), now_ms)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
-    told = "refused" if refused else "created" if answer.created else "repeated"
-    core.metrics.submissions.labels("v1", told).inc()
-    if core.traces is not None:
-        core.traces.note([job.job_id])
+    core.submitted("v1", answer.record, answer.created)
     if answer.created:
         core.plan_bell.ring()
     else:

@@ -86,9 +86,7 @@ async def create_task(request: Request, core: CoreDep) -> Json:
     (answer,) = await core.write(submit_jobs, core.store, (submission,), now_ms)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
-    core.metrics.submissions.labels("tes", "refused" if refused else "created").inc()
-    if core.traces is not None:
-        core.traces.note([made.job.job_id])
+    core.submitted("tes", answer.record, answer.created)
     core.plan_bell.ring()
     return {"id": made.job.job_id}
 

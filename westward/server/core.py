@@ -11,7 +11,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
-from westward.control.records import JobRecord
+from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
@@ -103,6 +103,14 @@ class Core:
             self.traces.note(outcome.changed_jobs)
         if outcome.plan_again:
             self.plan_bell.ring()
+
+    def submitted(self, surface: str, record: JobRecord, created: bool) -> None:
+        """A job was handed in: for those who count and those who trace."""
+        refused = record.state is JobState.REFUSED
+        told = "repeated" if not created else "refused" if refused else "created"
+        self.metrics.submissions.labels(surface, told).inc()
+        if self.traces is not None:
+            self.traces.note([record.job_id])
 
     async def set_aside(self, broken: Sequence[Broken]) -> None:
         """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""
