@@ -80,17 +80,18 @@ def parameters(document: Json, operation: Json) -> tuple[list[str], list[Json], 
     body: list[Json] = []
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None:
-        name = content["schema"]["$ref"].rpartition("/")[2]
+        named = [content["schema"], *content["schema"].get("anyOf", ())]  # a body may be left out
+        name = next(one["$ref"] for one in named if "$ref" in one).rpartition("/")[2]
         schema = document["components"]["schemas"][name]
         needed = schema.get("required", ())
         for field, own in schema["properties"].items():
             body.append({"name": field, "required": field in needed, "schema": own})
     path = [one for one in operation.get("parameters", ()) if one["in"] == "path"]
     signature = [f"{one['name']}: str" for one in path]
-    named = sorted([*query, *body], key=lambda one: not one.get("required", False))
-    if named:
+    options = sorted([*query, *body], key=lambda one: not one.get("required", False))
+    if options:
         signature.append("*")
-    for one in named:
+    for one in options:
         annotation = type_of(one["schema"])
         default = "" if one.get("required") else f" = {one['schema'].get('default')!r}"
         signature.append(f"{one['name']}: {annotation}{default}")
