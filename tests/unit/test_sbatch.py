@@ -14,7 +14,8 @@ import yaml
 from westward.cli.main import run as westward
 from westward.formats import sbatch_options
 from westward.formats.job_fields import TERM_FIELDS
-from westward.formats.sbatch import Choices, Imported, read_sbatch
+from westward.formats.sbatch import Imported, read_sbatch
+from westward.formats.sbatch_reader import Choices
 from westward.formats.sbatch_script import Shape, run_text
 from westward.formats.sbatch_values import array_tasks, instant, limit_seconds, memory_mib
 from westward.formats.skypilot import read_task

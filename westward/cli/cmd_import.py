@@ -81,7 +81,8 @@ def sbatch(
     line; all refusals are told at once. Slurm's variables are set where they are true of the job,
     and srun starts its tasks. docs/howto/sbatch.md lists every option.
     """
-    from westward.formats.sbatch import Choices, read_sbatch
+    from westward.formats.sbatch import read_sbatch
+    from westward.formats.sbatch_reader import Choices
     from westward.formats.skypilot import read_task, read_task_text
 
     if submit and output is not None:

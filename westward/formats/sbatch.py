@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import yaml
@@ -18,6 +17,7 @@ import yaml
 from westward.formats import sbatch_values as values
 from westward.formats.job_fields import TERM_FIELDS, suggestion
 from westward.formats.job_terms import NAME
+from westward.formats.sbatch_body import check_body
 from westward.formats.sbatch_options import (
     ALL_OPTIONS,
     FLAGS,
@@ -27,41 +27,15 @@ from westward.formats.sbatch_options import (
     SHORT,
     WITHOUT_EFFECT,
 )
+from westward.formats.sbatch_reader import Choices, Given, Reader, remedy
 from westward.formats.sbatch_script import (
-    END,
-    SET_VARIABLES,
-    SRUN_FLAGS,
-    SRUN_VALUES,
     Shape,
     run_text,
-    variables,
 )
-from westward.model.faults import Fault, InputFaults
+from westward.model.faults import InputFaults
 from westward.model.units import format_duration
 
 T = TypeVar("T")
-COMMANDS = ("salloc", "sattach", "sbatch", "sbcast", "scancel", "sacct", "sinfo", "squeue", "sstat")
-"""Of Slurm, that a script cannot use away from a cluster."""
-_COMMAND = re.compile(r"(?:^|[;&|(`]|\b(?:then|do|else|exec|time)\b)\s*(\w+)(?=\s|$|[;&|)`])")
-_VARIABLE = re.compile(r"\$\{?(SLURM_\w+|SLURMD_\w+|SLURM\w+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
-    """What the person who imports adds to the script."""
-
-    leave_out: frozenset[str] = frozenset()
-    """Options, commands and variables that the job can do without."""
-    gpu_kinds: Mapping[str, str] = field(default_factory=dict)
-    """Slurm's word for a kind of gpu (or "" for none stated) → the network's accelerator."""
-    infra: str | None = None
-    every_node: bool = False
-    """Run the whole script on every node; srun starts that node's share."""
-    jobs: Mapping[str, str] = field(default_factory=dict)
-    """Slurm job id → Westward job, for --dependency."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Where --export=NAME takes its value."""
-    workdir: str | None = "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,45 +47,9 @@ class Imported:
     array: bool = False
 
 
-@dataclass(slots=True)
-class _Given:
-    """One option as written."""
-
-    name: str
-    value: str
-    line: int
-
-
-class _Reader:
-    def __init__(self, file: str, choices: Choices) -> None:
-        self.file = file
-        self.choices = choices
-        self.faults: list[Fault] = []
-        self.notes: list[str] = []
-        self.given: dict[str, _Given] = {}
-        self.kind: str | None = None
-
-    def fault(self, line: int | None, name: str, problem: str, remedy: str) -> None:
-        self.faults.append(Fault(self.file, line, name, problem, remedy))
-
-    def take(self, name: str, read: Callable[[str], T]) -> T | None:
-        """The option's value, once; a fault if it is wrong."""
-        given = self.given.get(name)
-        if given is None:
-            return None
-        try:
-            return read(given.value)
-        except ValueError as error:
-            self.fault(given.line, f"--{name}", str(error), _remedy(name))
-            return None
-
-    def line_of(self, *names: str) -> int | None:
-        return next((self.given[name].line for name in names if name in self.given), None)
-
-
 def read_sbatch(text: str, *, file: str, choices: Choices) -> Imported:
     """``text`` as a job file. Raises InputFaults with everything that cannot be honoured."""
-    reader = _Reader(file, choices)
+    reader = Reader(file, choices)
     lines = text.split("\n")
     if not lines[0].startswith("#!"):
         reader.fault(
@@ -119,7 +57,7 @@ def read_sbatch(text: str, *, file: str, choices: Choices) -> Imported:
         )
     body_from = _options(reader, lines)
     shape = _shape(reader)
-    _body(reader, lines, body_from, shape)
+    check_body(reader, lines, body_from, shape)
     task = _task(reader, text, shape)
     if reader.faults:
         raise InputFaults(reader.faults)
@@ -131,7 +69,7 @@ def read_sbatch(text: str, *, file: str, choices: Choices) -> Imported:
 # -- options
 
 
-def _options(reader: _Reader, lines: list[str]) -> int:
+def _options(reader: Reader, lines: list[str]) -> int:
     """Reads the directives; returns the index of the script's first command."""
     first = len(lines)
     for index, line in enumerate(lines):
@@ -152,7 +90,7 @@ def _options(reader: _Reader, lines: list[str]) -> int:
     return first
 
 
-def _directive(reader: _Reader, text: str, line: int) -> None:
+def _directive(reader: Reader, text: str, line: int) -> None:
     try:
         words = shlex.split(text, comments=True)
     except ValueError as error:
@@ -183,7 +121,7 @@ def _directive(reader: _Reader, text: str, line: int) -> None:
                 reader.fault(line, f"--{name}", "it has no value", f"Write --{name}=VALUE.")
                 continue
             value = words.pop(0)
-        _note_option(reader, _Given(name, value, line))
+        _note_option(reader, Given(name, value, line))
 
 
 def _whole_name(name: str) -> str:
@@ -195,7 +133,7 @@ def _whole_name(name: str) -> str:
     return longer[0] if len(longer) == 1 else old.get(name, name)
 
 
-def _note_option(reader: _Reader, given: _Given) -> None:
+def _note_option(reader: Reader, given: Given) -> None:
     name, place = given.name, f"--{given.name}"
     if name in reader.choices.leave_out:
         reader.notes.append(f"line {given.line}: {place} {given.value} was left out".rstrip())
@@ -216,19 +154,15 @@ def _note_option(reader: _Reader, given: _Given) -> None:
         reader.fault(given.line, place, "sbatch has no such option", remedy)
 
 
-def _asks_nothing(given: _Given) -> bool:
+def _asks_nothing(given: Given) -> bool:
     nothing = {"mail-type": "NONE", "nice": "0", "no-kill": "off"}
     return given.value.upper() == nothing.get(given.name, "\0").upper()
-
-
-def _remedy(name: str) -> str:
-    return f"Correct it, or say --leave-out {name}."
 
 
 # -- what is asked for
 
 
-def _shape(reader: _Reader) -> Shape:
+def _shape(reader: Reader) -> Shape:
     nodes = reader.take("nodes", values.node_count)
     tasks = reader.take("ntasks", values.whole)
     per_node = reader.take("ntasks-per-node", values.whole)
@@ -294,13 +228,11 @@ def _shape(reader: _Reader) -> Shape:
     return shape
 
 
-def _not_yet(reader: _Reader, name: str, what: str) -> None:
-    reader.fault(
-        reader.line_of(name), f"--{name}", f"{what} cannot be handed in yet", _remedy(name)
-    )
+def _not_yet(reader: Reader, name: str, what: str) -> None:
+    reader.fault(reader.line_of(name), f"--{name}", f"{what} cannot be handed in yet", remedy(name))
 
 
-def _gpus(reader: _Reader, nodes: int, tasks_per_node: int) -> tuple[str | None, int]:
+def _gpus(reader: Reader, nodes: int, tasks_per_node: int) -> tuple[str | None, int]:
     """Kind and count per node, from whichever of the four options is there."""
     found: list[tuple[str, str | None, int]] = []
     for name in ("gres", "gpus-per-node", "gpus", "gpus-per-task"):
@@ -338,7 +270,7 @@ def _gpus(reader: _Reader, nodes: int, tasks_per_node: int) -> tuple[str | None,
     return kinds.get(kind or "", kind), count
 
 
-def _cpus(reader: _Reader, tasks_per_node: int, per_task: int | None, gpus: int) -> int | None:
+def _cpus(reader: Reader, tasks_per_node: int, per_task: int | None, gpus: int) -> int | None:
     """Per node; None: nothing was said about cpus or tasks."""
     per_gpu = reader.take("cpus-per-gpu", values.whole)
     least = reader.take("mincpus", values.whole)
@@ -355,7 +287,7 @@ def _cpus(reader: _Reader, tasks_per_node: int, per_task: int | None, gpus: int)
     return max(asked, default=None)
 
 
-def _memory(reader: _Reader, cpus: int, gpus: int) -> int | None:
+def _memory(reader: Reader, cpus: int, gpus: int) -> int | None:
     found = {
         name: mib
         for name in ("mem", "mem-per-cpu", "mem-per-gpu")
@@ -391,75 +323,10 @@ def _stem(file: str) -> str:
     return name if NAME.fullmatch(name) else "job"
 
 
-# -- the script
-
-
-def _body(reader: _Reader, lines: list[str], first: int, shape: Shape) -> None:
-    left_out = reader.choices.leave_out
-    known = {name for name, _ in variables(shape)}
-    told: set[str] = set()
-    for index in range(first, len(lines)):
-        line = lines[index]
-        code = "" if line.lstrip().startswith("#") else line
-        for name in _VARIABLE.findall(code):
-            if name in known or name in left_out or name in told:
-                continue
-            told.add(name)
-            why = "is not true of this job" if name in SET_VARIABLES else "has no meaning here"
-            remedy = f"Set it in the script, or say --leave-out {name}."
-            reader.fault(index + 1, name, f"the script reads it, and it {why}", remedy)
-        for match in _COMMAND.finditer(code):
-            _command(reader, match[1], code[match.end(1) :], index + 1, shape)
-        if line == END:
-            reader.fault(index + 1, "", f"a line {END} cannot be carried along", "Change it.")
-
-
-def _command(reader: _Reader, name: str, rest: str, line: int, shape: Shape) -> None:
-    if name in reader.choices.leave_out:
-        return
-    remedy = f"Remove it, or say --leave-out {name}."
-    if name in COMMANDS:
-        reader.fault(line, name, "the script asks a Slurm cluster, and may run anywhere", remedy)
-    elif name == "scontrol" and not re.match(r"\s+show\s+hostnames?\b", rest):
-        reader.fault(line, name, "only 'scontrol show hostnames' is known away from Slurm", remedy)
-    elif name == "srun":
-        if shape.nodes > 1 and not shape.every_node:
-            reader.fault(
-                line,
-                name,
-                "it would start tasks on other nodes, and Westward starts the script on each node",
-                "Say --every-node: the whole script runs on each, and srun starts its own share.",
-            )
-        for option in _srun_options(rest):
-            problem = f"{option} of srun is not known away from Slurm"
-            reader.fault(line, name, problem, "Remove it, or say --leave-out srun.")
-    elif name in ("mpirun", "mpiexec") and shape.nodes > 1:
-        reader.fault(line, name, "nothing tells it the other nodes away from Slurm", remedy)
-
-
-def _srun_options(rest: str) -> list[str]:
-    """Those that the stand-in does not know; none where the line cannot be taken apart."""
-    try:
-        words = shlex.split(re.split(r"[;&|)`]", rest)[0].rstrip("\\"))
-    except ValueError:
-        return []
-    unknown = []
-    while words and words[0].startswith("-") and words[0] != "--":
-        word = words.pop(0)
-        long = word.startswith("--")
-        name = word[2:].partition("=")[0] if long else word[1]
-        if name in SRUN_VALUES:
-            if not ("=" in word if long else len(word) > 2) and words:
-                words.pop(0)
-        elif name not in SRUN_FLAGS:
-            unknown.append(word)
-    return unknown
-
-
 # -- the job file
 
 
-def _task(reader: _Reader, text: str, shape: Shape) -> dict[str, Any]:
+def _task(reader: Reader, text: str, shape: Shape) -> dict[str, Any]:
     task: dict[str, Any] = {"name": shape.name}
     workdir = reader.take("chdir", str) or reader.choices.workdir
     if workdir is not None:
@@ -487,7 +354,7 @@ def _task(reader: _Reader, text: str, shape: Shape) -> dict[str, Any]:
     return task
 
 
-def _labels(reader: _Reader, shape: Shape) -> dict[str, str]:
+def _labels(reader: Reader, shape: Shape) -> dict[str, str]:
     labels: dict[str, str] = {}
     if shape.limit_s is not None:
         labels["westward.duration"] = _exact(shape.limit_s)
@@ -515,7 +382,7 @@ def _exact(seconds: int) -> str:
     return text if seconds % 60 == 0 and seconds < 86_400 else f"{seconds}s"
 
 
-def _exported(reader: _Reader) -> dict[str, str]:
+def _exported(reader: Reader) -> dict[str, str]:
     given = reader.given.get("export")
     if given is None:
         return {}
@@ -551,7 +418,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _written(task: dict[str, Any], reader: _Reader, file: str) -> str:
+def _written(task: dict[str, Any], reader: Reader, file: str) -> str:
     head = [f"# Imported from the sbatch script {file.rpartition('/')[2]}."]
     head += [f"# {note}" for note in reader.notes]
     body = yaml.dump(task, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
