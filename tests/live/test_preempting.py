@@ -1,4 +1,4 @@
-"""Preempted by the planner, checkpoints too large to travel, sites that go away while it stands."""
+"""Stopped by the planner; checkpoints too large to travel; sites and answers that get lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import Live, until
+from harness import SITES, Live, until
+from lossy import LossyProxy
 from steps import Steps
 
 WHOLE_HARBOR = "  infra: ssh/harbor\n"
@@ -100,3 +101,64 @@ def test_a_suspended_job_outlives_its_site(live: Live) -> None:
     steps.check("job_orphan", 100)
     first_log = live.get(f"/v1/jobs/job_orphan/logs?run_id={job['runs'][0]['run_id']}")
     assert first_log["ranks"][0]["size"] > 0
+
+
+def test_moved_by_the_planner_when_a_cheaper_site_opens(tmp_path: Any) -> None:
+    """Thirty hours are left at a dear site; a cheaper one comes back: going on there pays for the
+    way. (It is over sooner than it said, for the test's sake.)"""
+    network = Live(tmp_path, server_options=("--reconsider", "2s"))
+    try:
+        network.start_server()
+        network.start_agent("harbor")
+        network.until_open(("harbor",))
+        steps = Steps(network.folder)
+        text = steps.task(300).replace("duration: 30s", "duration: 30h")
+        network.submit("job_roamer", text)
+        until(lambda: steps.at("job_roamer") >= 10, "it is under way")
+        network.start_agent("plateau")
+        job = network.finish("job_roamer")
+        assert job["state"] == "succeeded", job
+        assert steps.sites("job_roamer") == ["harbor", "plateau"], "once, and not back"
+        steps.check("job_roamer", 300)
+        story = network.get("/v1/jobs/job_roamer/why")["story"]
+        (told,) = [line["text"] for line in story if line["kind"] == "move-requested"]
+        assert told.startswith("the planner asked to move it to plateau-west: what is left costs")
+    finally:
+        network.close()
+
+
+def test_moved_though_answers_get_lost(tmp_path: Any) -> None:
+    """Of hand-over and fetch much is sent and asked for twice; every step is done once. (The
+    proxy lets five pieces through, so that a part must be small to pass at all.)"""
+    network = Live(tmp_path)
+    proxy = None
+    try:
+        network.start_server()
+        direct = network.url
+        proxy = LossyProxy(int(direct.rpartition(":")[2]), seed=7)
+        network.url = proxy.url
+        for site in SITES:
+            network.start_agent(site)
+        network.url = direct
+        network.until_open(SITES)
+        steps = Steps(network.folder)
+        network.submit("job_lossy", steps.task(200, envs="  BALLAST: '40000'\n"))
+        for turn in range(2):
+            at = steps.at("job_lossy")
+            until(lambda at=at: steps.at("job_lossy") >= at + 10, "it is under way")
+            until(lambda: network.job("job_lossy")["state"] == "running", "the server knows")
+            here = steps.sites("job_lossy")[-1]
+            there = next(site for site in SITES if site != here)
+            network.call("POST", "/v1/jobs/job_lossy/move", {"to": there})
+            until(
+                lambda turn=turn: len(steps.sites("job_lossy")) == turn + 2, "it goes on elsewhere"
+            )
+        job = network.finish("job_lossy")
+        assert job["state"] == "succeeded", job
+        assert (job["attempts"], len(job["moves"])) == (3, 2)
+        steps.check("job_lossy", 200)
+        assert proxy.cut > 5, "answers were to get lost"
+    finally:
+        if proxy is not None:
+            proxy.close()
+        network.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from test_server_parts import NOW, POLICY, greet, job, look, network, plan_once, store, submit
 
+import westward.store
 from westward.agent.checkpoints import scan
 from westward.control.events import PauseRequested, RunEnded, RunStarted
 from westward.control.machine import Ignored
@@ -25,6 +26,7 @@ from westward.server.applier import moved_checkpoint
 from westward.server.checkpoint_files import CheckpointFiles, WrongFiles, check_files
 from westward.server.reconsidering import moves_that_pay
 from westward.server.resumed import bound_to, resumed_spec
+from westward.store import codec
 from westward.store.checkpoints import (
     kept_checkpoint,
     latest_checkpoints,
@@ -32,13 +34,15 @@ from westward.store.checkpoints import (
     note_move,
     save_checkpoint,
 )
-from westward.store.database import Store
+from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_job
 from westward.store.lifecycle import apply_event, report_run
 from westward.store.results import Change, CheckpointMove
+from westward.store.sets import find_named
 from westward.store.sites import poll_site
 
 __all__ = ["network", "store"]  # fixtures
+MIGRATIONS = Path(westward.store.__file__).parent / "migrations"
 
 
 def test_terms() -> None:
@@ -355,3 +359,38 @@ def test_a_run_is_moved_when_its_place_has_become_dear(store: Store, network: Ne
     assert moves(dear, move_hurdle_percent=100) == []
     assert moves(dear, checkpoint_gb_per_device=1_000_000) == [], "it is too much to carry"
     assert moves(dear_at(network, "harbor-east"), move_hurdle_percent=60) == []
+
+
+def test_a_database_of_before_learns_the_names_of_its_jobs(tmp_path: Path) -> None:
+    """One that was written by the first version, with a job whose request cannot be read."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, text
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for name, spec in (
+            ("job_1", codec.to_json(replace(job("job_1"), name="train"))),
+            ("job_2", "{"),
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (job_id, body_digest, state, version, spec, attempts_max, "
+                    "changed_ms, ending) VALUES (:name, 'd', 'pending', 1, :spec, 3, 0, '')"
+                ),
+                {"name": name, "spec": spec},
+            )
+    engine.dispose()
+    opened = open_store(url)
+    try:
+        assert find_named(opened, "train") == ("job_1",)
+        record = load_job(opened, "job_1")
+        assert record is not None
+        assert (record.holds, record.pause, record.aim) == ((), None, None)
+    finally:
+        opened.close()

@@ -38,8 +38,8 @@ from westward.model.wire import (
     SavedFile,
 )
 
-PART_BYTES = 3 * 2**20
-"""Of one request; base64 and JSON make 4 MiB of it."""
+PART_BYTES = 2**20
+"""Of one request: it must pass within the time of one, over a slow line too."""
 KEEP_JOBS = 100
 """Folders of jobs that have no run here, newest first."""
 log = logging.getLogger("westward.agent")
