@@ -14,6 +14,7 @@ help:
 	@echo "make bench      set up; measure the simulator's speed"
 	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 10 min)"
 	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
+	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -85,9 +86,22 @@ bench-tools:
 bench: bench-tools setup .venv-bench/ready
 	$(BIN)/python benchmarks/run.py
 
+# SkyPilot as an oracle, in an environment of its own: its answers of now against the recorded ones.
+.venv-sky/ready: tests/parity_skypilot/requirements.lock
+	python3 -m venv .venv-sky
+	.venv-sky/bin/pip install -q --require-hashes -r tests/parity_skypilot/requirements.lock
+	touch $@
+
+.PHONY: test-parity-skypilot
+test-parity-skypilot: setup .venv-sky/ready
+	cd tests/parity_skypilot/corpus && HOME=$(CURDIR)/.venv-sky SKYPILOT_DISABLE_USAGE_COLLECTION=1 \
+	  ../../../.venv-sky/bin/python ../oracle.py > ../../../.venv-sky/answers.json
+	$(BIN)/python tests/parity_skypilot/verify.py .venv-sky/answers.json
+	$(BIN)/pytest -q tests/parity_skypilot
+
 clean:
 	rm -rf $(VENV)/westward-warm run/demo out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench .venv-ray westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray .venv-sky westward.egg-info

@@ -192,7 +192,8 @@ def test_alternatives_override_what_stands_beside_them(key: str) -> None:
   cpus: 2
   infra: slurm/a
   {key}:
-    - accelerators: {{A100: 1, H100: 1}}
+    - accelerators: {{A100: 1}}
+    - accelerators: H100
     - accelerators: T4
       infra: ssh/b
       cpus: 8
@@ -203,6 +204,17 @@ def test_alternatives_override_what_stands_beside_them(key: str) -> None:
         ("H100", 2_000, "a", "slurm"),
         ("T4", 8_000, "b", "local"),
     ]
+
+
+def test_an_alternative_has_one_kind_as_in_skypilot() -> None:
+    for kinds in ("{A100: 1, H100: 1}", "[A100, H100]"):
+        (fault,) = faults(f"resources: {{any_of: [{{accelerators: {kinds}}}]}}\nrun: echo")
+        assert "any_of[0].accelerators" in fault
+
+
+def test_a_field_with_nothing_behind_it_asks_for_nothing() -> None:
+    text = "name:\nworkdir:\nservice:\nresources: {cpus: , ports: , use_spot: false}\nrun: echo"
+    assert read(text) == read("run: echo")
 
 
 def test_local_paths_count_from_the_file(tmp_path: Path) -> None:

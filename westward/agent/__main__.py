@@ -106,6 +106,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="for the engine: grace_ms (from TERM to KILL), reading_ms (metering step), ...",
     )
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="N", help="answer Prometheus there (0: any free port)"
+    )
+    parser.add_argument("--metrics-host", default="127.0.0.1", help="(default: %(default)s)")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     options = parser.parse_args(arguments)
     if (options.server is None) != (options.site is None):
@@ -155,6 +159,16 @@ async def _run(
         rng=rng,
         member=member,
     )
+    if options.metrics_port is not None:
+        from westward.agent.metrics import AgentCollector, serve
+
+        collector = AgentCollector(options.site, agent.counts, lambda: len(agent.shippers))
+        try:
+            port = serve(collector, options.metrics_host, options.metrics_port)
+        except OSError as error:
+            await link.close()
+            raise SystemExit(f"--metrics-port {options.metrics_port}: {error.strerror}") from error
+        log.info("metrics at http://%s:%d/metrics", options.metrics_host, port)
     fifo = engine.wake_fd()
     if fifo is not None:
         listen(fifo, agent)

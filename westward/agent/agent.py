@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import random
+import time
 from collections.abc import Callable
 
 from westward.agent.checkpoints import Checkpoints, FetchFailed
@@ -27,6 +28,7 @@ from westward.agent.link import (
     Unreachable,
 )
 from westward.agent.member import Member
+from westward.agent.metrics import Counts
 from westward.agent.shipper import Shipper
 from westward.model.wire import (
     Grant,
@@ -88,6 +90,7 @@ class Agent:
         """Of a site that has joined: its offer and its credential."""
         self.shippers: dict[str, Shipper] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.counts = Counts()
         self.checkpoints = Checkpoints(engine, link)
         self.preparing: dict[str, Preparing] = {}
         """Granted runs that wait for their checkpoint: held, so that their lease is renewed."""
@@ -161,6 +164,7 @@ class Agent:
                 )
             except Unreachable as error:
                 log.info("poll: %s", error)
+                self.counts.polls_failed += 1
                 await self.backoff.pause()
                 wait_ms = 0
                 continue
@@ -169,6 +173,8 @@ class Agent:
                     raise Superseded(str(error)) from error
                 return  # the server does not know the session: introduce ourselves again
             self.backoff.failures = 0
+            self.counts.polls += 1
+            self.counts.polled_s = time.monotonic()
             await self._do(answer, asked_ms)
             wait_ms = welcome.poll_wait_ms
 
@@ -180,6 +186,7 @@ class Agent:
             if shipper is not None and shipper.token == lease.token and not shipper.stale:
                 try:
                     self.engine.extend(lease.run_id, lease_times(asked_ms, lease.ttl_ms))
+                    self.counts.leases_renewed += 1
                 except OSError as error:  # disk full: this run's lease ends, not the agent
                     log.error("run %s: its lease cannot be noted: %s", lease.run_id, error)
         for run_id in answer.unknown:
@@ -200,6 +207,7 @@ class Agent:
                 log.info("stopping run %s on request (%s)", run_id, outcome)
                 try:
                     await asyncio.to_thread(self.engine.stop, run_id, outcome)
+                    self.counts.runs_stopped += 1
                 except OSError as error:  # asked again with the next poll
                     log.error("run %s cannot be told to stop: %s", run_id, error)
 
@@ -264,8 +272,10 @@ class Agent:
             return
         except (OSError, ValueError) as error:
             log.error("run %s cannot be started: %s", grant.run_id, error)
+            self.counts.starts_failed += 1
             self._report_unable(grant, f"the site could not start the run: {error}")
             return
+        self.counts.runs_started += 1
         log.info("run %s of %s started, token %d", grant.run_id, grant.job_id, grant.token)
         self._ship(grant.run_id, grant.token)
 
@@ -313,6 +323,7 @@ class Agent:
             return
         # A broken invariant in one run must not take the others' leases with it. This run stays
         # known here but is not listed any more: its lease ends, its supervisor stops it.
+        self.counts.runs_given_up += 1
         self.shippers[run_id].stale = True
         log.critical("run %s is given up, its lease will end", run_id, exc_info=error)
 

@@ -21,6 +21,9 @@ ENTRIES = {
     "network": Entry("westward.cli.cmd_network", "network", "Check a network folder."),
     "plan": Entry("westward.cli.cmd_plan", "plan", "Show where and when jobs would run, and why."),
     "submit": Entry("westward.cli.cmd_submit", "submit", "Hand in a job."),
+    "import": Entry(
+        "westward.cli.cmd_import", "import_group", "Turn an sbatch script into a job file."
+    ),
     "jobs": Entry("westward.cli.cmd_jobs", "jobs", "List jobs."),
     "why": Entry("westward.cli.cmd_why", "why", "Tell why a job is where it is, and its story."),
     "logs": Entry("westward.cli.cmd_logs", "logs", "Print what a job wrote."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from westward.formats.job_fields import Refused, suggestion
 from westward.formats.yaml_nodes import Entry, Kind, Value
@@ -97,6 +98,26 @@ class JobReader:
             self.wrong_kind(entry, join(path, entry.key), "a mapping", remedy)
             return None
         return entry.value
+
+
+def stated(mapping: Value, names: Iterable[str]) -> Value:
+    """``mapping`` without those of ``names`` that ask for nothing: empty, or ``use_spot: false``.
+
+    As SkyPilot reads them: ``accelerators:`` with nothing behind it is a field left open.
+    """
+    silent = set(names)
+    return replace(
+        mapping,
+        entries=tuple(
+            entry
+            for entry in mapping.entries
+            if entry.key not in silent
+            or not (
+                entry.value.kind == "null"
+                or (entry.key == "use_spot" and entry.value.raw.lower() == "false")
+            )
+        ),
+    )
 
 
 def join(path: str, key: str) -> str:

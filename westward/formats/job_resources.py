@@ -99,8 +99,20 @@ def _alternatives(reader: JobReader, chosen: Entry, path: str) -> list[_Wish]:
             )
             continue
         reader.check_names(item, place, OPTION_FIELDS, RESOURCE_REFUSED, _TOP_ONLY)
+        _one_kind(reader, item.get("accelerators"), place)
         wishes.append(_wish(reader, item, place))
     return wishes
+
+
+def _one_kind(reader: JobReader, entry: Entry | None, path: str) -> None:
+    """SkyPilot takes one kind in each entry of a list of alternatives."""
+    if entry is not None and len(entry.value.entries or entry.value.items) > 1:
+        reader.fault(
+            entry.line,
+            join(path, entry.key),
+            "one alternative has one kind of accelerator",
+            "Make an entry of each, or name the kinds beside the list.",
+        )
 
 
 def _wish(reader: JobReader, mapping: Value, path: str) -> _Wish:

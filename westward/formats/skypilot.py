@@ -18,13 +18,15 @@ from typing import Literal
 from westward.formats.job_fields import (
     MOUNT_FIELDS,
     MOUNT_REFUSED,
+    RESOURCE_FIELDS,
+    RESOURCE_REFUSED,
     TASK_FIELDS,
     TASK_REFUSED,
     TERM_FIELDS,
     nearest,
     suggestion,
 )
-from westward.formats.job_reader import JobReader, join, whole_number
+from westward.formats.job_reader import JobReader, join, stated, whole_number
 from westward.formats.job_resources import read_options
 from westward.formats.job_terms import (
     NAME,
@@ -112,6 +114,7 @@ def read_tree_as_task(
     account: str | None,
 ) -> Task:
     """One document's task. Faults go to ``reader``: with any, the task is not to be used."""
+    tree = stated(tree, {*TASK_FIELDS, *TASK_REFUSED} - {"envs"})
     reader.check_names(tree, "", TASK_FIELDS, TASK_REFUSED)
     name = _name(reader, tree.get("name"))
     nodes = reader.take_integer(tree.get("num_nodes"), "", minimum=1, maximum=MAX_NODES)
@@ -198,7 +201,8 @@ def _name(reader: JobReader, entry: Entry | None) -> str | None:
 def _resources(reader: JobReader, entry: Entry | None) -> Value | None:
     if entry is not None and entry.value.kind == "null":
         return None
-    return reader.take_mapping(entry, "", "resources: {accelerators: A100:8}")
+    mapping = reader.take_mapping(entry, "", "resources: {accelerators: A100:8}")
+    return None if mapping is None else stated(mapping, (*RESOURCE_FIELDS, *RESOURCE_REFUSED))
 
 
 def _labels(

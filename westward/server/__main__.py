@@ -114,6 +114,17 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     )
     parser.add_argument("--rotate", default="1d", help="age at which credentials are followed")
     parser.add_argument(
+        "--tes-host-image",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a container image that GA4GH TES tasks may name (alpine*): its commands then run as "
+        "processes on a site's host; may be given several times (default: only 'host')",
+    )
+    parser.add_argument(
+        "--tes-organization-url", default="http://localhost", help="for TES's service info"
+    )
+    parser.add_argument(
         "--preempt",
         action="store_true",
         help="stop runs of lower priority that save checkpoints for a waiting job of higher",
@@ -171,6 +182,8 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         rotate_ms=rotate_ms,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
+        tes_host_images=tuple(options.tes_host_image),
+        tes_organization_url=options.tes_organization_url,
     )
     return settings, options.log_level
 

@@ -102,6 +102,7 @@ async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerD
             something = answer.offers or answer.stops or answer.unknown or answer.pauses
             if something or left_s <= 0 or core.closing or not await bell.wait(seen, left_s):
                 told = _poll_answer(core, answer, broken)
+                core.metrics.polled(message.site, answer)
                 await core.set_aside(broken)
                 return told
 
@@ -212,6 +213,7 @@ async def _report(
         step = f"take the report {type(event).__name__}"
         await core.set_aside([Broken(key=error.record.job_id, step=step, error=error)])
         raise
+    core.metrics.reported(run_id, answer, len(readings))
     return _ack(core, answer)
 
 
@@ -221,6 +223,7 @@ async def readings(run_id: str, message: Readings, core: CoreDep) -> Ack:
     ignored = await core.write(
         record_readings, core.store, run_id, message.token, message.readings, core.clock.now_ms()
     )
+    core.metrics.readings.inc(0 if ignored else len(message.readings))
     return _ack(core, ignored)
 
 

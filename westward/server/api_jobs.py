@@ -124,6 +124,7 @@ async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Jso
     (answer,) = await core.write(submit_jobs, core.store, submissions, now_ms)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
+    core.submitted("v1", answer.record, answer.created)
     if answer.created:
         core.queue_changed()
     else:

@@ -44,6 +44,8 @@ async def submit_batch(body: JobRequest, core: CoreDep, response: Response) -> J
         if isinstance(answer, Conflict):
             raise ApiError(409, "job-id-taken", f"{answer.job_id}: {answer.reason}")
     records = tuple(one.record for one in answers if isinstance(one, Submitted))
+    for record in records:
+        core.submitted("v1", record, True)
     core.queue_changed()
     return await _batch_view(core, records, created=True)
 

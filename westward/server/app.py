@@ -16,12 +16,15 @@ from westward.server import (
     api_network,
     api_site,
     api_site_agents,
+    api_tes,
+    metrics,
 )
 from westward.server.core import open_core
 from westward.server.errors import add_handlers
 from westward.server.guard import Gate, operator_token
 from westward.server.limits import BodyLimit
 from westward.server.loops import Loops
+from westward.server.openapi import describe
 from westward.server.settings import Settings
 
 
@@ -55,4 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         api_site_agents.router,
     ):
         app.include_router(router)
+    app.include_router(api_tes.router)
+    app.include_router(metrics.router)
+    describe(app)
     return app

@@ -11,7 +11,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
-from westward.control.records import JobRecord
+from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
@@ -24,8 +24,10 @@ from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.joined import View, load_view, statuses
+from westward.server.metrics import Metrics
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
+from westward.server.traces import open_traces
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
@@ -80,6 +82,8 @@ class Core:
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
+        self.metrics = Metrics()
+        self.traces = open_traces(network.name, self.clock.now_ms())
 
     @property
     def network(self) -> Network:
@@ -114,6 +118,8 @@ class Core:
                     self.queue_changed()
         for job_id in outcome.changed_jobs:
             self.jobs.ring(job_id)
+        if self.traces is not None:
+            self.traces.note(outcome.changed_jobs)
         if outcome.plan_again:
             self.plan_bell.ring()
 
@@ -121,6 +127,14 @@ class Core:
         """A job came, ended or waits for something else: look at plan and holds again."""
         self.plan_bell.ring()
         self.hold_bell.ring()
+
+    def submitted(self, surface: str, record: JobRecord, created: bool) -> None:
+        """A job was handed in: for those who count and those who trace."""
+        refused = record.state is JobState.REFUSED
+        told = "repeated" if not created else "refused" if refused else "created"
+        self.metrics.submissions.labels(surface, told).inc()
+        if self.traces is not None:
+            self.traces.note([record.job_id])
 
     async def set_aside(self, broken: Sequence[Broken]) -> None:
         """Leave these jobs out for a while, and tell it: in their story, in the log, in /healthz."""

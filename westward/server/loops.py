@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from westward.control.records import TERMINAL_JOB_STATES
@@ -43,6 +44,9 @@ AT_ONCE_MOST = 3
 """Plans made without a pause because the last one was out of date when it was applied."""
 AGAIN_PAUSE_S = 0.2
 SETTLE_EVERY_S = 60.0
+TRACE_EVERY_S = 1.0
+TRACE_CURSOR_MS = 10_000
+"""After a restart, jobs that ended since are told again: their traces have the same ids."""
 HOLD_EVERY_MS = 30_000
 HOLD_PAUSE_S = 0.02
 
@@ -58,12 +62,14 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
         self._alive: dict[str, PoolStatus] = {}
         self._stale_plans = 0
+        self._caught_up = False
 
     def start(self) -> None:
         for name, step in (
             ("plan", self._plan_step),
             ("expire", self._expire_step),
             ("settle", self._settle_step),
+            ("trace", self._trace_step),
             ("hold", self._hold_step),
             ("move", self._move_step),
         ):
@@ -105,7 +111,9 @@ class Loops:
 
     async def _plan(self, before: Situation) -> Plan:
         core = self.core
+        began = time.monotonic()
         decided, broken = await core.read(plan_sound, before, core.settings.policy)
+        took_s = time.monotonic() - began
         await core.set_aside(broken)
         outcome = await core.write(
             apply_plan,
@@ -120,6 +128,9 @@ class Loops:
         for job_id in before.waiting:
             if job_id not in failed:
                 core.jobs_aside.settle(job_id)
+        core.metrics.planned(
+            took_s, len(decided.placements), len(decided.refusals), outcome.plan_again
+        )
         self._stale_plans = self._stale_plans + 1 if outcome.plan_again else 0
         if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
             await asyncio.sleep(AGAIN_PAUSE_S)
@@ -214,6 +225,7 @@ class Loops:
                 lambda job_id: core.jobs_aside.holds(job_id, now_ms, step=END_LEASE),
             )
             await core.set_aside(outcome.broken)
+            core.metrics.expired.inc(len(outcome.changed_jobs))
             core.announce(outcome)
             await self._notice_sites()
         ends_ms = await core.read(next_lease_end, core.store)
@@ -263,6 +275,26 @@ class Loops:
             return
         await core.write(save_bill, core.store, ended.job_id, run.run_id, bill, core.clock.now_ms())
         core.runs_aside.settle(run.run_id)
+        core.metrics.billed_run(run, bill)
+        if core.traces is not None:
+            core.traces.note([ended.job_id])
+
+    async def _trace_step(self) -> None:
+        """Tell of jobs that are over; what was told is remembered at most so often."""
+        core, traces = self.core, self.core.traces
+        if traces is None:
+            await asyncio.Event().wait()
+            return
+        if not self._caught_up:
+            if not await core.read(traces.catch_up, core.store):
+                await core.write(traces.save, core.store, core.clock.now_ms())
+            self._caught_up = True
+        now_ms = core.clock.now_ms()
+        if traces.waiting:
+            through_ms = await core.read(traces.tell, core.store, now_ms)
+            if through_ms is not None and through_ms - traces.saved_ms >= TRACE_CURSOR_MS:
+                await core.write(traces.save, core.store, through_ms)
+        await asyncio.sleep(TRACE_EVERY_S)
 
 
 def next_plan_ms(before: Situation, decided: Sequence[Plan], latest_ms: int) -> int:

@@ -42,6 +42,11 @@ class Settings:
     """Sites' credentials are followed by new ones when they are this old."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tes_host_images: tuple[str, ...] = ()
+    """Name patterns of container images that TES tasks may name: the sites' own hosts can do what
+    these are used for. Their executors run as processes on the host."""
+    tes_organization_url: str = "http://localhost"
+    """Of whoever runs the network; TES's service info must state one."""
 
     @property
     def database_url(self) -> str:

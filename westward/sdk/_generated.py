@@ -1,0 +1,849 @@
+"""Made by ``scripts/generate_sdk.py`` from the server's OpenAPI document; do not edit.
+
+The types of all answers, and one method a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from urllib.parse import quote
+
+Json = dict[str, Any]
+Call: TypeAlias = Callable[[str, str, Json, Json | None], Any]
+"""(method, path, query, body) → the decoded answer."""
+AsyncCall: TypeAlias = Callable[[str, str, Json, Json | None], Awaitable[Any]]
+
+
+JobState: TypeAlias = Literal[
+    "held",
+    "pending",
+    "bound",
+    "leased",
+    "running",
+    "suspending",
+    "cancelling",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "refused",
+]
+
+
+class AimView(TypedDict):
+    site: str
+    pool: str | None
+
+
+class ArrayPlaceView(TypedDict):
+    """``states`` is set where the job stands for its whole array: jobs by state."""
+
+    array_id: str
+    name: str
+    index: int
+    count: int
+    states: dict[str, int] | None
+
+
+class ArrayView(TypedDict):
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
+
+
+class AsideView(TypedDict):
+    """A job (or run) that the server leaves out for now, and why."""
+
+    id: str
+    at_ms: int
+    step: str
+    problem: str
+    times: int
+    again_ms: int
+
+
+class BatchView(TypedDict):
+    """An array's first job stands for all of them; ``count`` counts each."""
+
+    created: bool
+    count: int
+    jobs: list[JobView]
+
+
+class BillView(TypedDict):
+    """Money in millionths of the network's currency; energy and carbon are estimates."""
+
+    run_id: NotRequired[str]
+    energy_kwh: float
+    carbon_location_g: float | None
+    carbon_contract_g: float | None
+    device_micros: int
+    power_micros: int
+    transfer_micros: int
+    rounding_micros: int
+    price_micros: int
+
+
+class CheckpointView(TypedDict):
+    run_id: str
+    site: str
+    saved_ms: int
+    size_bytes: int
+    sent_bytes: int
+    at_server: bool
+
+
+class DecisionView(TypedDict):
+    """``placement`` or ``refusal`` is set, the other null."""
+
+    at_ms: NotRequired[int]
+    now_ms: NotRequired[int]
+    currency: NotRequired[str]
+    snapshot_version: int
+    policy: dict[str, Any]
+    summary: str
+    placement: dict[str, Any] | None
+    refusal: dict[str, Any] | None
+
+
+class ErrorView(TypedDict):
+    """Every refusal: a stable code, one sentence, and the faults of an input."""
+
+    code: str
+    message: str
+    faults: list[FaultView]
+
+
+class FaultView(TypedDict):
+    file: str
+    row: int | None
+    field: str
+    problem: str
+    remedy: str
+
+
+class HealthView(TypedDict):
+    status: Literal["ok", "degraded"]
+    version: str
+    network: str
+    now_ms: int
+    series_origin_ms: int
+    failures_in_a_row: dict[str, int]
+    set_aside: list[AsideView]
+    set_aside_count: int
+    jobs: dict[str, int]
+
+
+class HoldView(TypedDict):
+    """One thing that a held job waits for."""
+
+    code: Literal["after", "retry", "suspended"]
+    text: str
+    until_ms: int | None
+
+
+class HourView(TypedDict):
+    tariff_per_kwh: float | None
+    carbon_location_g_per_kwh: float | None
+    carbon_contract_g_per_kwh: float | None
+
+
+class JobDetail(TypedDict):
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+    request: dict[str, Any]
+    bills: list[BillView]
+    checkpoints: list[CheckpointView]
+    moves: list[MoveView]
+
+
+class JobPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class JobRequest(TypedDict):
+    """A SkyPilot task YAML. ``base_dir``: what its relative paths count from (at the site)."""
+
+    task: str
+    job_id: NotRequired[str | None]
+    file: NotRequired[str]
+    base_dir: NotRequired[str | None]
+    home_site: NotRequired[str | None]
+    account: NotRequired[str | None]
+
+
+class JobView(TypedDict):
+    """A job without its request."""
+
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+
+
+class LogView(TypedDict):
+    """A piece of one rank's output. ``complete``: nothing follows ``next_offset``."""
+
+    job_id: str
+    state: JobState
+    run_id: str | None
+    newest_run_id: str | None
+    rank: int
+    ranks: list[RankView]
+    offset: int
+    next_offset: int
+    size: int
+    data_b64: str
+    complete: bool
+
+
+class MoveRequest(TypedDict):
+    """``to``: the name of a site or of a pool."""
+
+    by: NotRequired[str]
+    to: str
+
+
+class MoveView(TypedDict):
+    run_id: str
+    from_site: str
+    to_site: str
+    size_bytes: int
+    moved_ms: int
+
+
+class PauseRequest(TypedDict):
+    by: NotRequired[str]
+
+
+class PoolView(TypedDict):
+    pool: str
+    engine: str
+    status: Literal["open", "cordoned", "down"]
+    accelerator: str | None
+    nodes: int
+    devices_per_node: int
+    capacity_milli: int
+    held_milli: int
+    running: int
+    waiting: int
+    price_micros_per_device_hour: int | None
+
+
+class RankView(TypedDict):
+    rank: int
+    size: int
+
+
+class ReportRow(TypedDict):
+    job_id: str
+    name: str
+    state: JobState
+    site: str | None
+    pool: str | None
+    why: str
+    wait_ms: int | None
+    run_ms: int | None
+    attempts: int
+    exit_code: int | None
+    settled: bool
+    energy_kwh: float
+    carbon_location_g: float | None
+    carbon_contract_g: float | None
+    price_micros: int
+
+
+class ReportView(TypedDict):
+    network: str
+    currency: str
+    energy_is: str
+    jobs: list[ReportRow]
+
+
+class RunView(TypedDict):
+    """One attempt. Times are ms UTC."""
+
+    run_id: str
+    attempt: int
+    site: str
+    pool: str
+    token: int
+    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost", "preempted"]
+    granted_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    outcome: str | None
+    exit_code: int | None
+    detail: str
+
+
+class SiteView(TypedDict):
+    site: str
+    label: str
+    operator: str
+    status: Literal["open", "down"]
+    last_seen_ms: int | None
+    agent_session: int | None
+    pue: float | None
+    now: HourView
+    pools: list[PoolView]
+    runs_settled: int
+    sums: BillView | None
+
+
+class SitesView(TypedDict):
+    network: str
+    currency: str
+    now_ms: int
+    sites: list[SiteView]
+
+
+class StoryView(TypedDict):
+    at_ms: int
+    kind: str
+    text: str
+    data: dict[str, str | int | None]
+
+
+class SubmittedView(TypedDict):
+    """``created`` is false if this very request was handed in before."""
+
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+    created: bool
+
+
+class VerdictArrayView(TypedDict):
+    """``accepted`` is false if that is so of every job of the array."""
+
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
+    accepted: bool
+    reason: str
+
+
+class VerdictView(TypedDict):
+    """``accepted`` is false if what was asked for changed nothing; ``reason`` says why."""
+
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+    accepted: bool
+    reason: str
+
+
+class WhyView(TypedDict):
+    job: JobView
+    currency: str
+    decision: DecisionView | None
+    set_aside: list[AsideView]
+    story: list[StoryView]
+
+
+class Api:
+    """One method a route; ``call`` sends."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def submit_job(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> SubmittedView:
+        """201 with the new job; 200 with the job as it stands when it was submitted before."""
+        answer: SubmittedView = self._call(
+            "POST",
+            "/v1/jobs",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        newest_first: bool = False,
+        arrays_once: bool = False,
+    ) -> JobPage:
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
+        """
+        answer: JobPage = self._call(
+            "GET",
+            "/v1/jobs",
+            {
+                "state": state,
+                "limit": limit,
+                "after": after,
+                "newest_first": newest_first,
+                "arrays_once": arrays_once,
+            },
+            None,
+        )
+        return answer
+
+    def dry_run(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> DecisionView:
+        """What would be decided for this job now, on the live network. Changes nothing."""
+        answer: DecisionView = self._call(
+            "POST",
+            "/v1/plan",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    def job(
+        self, job_id: str, *, wait_ms: int = 0, unless_state: JobState | None = None
+    ) -> JobDetail:
+        """The job. With ``unless_state`` and ``wait_ms`` the answer waits while that is its state."""
+        answer: JobDetail = self._call(
+            "GET",
+            f"/v1/jobs/{quote(job_id, safe='')}",
+            {"wait_ms": wait_ms, "unless_state": unless_state},
+            None,
+        )
+        return answer
+
+    def why(self, job_id: str) -> WhyView:
+        """The newest decision with every alternative, and the job's story."""
+        answer: WhyView = self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None)
+        return answer
+
+    def logs(
+        self,
+        job_id: str,
+        *,
+        offset: int = 0,
+        rank: int = 0,
+        run_id: str | None = None,
+        wait_ms: int = 0,
+    ) -> LogView:
+        """Output of one rank of a run (the newest unless ``run_id``), from ``offset``.
+
+        ``complete``: the run is over and nothing follows ``next_offset``. ``newest_run_id``
+        differs from ``run_id`` when the job was tried again. Waits up to ``wait_ms`` for something.
+        """
+        answer: LogView = self._call(
+            "GET",
+            f"/v1/jobs/{quote(job_id, safe='')}/logs",
+            {"offset": offset, "rank": rank, "run_id": run_id, "wait_ms": wait_ms},
+            None,
+        )
+        return answer
+
+    def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
+        ``accepted`` is then false.
+        """
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
+        )
+        return answer
+
+    def submit_batch(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> BatchView:
+        """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
+        200 then, with the jobs as they stand.
+        """
+        answer: BatchView = self._call(
+            "POST",
+            "/v1/batches",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    def array(self, array_id: str) -> ArrayView:
+        """An array: how many of its jobs are in which state, and each of them."""
+        answer: ArrayView = self._call("GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None)
+        return answer
+
+    def suspend(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
+        )
+        return answer
+
+    def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Resume"""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
+        )
+        return answer
+
+    def move(
+        self, job_id: str, *, to: str, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
+        answer: VerdictView | VerdictArrayView = self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
+        )
+        return answer
+
+    def sites(self) -> SitesView:
+        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
+        answer: SitesView = self._call("GET", "/v1/sites", {}, None)
+        return answer
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that ``plan()`` is given now: feed it back to get the same plan."""
+        answer: dict[str, Any] = self._call("GET", "/v1/snapshot", {}, None)
+        return answer
+
+    def report(self, *, limit: int = 1000) -> ReportView:
+        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
+        answer: ReportView = self._call("GET", "/v1/report", {"limit": limit}, None)
+        return answer
+
+    def healthz(self) -> HealthView:
+        """``ok`` while every loop's last round went through and no job or run is set aside."""
+        answer: HealthView = self._call("GET", "/healthz", {}, None)
+        return answer
+
+
+class AsyncApi:
+    """One method a route; ``call`` sends."""
+
+    def __init__(self, call: AsyncCall) -> None:
+        self._call = call
+
+    async def submit_job(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> SubmittedView:
+        """201 with the new job; 200 with the job as it stands when it was submitted before."""
+        answer: SubmittedView = await self._call(
+            "POST",
+            "/v1/jobs",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    async def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        newest_first: bool = False,
+        arrays_once: bool = False,
+    ) -> JobPage:
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
+        """
+        answer: JobPage = await self._call(
+            "GET",
+            "/v1/jobs",
+            {
+                "state": state,
+                "limit": limit,
+                "after": after,
+                "newest_first": newest_first,
+                "arrays_once": arrays_once,
+            },
+            None,
+        )
+        return answer
+
+    async def dry_run(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> DecisionView:
+        """What would be decided for this job now, on the live network. Changes nothing."""
+        answer: DecisionView = await self._call(
+            "POST",
+            "/v1/plan",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    async def job(
+        self, job_id: str, *, wait_ms: int = 0, unless_state: JobState | None = None
+    ) -> JobDetail:
+        """The job. With ``unless_state`` and ``wait_ms`` the answer waits while that is its state."""
+        answer: JobDetail = await self._call(
+            "GET",
+            f"/v1/jobs/{quote(job_id, safe='')}",
+            {"wait_ms": wait_ms, "unless_state": unless_state},
+            None,
+        )
+        return answer
+
+    async def why(self, job_id: str) -> WhyView:
+        """The newest decision with every alternative, and the job's story."""
+        answer: WhyView = await self._call(
+            "GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None
+        )
+        return answer
+
+    async def logs(
+        self,
+        job_id: str,
+        *,
+        offset: int = 0,
+        rank: int = 0,
+        run_id: str | None = None,
+        wait_ms: int = 0,
+    ) -> LogView:
+        """Output of one rank of a run (the newest unless ``run_id``), from ``offset``.
+
+        ``complete``: the run is over and nothing follows ``next_offset``. ``newest_run_id``
+        differs from ``run_id`` when the job was tried again. Waits up to ``wait_ms`` for something.
+        """
+        answer: LogView = await self._call(
+            "GET",
+            f"/v1/jobs/{quote(job_id, safe='')}/logs",
+            {"offset": offset, "rank": rank, "run_id": run_id, "wait_ms": wait_ms},
+            None,
+        )
+        return answer
+
+    async def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
+        """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
+        ``accepted`` is then false.
+        """
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
+        )
+        return answer
+
+    async def submit_batch(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> BatchView:
+        """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
+        200 then, with the jobs as they stand.
+        """
+        answer: BatchView = await self._call(
+            "POST",
+            "/v1/batches",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+        return answer
+
+    async def array(self, array_id: str) -> ArrayView:
+        """An array: how many of its jobs are in which state, and each of them."""
+        answer: ArrayView = await self._call(
+            "GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None
+        )
+        return answer
+
+    async def suspend(
+        self, job_id: str, *, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
+        )
+        return answer
+
+    async def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
+        """Resume"""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
+        )
+        return answer
+
+    async def move(
+        self, job_id: str, *, to: str, by: str = "the owner"
+    ) -> VerdictView | VerdictArrayView:
+        """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
+        answer: VerdictView | VerdictArrayView = await self._call(
+            "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
+        )
+        return answer
+
+    async def sites(self) -> SitesView:
+        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
+        answer: SitesView = await self._call("GET", "/v1/sites", {}, None)
+        return answer
+
+    async def snapshot(self) -> dict[str, Any]:
+        """All that ``plan()`` is given now: feed it back to get the same plan."""
+        answer: dict[str, Any] = await self._call("GET", "/v1/snapshot", {}, None)
+        return answer
+
+    async def report(self, *, limit: int = 1000) -> ReportView:
+        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
+        answer: ReportView = await self._call("GET", "/v1/report", {"limit": limit}, None)
+        return answer
+
+    async def healthz(self) -> HealthView:
+        """``ok`` while every loop's last round went through and no job or run is set aside."""
+        answer: HealthView = await self._call("GET", "/healthz", {}, None)
+        return answer

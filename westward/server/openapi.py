@@ -1,0 +1,394 @@
+"""The API's own description, with what its answers hold: the OpenAPI document.
+
+The views are built as plain JSON (``server.views``); their types stand here, once, and are put into
+the document that clients are generated from. A live test holds real answers to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, cast
+
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from westward import __version__
+from westward.control.records import JobState
+
+Json = dict[str, Any]
+_REF = "#/components/schemas/{model}"
+
+
+class RunView(TypedDict):
+    """One attempt. Times are ms UTC."""
+
+    run_id: str
+    attempt: int
+    site: str
+    pool: str
+    token: int
+    state: Literal["leased", "running", "succeeded", "failed", "cancelled", "lost", "preempted"]
+    granted_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    outcome: str | None
+    exit_code: int | None
+    detail: str
+
+
+class HoldView(TypedDict):
+    """One thing that a held job waits for."""
+
+    code: Literal["after", "retry", "suspended"]
+    text: str
+    until_ms: int | None
+
+
+class AimView(TypedDict):
+    site: str
+    pool: str | None
+
+
+class ArrayPlaceView(TypedDict):
+    """``states`` is set where the job stands for its whole array: jobs by state."""
+
+    array_id: str
+    name: str
+    index: int
+    count: int
+    states: dict[str, int] | None
+
+
+class JobView(TypedDict):
+    """A job without its request."""
+
+    job_id: str
+    name: str
+    state: JobState
+    submit_ms: int
+    nodes: int
+    site: str | None
+    pool: str | None
+    not_before_ms: int | None
+    planned_start_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    exit_code: int | None
+    ending: str
+    attempts: int
+    attempts_max: int
+    lost_runs: int
+    failed_runs: int
+    holds: list[HoldView]
+    pause: Literal["suspend", "move", "preempt"] | None
+    aim: AimView | None
+    array: ArrayPlaceView | None
+    runs: list[RunView]
+
+
+class ArrayView(TypedDict):
+    array_id: str
+    name: str
+    count: int
+    states: dict[str, int]
+    jobs: list[JobView]
+
+
+class VerdictArrayView(ArrayView):
+    """``accepted`` is false if that is so of every job of the array."""
+
+    accepted: bool
+    reason: str
+
+
+class BatchView(TypedDict):
+    """An array's first job stands for all of them; ``count`` counts each."""
+
+    created: bool
+    count: int
+    jobs: list[JobView]
+
+
+class CheckpointView(TypedDict):
+    run_id: str
+    site: str
+    saved_ms: int
+    size_bytes: int
+    sent_bytes: int
+    at_server: bool
+
+
+class MoveView(TypedDict):
+    run_id: str
+    from_site: str
+    to_site: str
+    size_bytes: int
+    moved_ms: int
+
+
+class SubmittedView(JobView):
+    """``created`` is false if this very request was handed in before."""
+
+    created: bool
+
+
+class VerdictView(JobView):
+    """``accepted`` is false if what was asked for changed nothing; ``reason`` says why."""
+
+    accepted: bool
+    reason: str
+
+
+class BillView(TypedDict):
+    """Money in millionths of the network's currency; energy and carbon are estimates."""
+
+    run_id: NotRequired[str]
+    energy_kwh: float
+    carbon_location_g: float | None
+    carbon_contract_g: float | None
+    device_micros: int
+    power_micros: int
+    transfer_micros: int
+    rounding_micros: int
+    price_micros: int
+
+
+class JobDetail(JobView):
+    request: dict[str, Any]
+    bills: list[BillView]
+    checkpoints: list[CheckpointView]
+    moves: list[MoveView]
+
+
+class JobPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class StoryView(TypedDict):
+    at_ms: int
+    kind: str
+    text: str
+    data: dict[str, str | int | None]
+
+
+class AsideView(TypedDict):
+    """A job (or run) that the server leaves out for now, and why."""
+
+    id: str
+    at_ms: int
+    step: str
+    problem: str
+    times: int
+    again_ms: int
+
+
+class DecisionView(TypedDict):
+    """``placement`` or ``refusal`` is set, the other null."""
+
+    at_ms: NotRequired[int]
+    now_ms: NotRequired[int]
+    currency: NotRequired[str]
+    snapshot_version: int
+    policy: dict[str, Any]
+    summary: str
+    placement: dict[str, Any] | None
+    refusal: dict[str, Any] | None
+
+
+class WhyView(TypedDict):
+    job: JobView
+    currency: str
+    decision: DecisionView | None
+    set_aside: list[AsideView]
+    story: list[StoryView]
+
+
+class RankView(TypedDict):
+    rank: int
+    size: int
+
+
+class LogView(TypedDict):
+    """A piece of one rank's output. ``complete``: nothing follows ``next_offset``."""
+
+    job_id: str
+    state: JobState
+    run_id: str | None
+    newest_run_id: str | None
+    rank: int
+    ranks: list[RankView]
+    offset: int
+    next_offset: int
+    size: int
+    data_b64: str
+    complete: bool
+
+
+class HourView(TypedDict):
+    tariff_per_kwh: float | None
+    carbon_location_g_per_kwh: float | None
+    carbon_contract_g_per_kwh: float | None
+
+
+class PoolView(TypedDict):
+    pool: str
+    engine: str
+    status: Literal["open", "cordoned", "down"]
+    accelerator: str | None
+    nodes: int
+    devices_per_node: int
+    capacity_milli: int
+    held_milli: int
+    running: int
+    waiting: int
+    price_micros_per_device_hour: int | None
+
+
+class SiteView(TypedDict):
+    site: str
+    label: str
+    operator: str
+    status: Literal["open", "down"]
+    last_seen_ms: int | None
+    agent_session: int | None
+    pue: float | None
+    now: HourView
+    pools: list[PoolView]
+    runs_settled: int
+    sums: BillView | None
+
+
+class SitesView(TypedDict):
+    network: str
+    currency: str
+    now_ms: int
+    sites: list[SiteView]
+
+
+class ReportRow(TypedDict):
+    job_id: str
+    name: str
+    state: JobState
+    site: str | None
+    pool: str | None
+    why: str
+    wait_ms: int | None
+    run_ms: int | None
+    attempts: int
+    exit_code: int | None
+    settled: bool
+    energy_kwh: float
+    carbon_location_g: float | None
+    carbon_contract_g: float | None
+    price_micros: int
+
+
+class ReportView(TypedDict):
+    network: str
+    currency: str
+    energy_is: str
+    jobs: list[ReportRow]
+
+
+class HealthView(TypedDict):
+    status: Literal["ok", "degraded"]
+    version: str
+    network: str
+    now_ms: int
+    series_origin_ms: int
+    failures_in_a_row: dict[str, int]
+    set_aside: list[AsideView]
+    set_aside_count: int
+    jobs: dict[str, int]
+
+
+class FaultView(TypedDict):
+    file: str
+    row: int | None
+    field: str
+    problem: str
+    remedy: str
+
+
+class ErrorView(TypedDict):
+    """Every refusal: a stable code, one sentence, and the faults of an input."""
+
+    code: str
+    message: str
+    faults: list[FaultView]
+
+
+ANSWERS: dict[tuple[str, str], Any] = {
+    ("post", "/v1/jobs"): SubmittedView,
+    ("get", "/v1/jobs"): JobPage,
+    ("get", "/v1/jobs/{job_id}"): JobDetail,
+    ("get", "/v1/jobs/{job_id}/why"): WhyView,
+    ("get", "/v1/jobs/{job_id}/logs"): LogView,
+    ("post", "/v1/jobs/{job_id}/cancel"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/suspend"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/resume"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/jobs/{job_id}/move"): (VerdictView, VerdictArrayView),
+    ("post", "/v1/batches"): BatchView,
+    ("get", "/v1/arrays/{array_id}"): ArrayView,
+    ("post", "/v1/plan"): DecisionView,
+    ("get", "/v1/sites"): SitesView,
+    ("get", "/v1/report"): ReportView,
+    ("get", "/healthz"): HealthView,
+}
+"""What a good answer holds (a tuple: one of these); those not here are any JSON object."""
+
+
+def describe(app: FastAPI) -> None:
+    """Puts the answers into ``app``'s document, and readable names on its operations."""
+    plain = app.openapi
+
+    def document() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _described(plain())
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _described(document: Json) -> Json:
+    schemas: Json = document["components"]["schemas"]
+    for (method, path), answer in ANSWERS.items():
+        operation = document["paths"].get(path, {}).get(method)
+        if operation is None:
+            continue
+        for status in [one for one in operation["responses"] if one.startswith("2")]:
+            content = operation["responses"][status]["content"]["application/json"]
+            several = answer if isinstance(answer, tuple) else (answer,)
+            found = [_component(schemas, one) for one in several]
+            content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
+    error = _component(schemas, ErrorView)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            refusal = {"description": "Refused", "content": {"application/json": {"schema": error}}}
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = refusal
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document
+
+
+def _component(schemas: Json, answer: Any) -> Json:
+    made = TypeAdapter(answer).json_schema(ref_template=_REF, mode="serialization")
+    schemas.update(made.pop("$defs", {}))
+    name = cast(str, answer.__name__)
+    schemas[name] = made
+    return {"$ref": _REF.format(model=name)}
+
+
+def user_document() -> Json:
+    """The document of the routes for users, without a server: what the SDK is generated from."""
+    from westward.server import api_jobs, api_lives, api_network
+
+    app = FastAPI(title="Westward", version=__version__)
+    for router in (api_jobs.router, api_lives.router, api_network.router, api_network.health):
+        app.include_router(router)
+    describe(app)
+    return app.openapi()
