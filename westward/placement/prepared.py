@@ -68,8 +68,11 @@ class Prepared:
     def all_allowed(self, jobs: Sequence[JobSpec]) -> list[tuple[bool, ...]]:
         """``allowed`` of each."""
         everywhere = self.everywhere
+        limited = self._by_account or self._by_purpose
         return [
-            self.allowed(job) if job.residency or job.latency or job.inputs else everywhere
+            self.allowed(job)
+            if limited or job.residency or job.latency or job.inputs
+            else everywhere
             for job in jobs
         ]
 
