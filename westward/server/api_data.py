@@ -72,7 +72,7 @@ class ReplicaRequest(BaseModel, extra="forbid"):
 
 
 @router.post("", status_code=201)
-async def add(body: DataRequest, core: CoreDep, response: Response) -> Json:
+async def new_dataset(body: DataRequest, core: CoreDep, response: Response) -> Json:
     """201 with the new version; 200 where the newest is just this already."""
     faults: list[Fault] = []
     files = tuple(
@@ -136,7 +136,7 @@ async def dataset(
 
 
 @router.post("/{name}/replicas")
-async def replica(name: str, body: ReplicaRequest, core: CoreDep) -> Json:
+async def set_replica(name: str, body: ReplicaRequest, core: CoreDep) -> Json:
     """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
     are checked by each site that reads them."""
     found = await core.read(load_dataset, core.store, name, body.version)
