@@ -22,6 +22,7 @@ from westward.ledger.price import Bill, DataRead, Transfer, bill, intervals, pri
 from westward.model.network import Network
 from westward.model.plan import Placement, Plan, Policy
 from westward.server.aside import Broken, each_apart
+from westward.server.data_sources import bring_ms
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
 from westward.store.checkpoints import load_moves
@@ -90,6 +91,8 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
             changes[record.job_id] = [_change(record, JobUnbound(reason=refusal_text(refusal)))]
     for placement in plan.placed(placed):
         changes[placement.job_id] = _bind(before, placement, network.currency)
+        if before.records[placement.job_id].job.datasets and not placement.starts_now:
+            outcome.plan_again = True  # it may be granted now, for its data to come
 
     def write(job_ids: Sequence[str]) -> Answers:
         wanted = list(chain.from_iterable(changes[job_id] for job_id in job_ids))
@@ -131,13 +134,18 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
 def _bind(before: Situation, placement: Placement, currency: str) -> list[Change]:
     record = before.records[placement.job_id]
     chosen = placement.estimate
+    # The plan counts on its data coming before the start; the site brings them after the grant.
+    early_ms = bring_ms(before.snapshot.network, record.job, before.copies, chosen.site)
+    not_before_ms = placement.not_before_ms
+    if early_ms:
+        not_before_ms = max(min(before.now_ms, not_before_ms), not_before_ms - early_ms)
     binding = Binding(
         pool=chosen.pool,
         site=chosen.site,
         option=chosen.option,
         need_milli=chosen.need_milli,
         duration_ms=chosen.duration_ms,
-        not_before_ms=placement.not_before_ms,
+        not_before_ms=not_before_ms,
         planned_start_ms=chosen.start_ms,
     )
     changes = [_change(record, JobBound(binding=binding, reason=why_there(placement, currency)))]

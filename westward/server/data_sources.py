@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from westward.control.machine import Ignored
 from westward.model.dataset import DataSet, Replica, broken_terms, tag_of
+from westward.model.job import JobSpec
 from westward.model.network import Network
+from westward.model.units import BYTES_PER_GB, MS_PER_S
 from westward.model.wire import DataAsk, DataSource
+from westward.server.data_names import Copies
 from westward.store.catalogue import load_dataset
 from westward.store.data_runs import DataUse, note_use, reader_of, tell_suspect
 from westward.store.database import Store
@@ -34,6 +38,20 @@ def choose_copy(
             rank = (one.suspect is not None, line.price, line.seconds_per_gb, one.site)
             ranked.append((rank, one))
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def bring_ms(network: Network, job: JobSpec, copies: Copies, to_site: str) -> int:
+    """How long the job's data sets take to come to a site, one after the other, from the copies
+    that the planner counts on: by so much before its start a run is to be granted."""
+    whole = 0.0
+    for one in job.datasets:
+        lines = [
+            _line(network, site, to_site) for site in copies.get((one.dataset, one.version), ())
+        ]
+        ranked = [(line.price, line.seconds_per_gb) for line in lines if line.price is not None]
+        if ranked:
+            whole += min(ranked)[1] * one.size_bytes / BYTES_PER_GB * MS_PER_S
+    return math.ceil(whole)
 
 
 def _line(network: Network, from_site: str, to_site: str) -> _Line:
