@@ -15,7 +15,7 @@ Json = dict[str, Any]
 NOT_STATED = "not stated"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def data() -> None:
     """The catalogue of data sets: what they are, where copies lie, on which terms.
 
