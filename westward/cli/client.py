@@ -165,7 +165,7 @@ class Client:
         if faults:
             raise InputFaults([Fault(**fault) for fault in faults])
         message = str(document.get("message") or document.get("detail") or f"HTTP {status}")
-        remedies = _DATA_REMEDIES if path.startswith("/v1/datasets") else _REMEDIES
+        remedies = _DATA_REMEDIES if "data set" in message else _REMEDIES
         raise Failure(f"{message.rstrip('.')}.{remedies.get(status, '')}")
 
 
