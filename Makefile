@@ -14,6 +14,7 @@ help:
 	@echo "make bench      set up; measure the simulator's speed"
 	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 10 min)"
 	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
+	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 3 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
@@ -64,6 +65,17 @@ test-k8s: setup
 	$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-kubernetes.lock
 	WESTWARD_KUBERNETES=$(KUBERNETES) WESTWARD_TEST_ENGINES=kubernetes WESTWARD_TEST_PATIENCE_S=180 \
 	  $(BIN)/pytest --timeout 900 tests/conformance/engines tests/engines_up/test_kubernetes.py
+
+# s3fs asks for an older python-dateutil than our lock has, so it is set up apart.
+.venv-data/ready: tests/data_s3/requirements-s3.lock
+	python3 -m venv .venv-data
+	.venv-data/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+.PHONY: test-data
+test-data: .venv-data/ready
+	PYTHONPATH=. WESTWARD_TEST_DATA=s3 .venv-data/bin/python -m pytest tests/data_s3
+
 # Every check of the provider conformance kit, on the local engine (about two minutes).
 .PHONY: test-site
 test-site: setup
@@ -104,4 +116,4 @@ clean:
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench .venv-ray .venv-sky westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-sky westward.egg-info

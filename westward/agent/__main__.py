@@ -25,6 +25,7 @@ from pathlib import Path
 
 from westward.agent import credential as credentials
 from westward.agent.agent import Agent, Superseded, listen
+from westward.agent.data import DataSettings, take_settings
 from westward.agent.engines.base import Engine
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.registry import MODULES, open_engine
@@ -68,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.write(lock, str(os.getpid()).encode())  # whom ``site apply`` wakes
     try:
         joined = _joined(options) if options.server is None else None
-        engine = open_engine(options.engine, options.state, options.site, dict(options.option))
+        given = dict(options.option)
+        data = take_settings(given)
+        engine = open_engine(options.engine, options.state, options.site, given)
     except (ValueError, OSError, InputFaults) as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         if joined is not None:
             link, known, file = joined
             member = Member(options.state, link.site, known, file, engine.discover)
-        return asyncio.run(_run(options, engine, joined[0] if joined else None, member))
+        return asyncio.run(_run(options, engine, joined[0] if joined else None, member, data))
     except Superseded as error:
         log.error("stopping: %s", error)
         return 3
@@ -104,7 +107,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         default=[],
         type=_option,
         metavar="NAME=VALUE",
-        help="for the engine: grace_ms (from TERM to KILL), reading_ms (metering step), ...",
+        help="store=URL (where outputs of jobs are kept), cache=SIZE (of data sets, 50GB); for the "
+        "engine: grace_ms (from TERM to KILL), reading_ms (metering step), ...",
     )
     parser.add_argument(
         "--metrics-port", type=int, metavar="N", help="answer Prometheus there (0: any free port)"
@@ -141,7 +145,11 @@ def _option(text: str) -> tuple[str, str]:
 
 
 async def _run(
-    options: argparse.Namespace, engine: Engine, joined: Link | None, member: Member | None
+    options: argparse.Namespace,
+    engine: Engine,
+    joined: Link | None,
+    member: Member | None,
+    data: DataSettings,
 ) -> int:
     rng = random.Random()
     if joined is None or member is None:
@@ -158,6 +166,8 @@ async def _run(
         clock=boot_ms,
         rng=rng,
         member=member,
+        store=data.store,
+        cache_bytes=data.cache_bytes,
     )
     if options.metrics_port is not None:
         from westward.agent.metrics import AgentCollector, serve

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from westward.agent.checkpoints import Checkpoints, FetchFailed
+from westward.agent.data import Data, DataFailed
 from westward.agent.engines.base import AlreadyStarted, Engine, LeaseTimes, RunStatus, lease_times
 from westward.agent.link import (
     Backoff,
@@ -29,6 +30,7 @@ from westward.agent.link import (
 )
 from westward.agent.member import Member
 from westward.agent.metrics import Counts
+from westward.agent.outputs import Outputs
 from westward.agent.shipper import Shipper
 from westward.model.wire import (
     Grant,
@@ -64,6 +66,8 @@ class Preparing:
         self.token = grant.token
         self.stale = False
         self.starting = False
+        self.renewed = asyncio.Event()
+        """Not set for one taken over from an earlier agent process: its lease may be over."""
 
 
 class Agent:
@@ -80,7 +84,10 @@ class Agent:
         clock: Callable[[], int],
         rng: random.Random,
         member: Member | None = None,
+        store: str | None = None,
+        cache_bytes: int | None = None,
     ):
+        """``store``: URL where outputs of jobs are kept. ``cache_bytes``: of data sets at most."""
         self.hello = Hello(site=site, agent_id=agent_id, pools=pools)
         self.engine = engine
         self.link = link
@@ -92,8 +99,10 @@ class Agent:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.counts = Counts()
         self.checkpoints = Checkpoints(engine, link)
+        self.data = Data(engine, link, cache_bytes)
+        self.outputs = Outputs(engine, self.data, store)
         self.preparing: dict[str, Preparing] = {}
-        """Granted runs that wait for their checkpoint: held, so that their lease is renewed."""
+        """Granted runs that wait for checkpoint or data: held, so that their lease is renewed."""
 
     async def run(self) -> None:
         """Until cancelled. Raises Superseded, Refused (NotAdmitted: a revoked site's runs are
@@ -101,6 +110,9 @@ class Agent:
         for held in await asyncio.to_thread(self.engine.recover):
             log.info("taking over run %s token %d", held.run_id, held.token)
             self._ship(held.run_id, held.token)
+        for grant in await asyncio.to_thread(self.data.unstarted, set(self.shippers)):
+            log.info("taking over run %s token %d: its data", grant.run_id, grant.token)
+            self._begin_preparing(Preparing(grant, lease_times(self.clock(), 0)))
         try:
             while True:
                 welcome = await self.link.hello(self.hello)
@@ -113,6 +125,7 @@ class Agent:
         finally:
             for task in self.tasks.values():
                 task.cancel()
+            self.data.close()
 
     async def _stop_all(self) -> None:
         """Nothing of this site's runs may go on. Waits until they are over, at most a lease: by
@@ -180,8 +193,10 @@ class Agent:
 
     async def _do(self, answer: PollAnswer, asked_ms: int) -> None:
         for lease in answer.leases:
-            if lease.run_id in self.preparing:
-                self.preparing[lease.run_id].lease = lease_times(asked_ms, lease.ttl_ms)
+            waiting = self.preparing.get(lease.run_id)
+            if waiting is not None and waiting.token == lease.token:
+                waiting.lease = lease_times(asked_ms, lease.ttl_ms)
+                waiting.renewed.set()
             shipper = self.shippers.get(lease.run_id)
             if shipper is not None and shipper.token == lease.token and not shipper.stale:
                 try:
@@ -223,6 +238,8 @@ class Agent:
             task.cancel()
         if outcome is not None:
             self._report_unable(one.grant, "stopped before it started", outcome)
+        else:
+            self.data.forget(run_id)
 
     async def _begin(self, grant: Grant, asked_ms: int) -> None:
         """Start a granted run. A grant seen before (its answer was lost) changes nothing; one
@@ -235,26 +252,36 @@ class Agent:
         lease = lease_times(asked_ms, grant.ttl_ms)
         if grant.run_id in self.preparing:
             return
-        if self.checkpoints.must_fetch(grant):
+        if self.checkpoints.must_fetch(grant) or self.data.must_stage(grant):
             one = Preparing(grant, lease)
-            self.preparing[grant.run_id] = one
-            name = f"prepare {grant.run_id}"
-            task = asyncio.create_task(self._prepare(one), name=name)
-            self.tasks[name] = task
-            task.add_done_callback(lambda _done: self.tasks.pop(name, None))
+            one.renewed.set()
+            self._begin_preparing(one)
             return
         await self._start(grant, lease)
 
+    def _begin_preparing(self, one: Preparing) -> None:
+        """In a task of its own: polls go on meanwhile."""
+        self.preparing[one.run_id] = one
+        name = f"prepare {one.run_id}"
+        task = asyncio.create_task(self._prepare(one), name=name)
+        self.tasks[name] = task
+        task.add_done_callback(lambda _done: self.tasks.pop(name, None))
+
     async def _prepare(self, one: Preparing) -> None:
-        """Bring the checkpoint, then start. In a task of its own: polls go on meanwhile."""
+        """Bring checkpoint and data, then start."""
         grant = one.grant
         try:
-            await self.checkpoints.fetch(grant)
-        except FetchFailed as error:
+            if self.checkpoints.must_fetch(grant):
+                await self.checkpoints.fetch(grant)
+            if self.data.must_stage(grant):
+                await self.data.stage(grant)
+        except (FetchFailed, DataFailed) as error:
             log.error("run %s: %s", grant.run_id, error)
             self.preparing.pop(grant.run_id, None)
-            self._report_unable(grant, str(error))
+            outcome = error.outcome if isinstance(error, DataFailed) else "lease-expired"
+            self._report_unable(grant, str(error), outcome)
             return
+        await one.renewed.wait()
         one.starting = True
         try:
             await self._start(grant, one.lease)
@@ -263,7 +290,7 @@ class Agent:
 
     async def _start(self, grant: Grant, lease: LeaseTimes) -> None:
         try:
-            told = await asyncio.to_thread(self.checkpoints.ready, grant)
+            told = self.data.ready(await asyncio.to_thread(self.checkpoints.ready, grant))
             there = told if self.member is None else self.member.at_engine(told)
             await asyncio.to_thread(self.engine.start, there, lease)
         except AlreadyStarted:
@@ -299,6 +326,8 @@ class Agent:
         async def tell() -> None:
             with contextlib.suppress(Refused, SessionEnded):
                 await self.link.report(grant.run_id, ended)
+            if grant.run_id not in self.shippers:
+                self.data.forget(grant.run_id)
 
         name = f"hand back {grant.run_id}"
         if name not in self.tasks:
@@ -307,7 +336,9 @@ class Agent:
             task.add_done_callback(lambda _done: self.tasks.pop(name, None))
 
     def _ship(self, run_id: str, token: int) -> None:
-        shipper = Shipper(self.engine, self.link, run_id, token, self.checkpoints)
+        shipper = Shipper(
+            self.engine, self.link, run_id, token, self.checkpoints, self.data, self.outputs
+        )
         self.shippers[run_id] = shipper
         task = asyncio.create_task(shipper.ship(), name=f"ship {run_id}")
         self.tasks[run_id] = task

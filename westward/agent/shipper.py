@@ -12,8 +12,10 @@ import base64
 import logging
 
 from westward.agent.checkpoints import Checkpoints
+from westward.agent.data import Data
 from westward.agent.engines.base import Engine, RunResult, RunStatus, RunView
 from westward.agent.link import Refused, ServerLink, SessionEnded
+from westward.agent.outputs import Outputs
 from westward.model.wire import (
     LOG_FULL,
     LOG_GAP,
@@ -48,7 +50,11 @@ class Shipper:
         run_id: str,
         token: int,
         checkpoints: Checkpoints | None = None,
+        data: Data | None = None,
+        outputs: Outputs | None = None,
     ):
+        self.data = data
+        self.outputs = outputs
         self.checkpoints = checkpoints
         self.outcome: str | None = None
         """Of the run, once it has been told."""
@@ -79,6 +85,8 @@ class Shipper:
         await asyncio.to_thread(self.engine.forget, self.run_id)
         if self.checkpoints is not None:
             await asyncio.to_thread(self.checkpoints.forget, self.run_id, self.outcome)
+        if self.data is not None:
+            self.data.forget(self.run_id)
 
     def drop(self) -> None:
         """The server does not know this run as ours: kill it and forget it."""
@@ -107,7 +115,10 @@ class Shipper:
             await self.checkpoints.hand_over(
                 self.run_id, self.token, view.result, lambda: self.stale
             )
-        await self._ship_end(view.result)
+        result = view.result
+        if self.outputs is not None:
+            result = await self.outputs.publish(self.run_id, self.token, result, lambda: self.stale)
+        await self._ship_end(result)
         return True
 
     async def _look(self) -> RunView:

@@ -30,6 +30,10 @@ _REMEDIES = {
     404: " 'westward jobs' lists the jobs.",
     409: " Choose another id, or leave --id out.",
 }
+_DATA_REMEDIES = {
+    404: " 'westward data list' lists the data sets.",
+    409: " Choose another name, or give its --owner.",
+}
 
 
 class Unreachable(Failure):
@@ -161,7 +165,8 @@ class Client:
         if faults:
             raise InputFaults([Fault(**fault) for fault in faults])
         message = str(document.get("message") or document.get("detail") or f"HTTP {status}")
-        raise Failure(f"{message.rstrip('.')}.{_REMEDIES.get(status, '')}")
+        remedies = _DATA_REMEDIES if "data set" in message else _REMEDIES
+        raise Failure(f"{message.rstrip('.')}.{remedies.get(status, '')}")
 
 
 def quoted(name: str) -> str:

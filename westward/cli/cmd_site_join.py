@@ -203,10 +203,13 @@ def _read_offer(path: Path) -> SiteFile:
 
 
 def discover(engine: str, state: Path, options: Mapping[str, str]) -> tuple[DiscoveredPool, ...]:
+    from westward.agent.data import take_settings
     from westward.agent.engines.registry import open_engine
 
+    given = dict(options)
     try:
-        opened = open_engine(engine, state, "joining", options)
+        take_settings(given)
+        opened = open_engine(engine, state, "joining", given)
     except (ValueError, OSError, ImportError) as error:
         raise Failure(f"--engine {engine}: {error}.") from None
     try:

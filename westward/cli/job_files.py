@@ -24,7 +24,7 @@ def use_interpreter() -> None:
 
 def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
     """The job files, numbered in the order given; of an array its first job stands for all. All
-    faults of all files at once."""
+    faults of all files at once. Data sets are a fault: only a server has the catalogue."""
     from westward.formats.task_set import read_tasks_file
     from westward.model.faults import Fault, InputFaults
 
@@ -35,6 +35,15 @@ def read_jobs(files: Sequence[Path], now_ms: int) -> list[JobSpec]:
         try:
             named = read_tasks_file(path, job_id=f"job_{number:0{width}}", now_ms=now_ms)
             jobs += [next(one.jobs()) if one.count is not None else one.job for one in named]
+            if any(one.job.datasets for one in named):
+                problem = (
+                    "the job reads data sets, and what they are only a server's catalogue says"
+                )
+                remedy = (
+                    "Ask the server alone: POST /v1/plan; or leave dataset: out to rehearse it."
+                )
+                field = "resources.labels.westward.inputs"
+                faults.append(Fault(str(path), None, field, problem, remedy))
         except InputFaults as found:
             faults += found.faults
     if faults:

@@ -31,6 +31,7 @@ ENTRIES = {
     "suspend": Entry("westward.cli.cmd_pause", "suspend", "Stop a job with time to save."),
     "resume": Entry("westward.cli.cmd_pause", "resume", "Let a suspended job go on."),
     "move": Entry("westward.cli.cmd_pause", "move", "Let a job go on at another site."),
+    "data": Entry("westward.cli.cmd_data", "data", "The catalogue of data sets."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
     "report": Entry(

@@ -22,6 +22,9 @@ IgnoredCode = Literal[
     "not-running",
     "not-suspended",
     "not-held",
+    "not-asked",
+    "other-digest",
+    "not-the-owner",
 ]
 """repeat: known already, nothing is lost by ignoring it (the sender may treat it as accepted)."""
 

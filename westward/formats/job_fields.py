@@ -55,12 +55,12 @@ TASK_REFUSED: dict[str, Refused] = {
         "Let the site provide it, or mount a file with `file_mounts:`.",
     ),
     "inputs": Refused(
-        "SkyPilot's experimental data sizes name a bucket, and Westward reads no buckets",
-        "Say where the data lie with the label westward.inputs, for example qingyang=10GB.",
+        "SkyPilot's experimental data sizes name a bucket without a digest",
+        "Use the label westward.inputs: qingyang=10GB, or a data set of the catalogue.",
     ),
     "outputs": Refused(
-        "moving results is not part of the decision yet",
-        "Remove it; write results into the work folder.",
+        "SkyPilot's experimental output sizes name a bucket and no data set",
+        "Use the label westward.outputs: model=weights.",
     ),
     "volumes": Refused(
         "no site offers volumes through Westward yet",
@@ -192,7 +192,10 @@ TERM_FIELDS: dict[str, str] = {
     "westward.array": 'this many alike jobs from one file: "20", or lr=0.1|0.01,seed=1|2|3 for one '
     "job for each combination",
     "westward.retry": "which failures are tried again: attempts=5,on=75|137,never=2,backoff=30s",
-    "westward.inputs": "data that must be at hand, by site: qingyang=10GB,guian=2GB",
+    "westward.inputs": "data that must be at hand: by site, qingyang=10GB,guian=2GB; data sets of "
+    "the catalogue and the folder where the job finds them, dataset:corpus@2=data/corpus",
+    "westward.outputs": "what is published once the job has succeeded: a path below "
+    "$WESTWARD_OUTPUT and the data set it becomes a version of, model=weights",
     "westward.value_of_wait": "cost of an hour's waiting in the network's currency: 3.5/h",
     "westward.home": "the owner's own site; used by the rule home-site",
 }

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
+from westward.formats.data_terms import parse_inputs, parse_outputs
 from westward.formats.life_terms import (
     ArrayTerm,
     parse_after,
@@ -20,6 +21,8 @@ from westward.formats.life_terms import (
 from westward.model.job import (
     After,
     Checkpoint,
+    DataInput,
+    DataOutput,
     InputData,
     LatencyMode,
     LatencyRule,
@@ -29,7 +32,6 @@ from westward.model.job import (
 from westward.model.units import (
     MICROS,
     format_duration,
-    parse_bytes,
     parse_duration_ms,
     parse_instant_ms,
 )
@@ -56,7 +58,8 @@ _EXAMPLES = {
     "westward.after": "prepare,afterany:clean (or none)",
     "westward.array": '"20" or lr=0.1|0.01,seed=1|2|3',
     "westward.retry": "attempts=5,on=75|137,never=2,backoff=30s",
-    "westward.inputs": "qingyang=10GB,guian=2GB",
+    "westward.inputs": "qingyang=10GB,guian=2GB or dataset:corpus=data/corpus",
+    "westward.outputs": "model=weights",
     "westward.value_of_wait": "3.5/h",
     "westward.home": "qingyang",
 }
@@ -80,6 +83,8 @@ class Terms:
     purpose: str | None = None
     checkpoint: Checkpoint | None = None
     inputs: tuple[InputData, ...] = ()
+    datasets: tuple[DataInput, ...] = ()
+    outputs: tuple[DataOutput, ...] = ()
     wait_value_micros_per_hour: int | None = None
     home_site: str | None = None
     after: tuple[After, ...] | None = None
@@ -107,7 +112,9 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
     elif term == "westward.checkpoint":
         terms.checkpoint = parse_checkpoint(text)
     elif term == "westward.inputs":
-        terms.inputs = parse_inputs(text)
+        terms.inputs, terms.datasets = parse_inputs(text)
+    elif term == "westward.outputs":
+        terms.outputs = parse_outputs(text)
     elif term == "westward.value_of_wait":
         terms.wait_value_micros_per_hour = parse_value_of_wait(text)
     elif term == "westward.after":
@@ -179,23 +186,6 @@ def parse_latency(text: str) -> tuple[LatencyRule, ...]:
         mode = cast(LatencyMode, match["mode"])
         rules.append(LatencyRule(place=match["place"], limit_ms=limit_ms, mode=mode))
     return tuple(rules)
-
-
-def parse_inputs(text: str) -> tuple[InputData, ...]:
-    """``qingyang=10GB,guian=2GB``: bytes by the site where they lie."""
-    inputs: list[InputData] = []
-    for part in _parts(text):
-        site, equals, size = part.partition("=")
-        if not equals:
-            raise ValueError(f"{part!r} is not SITE=SIZE")
-        name = _name(site, "a site")
-        if name in [data.site for data in inputs]:
-            raise ValueError(f"the site {name!r} stands twice")
-        size_bytes = parse_bytes(size)
-        if size_bytes <= 0:
-            raise ValueError(f"{part!r} names no data")
-        inputs.append(InputData(site=name, size_bytes=size_bytes))
-    return tuple(inputs)
 
 
 def parse_value_of_wait(text: str) -> int:

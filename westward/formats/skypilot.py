@@ -142,6 +142,8 @@ def read_tree_as_task(
         residency=terms.residency,
         latency=terms.latency,
         inputs=terms.inputs,
+        datasets=terms.datasets,
+        outputs=terms.outputs,
         home_site=terms.home_site or home_site,
         account=terms.account or account,
         purpose=terms.purpose,

@@ -76,6 +76,14 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataRead:
+    """A data set that the run read, at its owner's price."""
+
+    size_bytes: int
+    micros_per_gb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Exact sums over metered intervals; add them in any order and grouping."""
 
@@ -98,7 +106,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A price and what it is made of: ``device + power + transfer + rounding = total``.
+    """A price and what it is made of: ``device + power + transfer + data + rounding = total``.
 
     ``energy_j`` and carbon are estimates (see the module). Carbon in micrograms of CO₂ equivalent,
     location-based and contract-based; None = the network does not know. ``carbon_shown_micros``
@@ -115,6 +123,8 @@ class Bill:
     rounding_micros: int
     total_micros: int
     carbon_shown_micros: int | None
+    data_micros: int = 0
+    """What the owners of the data sets read ask for."""
 
 
 BILL_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Bill))
@@ -191,6 +201,7 @@ def bill(
     prices: PriceList,
     metered: Sequence[MeteredInterval],
     transfers: Sequence[Transfer] = (),
+    reads: Sequence[DataRead] = (),
 ) -> Bill:
     """The bill for everything metered so far (not for the newest reading: see ``charge``)."""
     usage = Usage(
@@ -205,8 +216,11 @@ def bill(
     moved = sum(
         (Fraction(t.size_bytes * t.micros_per_gb, BYTES_PER_GB) for t in transfers), Fraction(0)
     )
-    parts = (device, usage.power_micros, moved)
-    device_micros, power_micros, transfer_micros = (round_half_even(part) for part in parts)
+    read = sum(
+        (Fraction(one.size_bytes * one.micros_per_gb, BYTES_PER_GB) for one in reads), Fraction(0)
+    )
+    parts = (device, usage.power_micros, moved, read)
+    device_micros, power_micros, transfer_micros, data_micros = map(round_half_even, parts)
     total = round_half_even(sum(parts, Fraction(0)))
     carbon = (
         usage.carbon_contract_ug if prices.carbon_price_by_contract else usage.carbon_location_ug
@@ -219,11 +233,12 @@ def bill(
         device_micros=device_micros,
         power_micros=power_micros,
         transfer_micros=transfer_micros,
-        rounding_micros=total - device_micros - power_micros - transfer_micros,
+        rounding_micros=total - device_micros - power_micros - transfer_micros - data_micros,
         total_micros=total,
         carbon_shown_micros=None
         if carbon is None
         else round_half_even(carbon * prices.carbon_price_micros_per_tonne / _UG_PER_TONNE),
+        data_micros=data_micros,
     )
 
 

@@ -34,6 +34,8 @@ class TagRule:
 
     key: str
     values: tuple[str, ...]
+    because: str = ""
+    """Whose rule it is, where not the job's own: a data set that it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +49,41 @@ class LatencyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputData:
-    """Bytes that lie at a site and must be at hand before the job starts."""
+    """Bytes that lie at a site and must be at hand before the job starts.
+
+    With ``dataset`` (its digest) equal bytes lie at each of ``replicas``; ``site`` is the first.
+    """
 
     site: str
     size_bytes: int
+    dataset: str = ""
+    replicas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInput:
+    """A data set of the catalogue, read-only for the job at ``target`` (a folder).
+
+    As written it is a name and perhaps a version; at submit version, digest, size and price are
+    fixed, and so stay whatever becomes of the catalogue.
+    """
+
+    dataset: str
+    version: int = 0
+    """0: the newest at submit."""
+    target: str
+    digest: str = ""
+    size_bytes: int = 0
+    price_micros_per_gb: int | None = None
+    """What its owner asks for reading; None = does not say, and nothing is charged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataOutput:
+    """What the job leaves at ``path`` below $WESTWARD_OUTPUT becomes a version of ``dataset``."""
+
+    path: str
+    dataset: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +169,8 @@ class JobSpec:
     residency: tuple[TagRule, ...] = ()
     latency: tuple[LatencyRule, ...] = ()
     inputs: tuple[InputData, ...] = ()
+    datasets: tuple[DataInput, ...] = ()
+    outputs: tuple[DataOutput, ...] = ()
     home_site: str | None = None
     """Where the owner sits; used by the rule ``home-site`` only."""
     account: str | None = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from westward.model.job import Work
+from westward.model.dataset import DataFile
+from westward.model.job import DataInput, DataOutput, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,10 @@ class Grant:
     """From that signal to KILL; None = the engine's own. The lease's end comes first."""
     checkpoint: CheckpointOrder | None = None
     """Set for a job that saves checkpoints."""
+    inputs: tuple[DataInput, ...] = ()
+    """Data sets to be brought before the run starts."""
+    outputs: tuple[DataOutput, ...] = ()
+    """What is to be published once it has succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +263,67 @@ class CheckpointFetched:
 
     token: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataAsk:
+    """Where may this run read the data set from? ``refused``: sites whose copy was found wrong
+    (``problem`` says how, of the last one) or could not be read from here."""
+
+    token: int
+    dataset: str
+    version: int
+    refused: tuple[str, ...] = ()
+    suspect: bool = False
+    """The last of ``refused`` holds other bytes than the catalogue says."""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """``site`` "" = nowhere (any more); ``reason`` says why."""
+
+    site: str = ""
+    url: str = ""
+    digest: str = ""
+    files: tuple[DataFile, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMoved:
+    """Bytes fetched for a run. (run, sequence) is its key: a repeat is ignored."""
+
+    token: int
+    sequence: int
+    dataset: str
+    version: int
+    source_site: str
+    size_bytes: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataStaged:
+    """The data set is whole at the run's site, its digest checked. ``cached``: it was before;
+    ``source_site`` is then where the site had it from."""
+
+    token: int
+    dataset: str
+    version: int
+    digest: str
+    source_site: str
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPublished:
+    """The run's output lies whole at ``url``, the folder of ``files``, at the run's site."""
+
+    token: int
+    dataset: str
+    url: str
+    files: tuple[DataFile, ...]
 
 
 CHECKPOINT_TOO_LARGE = "checkpoint-too-large"

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from westward.model.job import JobSpec, ResourceOption
+from westward.model.job import InputData, JobSpec, ResourceOption
 from westward.model.network import Network, Series, Zone
 from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
@@ -390,14 +390,17 @@ def job_columns(
     firsts = [specs[row] for row in first_rows.tolist()]
     allowed = [allowed_pools[row] for row in first_rows.tolist()]
     given: list[tuple[int, float]] = []
+    datasets: list[int] = []
+    rows_of = dataset_rows(specs)
     for row, spec in enumerate(specs):
         if spec.inputs:
             moved = moved_inputs(spec, sites)
             jobs.input_from[row] = len(given)
             given += moved
+            datasets += [rows_of.get(one.dataset, -1) for one in _placed_inputs(spec, sites)]
             jobs.input_to[row] = len(given)
     inputs = new_inputs(len(given))
-    inputs.dataset[:] = -1
+    inputs.dataset[:] = datasets
     if given:
         inputs.site[:] = [site for site, _ in given]
         inputs.gb[:] = [gb for _, gb in given]
@@ -430,10 +433,35 @@ def moved_inputs(spec: JobSpec, sites: dict[str, int]) -> list[tuple[int, float]
     """(site row, GB) of each input. A job with an unknown site is refused by
     ``filters.static_reasons``."""
     return [
-        (sites[data.site], data.size_bytes / BYTES_PER_GB)
-        for data in spec.inputs
-        if data.size_bytes > 0 and data.site in sites
+        (sites[data.site], data.size_bytes / BYTES_PER_GB) for data in _placed_inputs(spec, sites)
     ]
+
+
+def _placed_inputs(spec: JobSpec, sites: dict[str, int]) -> list[InputData]:
+    return [data for data in spec.inputs if data.size_bytes > 0 and data.site in sites]
+
+
+def dataset_rows(specs: Sequence[JobSpec]) -> dict[str, int]:
+    """A row for each data set that some job reads from one of several copies."""
+    found: dict[str, int] = {}
+    for spec in specs:
+        for data in spec.inputs:
+            if data.dataset and data.size_bytes > 0:
+                found.setdefault(data.dataset, len(found))
+    return found
+
+
+def live_traffic(specs: Sequence[JobSpec], site_names: Sequence[str]) -> Traffic:
+    """Every link free, and the copies that the jobs' data sets have."""
+    rows = dataset_rows(specs)
+    traffic = no_traffic(len(site_names), len(rows))
+    sites = {name: row for row, name in enumerate(site_names)}
+    for spec in specs if rows else ():
+        for data in spec.inputs:
+            for replica in data.replicas if data.dataset in rows else ():
+                if replica in sites:
+                    traffic.replica_ms[rows[data.dataset], sites[replica]] = 0
+    return traffic
 
 
 def spec_classes(

@@ -53,7 +53,11 @@ def static_reasons(spec: JobSpec, site: Site, network: Network) -> tuple[Reason,
             found.append(
                 Reason(
                     code=Code.RESIDENCY,
-                    resource=tag_rule.key,
+                    resource=(
+                        f"{tag_rule.key} of {tag_rule.because}"
+                        if tag_rule.because
+                        else tag_rule.key
+                    ),
                     asked=" or ".join(tag_rule.values),
                     available=has or "no such tag",
                 )
@@ -63,15 +67,14 @@ def static_reasons(spec: JobSpec, site: Site, network: Network) -> tuple[Reason,
         if reason is not None:
             found.append(reason)
     for data in spec.inputs:
-        if data.site == site.name or data.size_bytes == 0:
+        if data.size_bytes == 0 and not data.dataset:
             continue
-        known = any(one.name == data.site for one in network.sites)
-        link = network.link(data.site, site.name) if known else None
-        if link is None or not link.bandwidth_gbps or link.price_micros_per_gb is None:
+        sources = data.replicas if data.dataset else (data.site,)
+        if not any(_has_way(network, source, site.name) for source in sources):
             found.append(
                 Reason(
                     code=Code.NO_LINK,
-                    resource=f"link from {data.site}",
+                    resource=f"link from {' or '.join(sources) or 'any copy'}",
                     asked=f"{data.size_bytes / 1e9:g}",
                     available="no link with a bandwidth and a price",
                     unit="GB",
@@ -93,6 +96,16 @@ def offer_reasons(spec: JobSpec, pool: Pool) -> tuple[Reason, ...]:
         for code, name, stated, taken in limits
         if taken and stated not in taken
     )
+
+
+def _has_way(network: Network, source: str, site: str) -> bool:
+    """Whether data can come from ``source``: a known site, by a line of known speed and price."""
+    if source == site:
+        return True
+    if all(one.name != source for one in network.sites):
+        return False
+    link = network.link(source, site)
+    return link is not None and bool(link.bandwidth_gbps) and link.price_micros_per_gb is not None
 
 
 def _option_reasons(

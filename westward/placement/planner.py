@@ -23,8 +23,8 @@ from westward.placement import rows as kernel_rows
 from westward.placement.columns import (
     NetworkColumns,
     job_columns,
+    live_traffic,
     new_state,
-    no_traffic,
     rule_columns,
 )
 from westward.placement.dispatch import dispatch
@@ -324,7 +324,7 @@ def _tables(
         classes=classes,
         jobs=jobs,
         inputs=inputs,
-        traffic=no_traffic(len(columns.site_names)),
+        traffic=live_traffic(everyone, columns.site_names),
         state=state,
         answers=new_answers(len(everyone), len(columns.pool_names)),
     )

@@ -47,7 +47,9 @@ class Prepared:
         limited = self._by_account or self._by_purpose
         if not (job.residency or job.latency or job.inputs or limited):
             return self.everywhere
-        moved = tuple((one.site, one.size_bytes > 0) for one in job.inputs)
+        moved = tuple(
+            (one.site, one.size_bytes > 0, one.dataset != "", one.replicas) for one in job.inputs
+        )
         account = job.account if self._by_account else None
         purpose = job.purpose if self._by_purpose else None
         terms: Terms = (job.residency, job.latency, moved, account, purpose)

@@ -161,6 +161,8 @@ def _variants(
             )
     if Code.RESIDENCY in codes:
         for at, tag_rule in enumerate(job.residency):
+            if tag_rule.because:  # the data's own terms are not the job owner's to drop
+                continue
             rest = (*job.residency[:at], *job.residency[at + 1 :])
             yield (
                 f"residency {at}",

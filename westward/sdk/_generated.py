@@ -82,6 +82,7 @@ class BillView(TypedDict):
     device_micros: int
     power_micros: int
     transfer_micros: int
+    data_micros: int
     rounding_micros: int
     price_micros: int
 
@@ -93,6 +94,80 @@ class CheckpointView(TypedDict):
     size_bytes: int
     sent_bytes: int
     at_server: bool
+
+
+class DataFileView(TypedDict):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class DataMovedView(TypedDict):
+    run_id: str
+    dataset: str
+    version: int
+    from_site: str
+    to_site: str
+    size_bytes: int
+    wall_ms: int
+
+
+class DataRequest(TypedDict):
+    """A data set and where a copy lies. Blank stays blank: without ``licence`` it is not stated;
+    without ``price_micros_per_gb`` nothing is charged for reading, and it is not called free."""
+
+    name: str
+    owner: NotRequired[str]
+    files: list[FileEntry]
+    site: str
+    url: str
+    licence: NotRequired[str]
+    residency: NotRequired[str]
+    price_micros_per_gb: NotRequired[int | None]
+
+
+class DataSetPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    currency: str
+    datasets: list[DataSetView]
+    next: str | None
+
+
+class DataSetView(TypedDict):
+    """One version. A licence of "" and a price of null: its owner did not say."""
+
+    name: str
+    version: int
+    owner: str
+    size_bytes: int
+    digest: str
+    licence: str
+    residency: list[TermView]
+    price_micros_per_gb: int | None
+    created_ms: int
+    replicas: list[ReplicaView]
+    provenance: ProvenanceView | None
+    files: NotRequired[list[DataFileView]]
+    currency: NotRequired[str]
+    created: NotRequired[bool]
+
+
+class DataUseView(TypedDict):
+    """The proof that a data set's terms were kept by a run."""
+
+    run_id: str
+    dataset: str
+    version: int
+    digest: str
+    from_site: str
+    url: str
+    to_site: str
+    terms: list[TermView]
+    tags: dict[str, str]
+    checked_ms: int
+    staged_ms: int | None
+    cached: bool
 
 
 class DecisionView(TypedDict):
@@ -124,6 +199,12 @@ class FaultView(TypedDict):
     remedy: str
 
 
+class FileEntry(TypedDict):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
 class HealthView(TypedDict):
     status: Literal["ok", "degraded"]
     version: str
@@ -150,6 +231,12 @@ class HourView(TypedDict):
     carbon_contract_g_per_kwh: float | None
 
 
+class JobDataView(TypedDict):
+    uses: list[DataUseView]
+    moved: list[DataMovedView]
+    published: list[DataSetView]
+
+
 class JobDetail(TypedDict):
     job_id: str
     name: str
@@ -173,6 +260,7 @@ class JobDetail(TypedDict):
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
+    data: JobDataView
     request: dict[str, Any]
     bills: list[BillView]
     checkpoints: list[CheckpointView]
@@ -273,9 +361,33 @@ class PoolView(TypedDict):
     price_micros_per_device_hour: int | None
 
 
+class ProvenanceView(TypedDict):
+    job_id: str
+    run_id: str
+    site: str
+    run_sha256: str
+    setup_sha256: str
+    inputs: list[UsedInputView]
+
+
 class RankView(TypedDict):
     rank: int
     size: int
+
+
+class ReplicaRequest(TypedDict):
+    site: str
+    url: NotRequired[str | None]
+    version: NotRequired[int]
+
+
+class ReplicaView(TypedDict):
+    """``suspect`` says why a site refused this copy."""
+
+    site: str
+    url: str
+    added_ms: int
+    suspect: str | None
 
 
 class ReportRow(TypedDict):
@@ -374,6 +486,19 @@ class SubmittedView(TypedDict):
     array: ArrayPlaceView | None
     runs: list[RunView]
     created: bool
+
+
+class TermView(TypedDict):
+    """A residency rule: the site's tag ``key`` must be one of ``values``."""
+
+    key: str
+    values: list[str]
+
+
+class UsedInputView(TypedDict):
+    dataset: str
+    version: int
+    digest: str
 
 
 class VerdictArrayView(TypedDict):
@@ -628,6 +753,64 @@ class Api:
         answer: ReportView = self._call("GET", "/v1/report", {"limit": limit}, None)
         return answer
 
+    def new_dataset(
+        self,
+        *,
+        name: str,
+        files: list[FileEntry],
+        site: str,
+        url: str,
+        owner: str = "",
+        licence: str = "",
+        residency: str = "",
+        price_micros_per_gb: int | None = None,
+    ) -> DataSetView:
+        """201 with the new version; 200 where the newest is just this already."""
+        answer: DataSetView = self._call(
+            "POST",
+            "/v1/datasets",
+            {},
+            {
+                "name": name,
+                "owner": owner,
+                "files": files,
+                "site": site,
+                "url": url,
+                "licence": licence,
+                "residency": residency,
+                "price_micros_per_gb": price_micros_per_gb,
+            },
+        )
+        return answer
+
+    def datasets(self, *, limit: int = 100, after: str | None = None) -> DataSetPage:
+        """The newest version of each, by name; ``next`` goes into ``after`` for the next page."""
+        answer: DataSetPage = self._call(
+            "GET", "/v1/datasets", {"limit": limit, "after": after}, None
+        )
+        return answer
+
+    def dataset(self, name: str, *, version: int = 0) -> DataSetView:
+        """One version (0: the newest) with its files, copies and provenance."""
+        answer: DataSetView = self._call(
+            "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
+        )
+        return answer
+
+    def set_replica(
+        self, name: str, *, site: str, url: str | None = None, version: int = 0
+    ) -> DataSetView:
+        """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
+        are checked by each site that reads them.
+        """
+        answer: DataSetView = self._call(
+            "POST",
+            f"/v1/datasets/{quote(name, safe='')}/replicas",
+            {},
+            {"site": site, "url": url, "version": version},
+        )
+        return answer
+
     def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside."""
         answer: HealthView = self._call("GET", "/healthz", {}, None)
@@ -841,6 +1024,64 @@ class AsyncApi:
     async def report(self, *, limit: int = 1000) -> ReportView:
         """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
         answer: ReportView = await self._call("GET", "/v1/report", {"limit": limit}, None)
+        return answer
+
+    async def new_dataset(
+        self,
+        *,
+        name: str,
+        files: list[FileEntry],
+        site: str,
+        url: str,
+        owner: str = "",
+        licence: str = "",
+        residency: str = "",
+        price_micros_per_gb: int | None = None,
+    ) -> DataSetView:
+        """201 with the new version; 200 where the newest is just this already."""
+        answer: DataSetView = await self._call(
+            "POST",
+            "/v1/datasets",
+            {},
+            {
+                "name": name,
+                "owner": owner,
+                "files": files,
+                "site": site,
+                "url": url,
+                "licence": licence,
+                "residency": residency,
+                "price_micros_per_gb": price_micros_per_gb,
+            },
+        )
+        return answer
+
+    async def datasets(self, *, limit: int = 100, after: str | None = None) -> DataSetPage:
+        """The newest version of each, by name; ``next`` goes into ``after`` for the next page."""
+        answer: DataSetPage = await self._call(
+            "GET", "/v1/datasets", {"limit": limit, "after": after}, None
+        )
+        return answer
+
+    async def dataset(self, name: str, *, version: int = 0) -> DataSetView:
+        """One version (0: the newest) with its files, copies and provenance."""
+        answer: DataSetView = await self._call(
+            "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
+        )
+        return answer
+
+    async def set_replica(
+        self, name: str, *, site: str, url: str | None = None, version: int = 0
+    ) -> DataSetView:
+        """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
+        are checked by each site that reads them.
+        """
+        answer: DataSetView = await self._call(
+            "POST",
+            f"/v1/datasets/{quote(name, safe='')}/replicas",
+            {},
+            {"site": site, "url": url, "version": version},
+        )
         return answer
 
     async def healthz(self) -> HealthView:

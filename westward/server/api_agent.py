@@ -163,6 +163,8 @@ def _grant(record: JobRecord, run: RunRecord, ttl_ms: int, checkpoint_kept: bool
         stop_signal=saves.signal if saves is not None else "TERM",
         grace_ms=saves.grace_ms if saves is not None else None,
         checkpoint=None if saves is None else _checkpoint_order(record, run, checkpoint_kept),
+        inputs=job.datasets,
+        outputs=job.outputs,
     )
 
 

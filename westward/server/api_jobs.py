@@ -22,6 +22,8 @@ from westward.model.reasons import Code
 from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.core import Core
+from westward.server.data_names import pin_all, pin_data, references, with_data
+from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
 from westward.server.naming import look_up
@@ -36,6 +38,7 @@ from westward.server.views import (
     story_view,
 )
 from westward.server.wording import refusal_text
+from westward.store.catalogue import copies_of
 from westward.store.checkpoints import load_checkpoints, load_moves
 from westward.store.decisions import last_decision
 from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs, submitted_before
@@ -141,7 +144,8 @@ def admit(core: Core, body: JobRequest, job_id: str, now_ms: int) -> tuple[Submi
     ever take is submitted as refused. Alike jobs of an array are judged once."""
     digest = body.digest()
     submissions: list[Submission] = []
-    for one in look_up(core.store, body.read_all(job_id, now_ms), body.file):
+    named = pin_all(core.store, body.read_all(job_id, now_ms), body.file)
+    for one in look_up(core.store, named, body.file):
         refused = _impossible(core, one.job, now_ms)
         submissions += [
             Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
@@ -152,7 +156,7 @@ def admit(core: Core, body: JobRequest, job_id: str, now_ms: int) -> tuple[Submi
 def _impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
     """Why no site could take the job even if all were idle; None if one could, now or later."""
     empty = idle(core.network, core.series_origin_ms)
-    decided = plan(empty, (job,), core.settings.policy, now_ms)
+    decided = plan(empty, (_with_copies(core, job),), core.settings.policy, now_ms)
     for refusal in decided.refusals:
         if all(
             any(reason.code not in MAY_PASS for reason in other.reasons)
@@ -162,6 +166,12 @@ def _impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
     return None
 
 
+def _with_copies(core: Core, job: JobSpec) -> JobSpec:
+    """As the planner is to see it. Reads the store."""
+    sites = {site.name for site in core.network.sites}
+    return with_data(job, copies_of(core.store, references([job])), sites)
+
+
 @router.post("/plan")
 async def dry_run(body: JobRequest, core: CoreDep) -> Json:
     """What would be decided for this job now, on the live network. Changes nothing."""
@@ -169,6 +179,8 @@ async def dry_run(body: JobRequest, core: CoreDep) -> Json:
     job = await core.read(body.read, body.job_id or "job_dry-run", found.now_ms)
     if job.job_id in found.records:
         raise ApiError(409, "job-id-taken", f"{job.job_id} is a job already")
+    job = await core.read(pin_data, core.store, job, body.file)
+    job = await core.read(_with_copies, core, job)
     jobs = (*found.to_place, job)
     decided = await core.read(plan, found.snapshot, jobs, core.settings.policy, found.now_ms)
     return plan_view(decided, job.job_id, core.network.currency)
@@ -222,12 +234,13 @@ async def job(
             if record.state != unless_state or left_s <= 0 or core.closing:
                 break
             await bell.wait(seen, left_s)
-    return job_detail(
+    detail = job_detail(
         record,
         await core.read(load_bills, core.store, job_id),
         await core.read(load_checkpoints, core.store, job_id),
         await core.read(load_moves, core.store, job_id),
     )
+    return {**detail, "data": await core.read(data_view, core.store, record)}
 
 
 @router.get("/jobs/{job_id}/why")
@@ -252,7 +265,8 @@ async def why(job_id: str, core: CoreDep) -> Json:
 def _explain_refusal(core: Core, record: JobRecord) -> Json | None:
     """A job refused at submit was never planned: the same question is asked again."""
     empty = idle(core.network, core.series_origin_ms)
-    decided = plan(empty, (record.job,), core.settings.policy, record.job.submit_ms)
+    job = _with_copies(core, record.job)
+    decided = plan(empty, (job,), core.settings.policy, job.submit_ms)
     if not any(isinstance(one, Refusal) for one in decided.refusals):
         return None
     return plan_view(decided, record.job_id, core.network.currency)

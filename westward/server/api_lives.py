@@ -16,6 +16,7 @@ from westward.model.reasons import Code
 from westward.placement import plan
 from westward.server.api_jobs import CoreDep, JobRequest, admit, new_job_id, to_all
 from westward.server.core import Core
+from westward.server.data_names import with_data
 from westward.server.errors import ApiError, not_found
 from westward.server.resumed import bound_to, resumed_spec
 from westward.server.views import array_view, job_view
@@ -132,7 +133,8 @@ def _cannot_go(core: Core, record: JobRecord, aim: Aim) -> str | None:
         )
     if record.job.checkpoint is None and record.live_run is not None:
         return None  # the machine refuses it, with a better reason
-    spec = resumed_spec(record, checkpoint, core.network)
+    sites = {site.name for site in core.network.sites}
+    spec = with_data(resumed_spec(record, checkpoint, core.network), found.copies, sites)
     part = found.towards(spec, aim)
     decided = plan(part.snapshot, (spec,), core.settings.policy, found.now_ms)
     return _refusal(decided, spec, core, aim)

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from westward import __version__
 from westward.server import (
     api_agent,
+    api_agent_data,
     api_checkpoints,
+    api_data,
     api_jobs,
     api_lives,
     api_network,
@@ -56,6 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
         api_checkpoints.router,
         api_site.router,
         api_site_agents.router,
+        api_data.router,
+        api_agent_data.router,
     ):
         app.include_router(router)
     app.include_router(api_tes.router)

@@ -18,13 +18,15 @@ from westward.control.events import JobBound, JobUnbound
 from westward.control.instructions import Instruction
 from westward.control.machine import Ignored
 from westward.control.records import Binding, JobRecord, JobState, RunRecord
-from westward.ledger.price import Bill, Transfer, bill, intervals, price_list
+from westward.ledger.price import Bill, DataRead, Transfer, bill, intervals, price_list
 from westward.model.network import Network
 from westward.model.plan import Placement, Plan, Policy
 from westward.server.aside import Broken, each_apart
+from westward.server.data_sources import bring_ms
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
 from westward.store.checkpoints import load_moves
+from westward.store.data_runs import MovedBytes, load_moved, load_uses, staged_digests
 from westward.store.database import Store
 from westward.store.decisions import save_decisions
 from westward.store.jobs import load_job
@@ -89,6 +91,8 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
             changes[record.job_id] = [_change(record, JobUnbound(reason=refusal_text(refusal)))]
     for placement in plan.placed(placed):
         changes[placement.job_id] = _bind(before, placement, network.currency)
+        if before.records[placement.job_id].job.datasets and not placement.starts_now:
+            outcome.plan_again = True  # it may be granted now, for its data to come
 
     def write(job_ids: Sequence[str]) -> Answers:
         wanted = list(chain.from_iterable(changes[job_id] for job_id in job_ids))
@@ -130,13 +134,18 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
 def _bind(before: Situation, placement: Placement, currency: str) -> list[Change]:
     record = before.records[placement.job_id]
     chosen = placement.estimate
+    # The plan counts on its data coming before the start; the site brings them after the grant.
+    early_ms = bring_ms(before.snapshot.network, record.job, before.copies, chosen.site)
+    not_before_ms = placement.not_before_ms
+    if early_ms:
+        not_before_ms = max(min(before.now_ms, not_before_ms), not_before_ms - early_ms)
     binding = Binding(
         pool=chosen.pool,
         site=chosen.site,
         option=chosen.option,
         need_milli=chosen.need_milli,
         duration_ms=chosen.duration_ms,
-        not_before_ms=placement.not_before_ms,
+        not_before_ms=not_before_ms,
         planned_start_ms=chosen.start_ms,
     )
     changes = [_change(record, JobBound(binding=binding, reason=why_there(placement, currency)))]
@@ -220,7 +229,37 @@ def run_bill(
     prices = price_list(network, run.pool, series_origin_ms, policy)
     began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
     metered = intervals(began_ms, load_readings(store, run.run_id))
-    return bill(prices, metered, _transfers(store, network, ended))
+    moved = moved_data(network, load_moved(store, ended.job_id, run.run_id))
+    transfers = (*_transfers(store, network, ended), *moved)
+    return bill(prices, metered, transfers, _reads(store, ended))
+
+
+def moved_data(network: Network, moved: Sequence[MovedBytes]) -> tuple[Transfer, ...]:
+    """Bytes of data sets that were fetched over a line between sites, as metered: also those of
+    a run that never started, or that were fetched twice. A line whose price the network no longer
+    states is not charged."""
+    found = []
+    for one in moved:
+        link = network.link(one.from_site, one.to_site) if one.from_site != one.to_site else None
+        if link is not None and link.price_micros_per_gb is not None:
+            found.append(
+                Transfer(size_bytes=one.size_bytes, micros_per_gb=link.price_micros_per_gb)
+            )
+    return tuple(found)
+
+
+def _reads(store: Store, ended: RunToSettle) -> tuple[DataRead, ...]:
+    """Data sets that were whole at the site when the run started, at the prices of the day the
+    job was submitted. Of one whose owner states no price nothing is charged."""
+    record = load_job(store, ended.job_id)
+    if record is None or ended.run.started_ms is None or not record.job.datasets:
+        return ()
+    staged = staged_digests(load_uses(store, ended.job_id), ended.run.run_id)
+    return tuple(
+        DataRead(size_bytes=one.size_bytes, micros_per_gb=one.price_micros_per_gb)
+        for one in record.job.datasets
+        if one.price_micros_per_gb is not None and (one.dataset, one.version) in staged
+    )
 
 
 def _transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:

@@ -23,11 +23,13 @@ from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
+from westward.server.data_names import references
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
+from westward.store.catalogue import copies_of
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
@@ -198,6 +200,7 @@ class Core:
             latest_checkpoints(
                 self.store, [one.job_id for one in active.records if one.runs and not one.live_run]
             ),
+            copies_of(self.store, references([one.job for one in active.records])),
         )
 
     def close(self) -> None:

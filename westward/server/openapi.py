@@ -149,11 +149,110 @@ class BillView(TypedDict):
     device_micros: int
     power_micros: int
     transfer_micros: int
+    data_micros: int
     rounding_micros: int
     price_micros: int
 
 
+class TermView(TypedDict):
+    """A residency rule: the site's tag ``key`` must be one of ``values``."""
+
+    key: str
+    values: list[str]
+
+
+class ReplicaView(TypedDict):
+    """``suspect`` says why a site refused this copy."""
+
+    site: str
+    url: str
+    added_ms: int
+    suspect: str | None
+
+
+class UsedInputView(TypedDict):
+    dataset: str
+    version: int
+    digest: str
+
+
+class ProvenanceView(TypedDict):
+    job_id: str
+    run_id: str
+    site: str
+    run_sha256: str
+    setup_sha256: str
+    inputs: list[UsedInputView]
+
+
+class DataFileView(TypedDict):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class DataSetView(TypedDict):
+    """One version. A licence of "" and a price of null: its owner did not say."""
+
+    name: str
+    version: int
+    owner: str
+    size_bytes: int
+    digest: str
+    licence: str
+    residency: list[TermView]
+    price_micros_per_gb: int | None
+    created_ms: int
+    replicas: list[ReplicaView]
+    provenance: ProvenanceView | None
+    files: NotRequired[list[DataFileView]]
+    currency: NotRequired[str]
+    created: NotRequired[bool]
+
+
+class DataSetPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    currency: str
+    datasets: list[DataSetView]
+    next: str | None
+
+
+class DataUseView(TypedDict):
+    """The proof that a data set's terms were kept by a run."""
+
+    run_id: str
+    dataset: str
+    version: int
+    digest: str
+    from_site: str
+    url: str
+    to_site: str
+    terms: list[TermView]
+    tags: dict[str, str]
+    checked_ms: int
+    staged_ms: int | None
+    cached: bool
+
+
+class DataMovedView(TypedDict):
+    run_id: str
+    dataset: str
+    version: int
+    from_site: str
+    to_site: str
+    size_bytes: int
+    wall_ms: int
+
+
+class JobDataView(TypedDict):
+    uses: list[DataUseView]
+    moved: list[DataMovedView]
+    published: list[DataSetView]
+
+
 class JobDetail(JobView):
+    data: JobDataView
     request: dict[str, Any]
     bills: list[BillView]
     checkpoints: list[CheckpointView]
@@ -322,6 +421,10 @@ class ErrorView(TypedDict):
 
 
 ANSWERS: dict[tuple[str, str], Any] = {
+    ("post", "/v1/datasets"): DataSetView,
+    ("get", "/v1/datasets"): DataSetPage,
+    ("get", "/v1/datasets/{name}"): DataSetView,
+    ("post", "/v1/datasets/{name}/replicas"): DataSetView,
     ("post", "/v1/jobs"): SubmittedView,
     ("get", "/v1/jobs"): JobPage,
     ("get", "/v1/jobs/{job_id}"): JobDetail,
@@ -385,10 +488,11 @@ def _component(schemas: Json, answer: Any) -> Json:
 
 def user_document() -> Json:
     """The document of the routes for users, without a server: what the SDK is generated from."""
-    from westward.server import api_jobs, api_lives, api_network
+    from westward.server import api_data, api_jobs, api_lives, api_network
 
     app = FastAPI(title="Westward", version=__version__)
-    for router in (api_jobs.router, api_lives.router, api_network.router, api_network.health):
+    routers = (api_jobs, api_lives, api_network, api_data)
+    for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)
     return app.openapi()

@@ -17,6 +17,7 @@ from westward.model.job import InputData, JobSpec
 from westward.model.plan import Estimate, Plan, Policy
 from westward.model.units import BYTES_PER_GB, MILLI, format_money
 from westward.placement import plan
+from westward.server.data_names import with_data
 from westward.server.resumed import resumed_spec, speed_of
 from westward.server.snapshot import Situation
 from westward.store.results import Change, Checkpoint
@@ -109,7 +110,8 @@ def _handed_in_now(
         at_server=True,
         files=(),
     )
-    spec = resumed_spec(record, here, network)
+    sites = {site.name for site in network.sites}
+    spec = with_data(resumed_spec(record, here, network), before.copies, sites)
     inputs = tuple(
         InputData(site=run.site, size_bytes=one.size_bytes) for one in spec.inputs
     )  # its inputs lie here by now

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from westward.control.records import Aim, Binding, JobRecord, JobState, RunRecord
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
 from westward.placement.filters import offer_reasons
+from westward.server.data_names import Copies, with_data
 from westward.server.resumed import bound_to, resumed_spec
 from westward.store.results import Active, Checkpoint, SiteRecord
 
@@ -29,6 +30,8 @@ class Situation:
     now_ms: int
     aimed: tuple[tuple[JobSpec, Aim], ...] = ()
     """Of those, the ones that must go to one site or pool: each is planned by itself."""
+    copies: Copies = field(default_factory=dict)
+    """Where the data sets of active jobs lie."""
 
     def with_only(self, job_ids: frozenset[str]) -> Situation:
         """The same, as if of the waiting jobs there were none but these. Running ones stay."""
@@ -88,6 +91,7 @@ def situation(
     now_ms: int,
     left_out: Callable[[JobRecord], bool] = lambda _record: False,
     checkpoints: Mapping[str, Checkpoint] | None = None,
+    copies: Copies | None = None,
 ) -> Situation:
     """Held jobs are left out. Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
 
@@ -99,6 +103,8 @@ def situation(
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
     to_place: list[JobSpec] = []
     aimed: list[tuple[JobSpec, Aim]] = []
+    known = copies or {}
+    sites = {site.name for site in network.sites}
     for record in active.records:
         run, place = record.live_run, record.bound
         if run is not None and place is not None:
@@ -114,7 +120,7 @@ def situation(
             or _shut_out(record.job, place, pools[place.pool])
         ):
             checkpoint = (checkpoints or {}).get(record.job_id)
-            spec = resumed_spec(record, checkpoint, network)
+            spec = with_data(resumed_spec(record, checkpoint, network), known, sites)
             aim = bound_to(record, checkpoint)
             if aim is None:
                 to_place.append(spec)
@@ -123,7 +129,7 @@ def situation(
         else:
             queues[place.pool].append(
                 QueuedJob(
-                    job=record.job,
+                    job=with_data(record.job, known, sites),
                     option=place.option,
                     need_milli=place.need_milli,
                     duration_ms=place.duration_ms,
@@ -149,6 +155,7 @@ def situation(
         records={record.job_id: record for record in active.records},
         now_ms=now_ms,
         aimed=tuple(aimed),
+        copies=known,
     )
 
 

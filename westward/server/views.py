@@ -149,6 +149,7 @@ def bill_view(bill: Bill) -> Json:
         "device_micros": bill.device_micros,
         "power_micros": bill.power_micros,
         "transfer_micros": bill.transfer_micros,
+        "data_micros": bill.data_micros,
         "rounding_micros": bill.rounding_micros,
         "price_micros": bill.total_micros,
     }

@@ -24,7 +24,7 @@ _FILES: TypeAdapter[tuple[SavedFile, ...]] = TypeAdapter(tuple[SavedFile, ...])
 def holder(store: Store, run_id: str, token: int) -> Ignored | str:
     """The job whose run holds a lease under this token: who may bring and fetch its checkpoint."""
     with store.read() as connection:
-        found = _live(connection, run_id, token)
+        found = live_run(connection, run_id, token)
     return found if isinstance(found, Ignored) else str(found["job_id"])
 
 
@@ -39,7 +39,7 @@ def save_checkpoint(
 ) -> Checkpoint | Ignored:
     """Notes what the live run left. A repeat answers with what was noted first."""
     with store.write() as connection:
-        run = _live(connection, run_id, token)
+        run = live_run(connection, run_id, token)
         if isinstance(run, Ignored):
             return run
         query = select(CHECKPOINTS).where(CHECKPOINTS.c.run_id == run_id)
@@ -92,7 +92,7 @@ def note_move(
 ) -> CheckpointMove | Ignored:
     """The site of ``run_id`` has brought the job's newest checkpoint to itself."""
     with store.write() as connection:
-        run = _live(connection, run_id, token)
+        run = live_run(connection, run_id, token)
         if isinstance(run, Ignored):
             return run
         query = select(CHECKPOINT_MOVES).where(CHECKPOINT_MOVES.c.run_id == run_id)
@@ -165,7 +165,8 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
-def _live(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
+def live_run(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
+    """The run's row, if it holds a lease under this token."""
     query = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state)
     row = connection.execute(query.where(RUNS.c.run_id == run_id)).mappings().one_or_none()
     if row is None:

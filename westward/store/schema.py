@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -144,6 +145,7 @@ BILLS = Table(
     Column("rounding_micros", BigInteger, nullable=False),
     Column("total_micros", BigInteger, nullable=False),
     Column("carbon_shown_micros", BigInteger),
+    Column("data_micros", BigInteger, nullable=False, server_default="0"),
     Index("bills_by_job", "job_id"),
 )
 
@@ -174,6 +176,75 @@ CHECKPOINT_MOVES = Table(
     Column("moved_ms", BigInteger, nullable=False),
     Index("checkpoint_moves_by_job", "job_id"),
 )
+
+DATASETS = Table(
+    "datasets",
+    METADATA,
+    Column("name", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("licence", Text, nullable=False),
+    Column("residency", Text, nullable=False),
+    Column("price_micros_per_gb", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("made_by_run", String(200)),
+    Column("provenance", Text),
+    UniqueConstraint("made_by_run", "name", name="one_version_per_run"),
+)
+"""The catalogue: one row a version, never changed. ``made_by_run`` set: a job's output."""
+
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("name", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("site", String(200), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("added_ms", BigInteger, nullable=False),
+    Column("suspect", Text),
+    ForeignKeyConstraint(["name", "version"], ["datasets.name", "datasets.version"]),
+)
+
+DATA_USES = Table(
+    "data_uses",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("from_site", String(200), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("to_site", String(200), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("checked_ms", BigInteger, nullable=False),
+    Column("staged_ms", BigInteger),
+    Column("cached", Integer, nullable=False),
+    Index("data_uses_by_job", "job_id"),
+)
+"""The proof of residency: which terms were checked against which tags of ``to_site``, and when,
+before a byte was given. ``staged_ms`` set: the data set was whole there, its digest checked."""
+
+DATA_MOVES = Table(
+    "data_moves",
+    METADATA,
+    Column("run_id", String(200), ForeignKey("runs.run_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("from_site", String(200), nullable=False),
+    Column("to_site", String(200), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Index("data_moves_by_job", "job_id"),
+)
+"""Bytes fetched for runs, as metered by the site that fetched them."""
 
 LOG_CHUNKS = Table(
     "log_chunks",

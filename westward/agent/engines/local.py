@@ -88,6 +88,14 @@ class LocalEngine:
         """Jobs here see the agent's own files (``agent.checkpoints``)."""
         return self.state / "checkpoints"
 
+    def data_root(self) -> Path:
+        """Data sets lie here; jobs see them as links (``agent.data``)."""
+        return self.state / "data"
+
+    def output_folder(self, run_id: str) -> Path:
+        """What the run was told as WESTWARD_OUTPUT."""
+        return self.folder(run_id) / "output"
+
     def folder(self, run_id: str) -> Path:
         return self._files.folder(run_id)
 

@@ -97,6 +97,14 @@ class SlurmEngine:
         os.close(self._wake_fd)
         self._wake_fd = -1
 
+    def data_root(self) -> Path:
+        """Data sets lie where the nodes see them too; jobs see them as links (``agent.data``)."""
+        return self.shared / "data"
+
+    def output_folder(self, run_id: str) -> Path:
+        """What the run was told as WESTWARD_OUTPUT."""
+        return self.folder(run_id) / "output"
+
     def folder(self, run_id: str) -> Path:
         return self._files.folder(run_id)
 
