@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
-	@echo "make test       set up; every linter, type check and test"
+	@echo "make test       set up; every linter, type check and test but the slow suites below"
+	@echo "make test-live  set up; the longer tests with real servers and agents (about 8 min)"
 	@echo "make test-site  set up; the provider conformance kit on the local engine (2 min)"
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
 	@echo "make test-slurm set up; the Slurm engine against two real clusters (root; about 8 min)"
@@ -36,7 +37,12 @@ lint: setup
 
 # Two workers; the tests of one file stay in one process, in order.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
+
+# Real servers and agents over minutes: joining, longer lives, data.
+.PHONY: test-live
+test-live: setup
+	$(BIN)/pytest -n 2 --dist loadfile -m long tests/live
 
 # The Slurm engine against real clusters on loopback. Needs root (slurmd does); installs Debian's
 # slurm-wlm and munge, or says so. WITH_DATABASE=1 also slurmdbd and MariaDB, for sacct.

@@ -13,6 +13,8 @@ import pytest
 from harness import Live, until
 from steps import Steps
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:

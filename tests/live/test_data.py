@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from harness import Live, until
 
+pytestmark = pytest.mark.long
+
 MB = 10**6
 LINK_MICROS_PER_GB = 20_000
 """networks/laptop: 0.02 a GB on every line."""

@@ -16,6 +16,8 @@ import pytest
 from tests.live.harness import Witness, until
 from tests.live.joining import ConnectProxy, Grid, make_authority
 
+pytestmark = pytest.mark.long
+
 TASK = """\
 name: {name}
 resources:

@@ -11,6 +11,8 @@ import pytest
 from harness import OVER, SITES, Live, until
 from steps import Steps
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:

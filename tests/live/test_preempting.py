@@ -10,6 +10,8 @@ from harness import SITES, Live, until
 from lossy import LossyProxy
 from steps import Steps
 
+pytestmark = pytest.mark.long
+
 WHOLE_HARBOR = "  infra: ssh/harbor\n"
 
 

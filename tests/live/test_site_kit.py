@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 DEFECTS = '''
 """Loaded by the interpreter at its start: the agent of the kit gets a local engine with faults."""
 import sys

@@ -114,6 +114,7 @@ def machine_sink(network: Network, policy: Policy, folder: Path) -> Both:
     return Both(totals_for(network, policy), Parts(folder, rows=100))
 
 
+@pytest.mark.timeout(900)  # the kernels with packing compile at their first use
 @pytest.mark.parametrize("name", CASES)
 def test_the_runs_are_those_of_simulate(
     network: Network, jobs: Workload, tmp_path: Path, name: str
