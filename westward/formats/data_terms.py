@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from westward.formats.listed import known_form, parts
 from westward.model.job import DataInput, DataOutput, InputData
 from westward.model.units import parse_bytes
 
@@ -23,7 +24,7 @@ def parse_inputs(text: str) -> tuple[tuple[InputData, ...], tuple[DataInput, ...
     (of a version, or the newest) and the folder where the job finds them. Raises ValueError."""
     placed: list[InputData] = []
     sets: list[DataInput] = []
-    for part in _parts(text):
+    for part in parts(text):
         left, equals, right = part.partition("=")
         if left.strip().startswith(DATASET):
             sets.append(_data_input(part, left, equals, right))
@@ -60,7 +61,7 @@ def parse_outputs(text: str) -> tuple[DataOutput, ...]:
     """``model=weights,.=everything``: a path below $WESTWARD_OUTPUT and the data set it becomes a
     version of. Raises ValueError."""
     found: list[DataOutput] = []
-    for part in _parts(text):
+    for part in parts(text):
         path, equals, name = part.partition("=")
         if not equals:
             raise ValueError(f"{part!r} is not PATH=NAME")
@@ -92,14 +93,4 @@ def _check_apart(targets: list[PurePosixPath], what: str) -> None:
 
 
 def _known_form(text: str, what: str) -> str:
-    name = text.strip()
-    if DATASET_NAME.fullmatch(name) is None:
-        raise ValueError(f"{text!r} is not the name of {what}: {DATASET_FORM}")
-    return name
-
-
-def _parts(text: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(f"{text!r} has an empty part")
-    return parts
+    return known_form(text, what, DATASET_NAME, DATASET_FORM)

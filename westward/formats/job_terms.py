@@ -18,6 +18,7 @@ from westward.formats.life_terms import (
     parse_checkpoint,
     parse_retry,
 )
+from westward.formats.listed import known_form, parts
 from westward.model.job import (
     After,
     Checkpoint,
@@ -155,7 +156,7 @@ def contradictions(terms: Terms, now_ms: int) -> list[tuple[str, str, str]]:
 def parse_residency(text: str) -> tuple[TagRule, ...]:
     """``province=Gansu|Ningxia,country=CN``: every key must hold, any of its values."""
     rules: list[TagRule] = []
-    for part in _parts(text):
+    for part in parts(text):
         key, equals, rest = part.partition("=")
         values = tuple(value.strip() for value in rest.split("|"))
         if not equals or not key.strip() or not all(values):
@@ -169,7 +170,7 @@ def parse_residency(text: str) -> tuple[TagRule, ...]:
 def parse_latency(text: str) -> tuple[LatencyRule, ...]:
     """``shanghai<=20ms one-way``, several joined by commas; the mode has no default."""
     rules: list[LatencyRule] = []
-    for part in _parts(text):
+    for part in parts(text):
         match = _LATENCY.fullmatch(part)
         if match is None:
             raise ValueError(f"{part!r} is not PLACE<=NUMBERms one-way (or round-trip)")
@@ -204,14 +205,4 @@ def _positive_duration(text: str) -> int:
 
 
 def _name(text: str, what: str) -> str:
-    name = text.strip()
-    if NAME.fullmatch(name) is None:
-        raise ValueError(f"{text!r} is not the name of {what}: {NAME_FORM}")
-    return name
-
-
-def _parts(text: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(f"{text!r} has an empty part")
-    return parts
+    return known_form(text, what, NAME, NAME_FORM)

@@ -72,12 +72,7 @@ class RunFolders:
         return processes.read_json(str(self.folder(run_id) / "order.json"))
 
     def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        try:
-            with open(self.folder(run_id) / f"rank{rank}.log", "rb") as file:
-                file.seek(offset)
-                return file.read(most)
-        except FileNotFoundError:
-            return b""
+        return read_log(self.folder(run_id), rank, offset, most)
 
     def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
         """Line n of the file is reading n. Reads on from where the last call was."""
@@ -187,3 +182,13 @@ def job_env(folder: Path, grant: Grant, site: str) -> dict[str, str]:
         PYTHONUNBUFFERED="1",
     )
     return env
+
+
+def read_log(folder: Path, rank: int, offset: int, most: int) -> bytes:
+    """Up to ``most`` bytes of a rank's output in a run's folder; none where there is none."""
+    try:
+        with open(folder / f"rank{rank}.log", "rb") as file:
+            file.seek(offset)
+            return file.read(most)
+    except FileNotFoundError:
+        return b""

@@ -29,6 +29,7 @@ from westward.agent.engines.base import (
     RunStatus,
     RunView,
 )
+from westward.agent.engines.folders import read_log
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
 KEEP_FINISHED = 1_000
@@ -242,12 +243,7 @@ class WatchedRuns:
             self.wake()
 
     def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        try:
-            with open(self.folder(run_id) / f"rank{rank}.log", "rb") as file:
-                file.seek(offset)
-                return file.read(most)
-        except FileNotFoundError:
-            return b""
+        return read_log(self.folder(run_id), rank, offset, most)
 
     def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
         """Line n of ``readings.jsonl`` is reading n."""
