@@ -37,7 +37,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
-            messages = await asyncio.wait_for(_whole(receive), BODY_WITHIN_S)
+            async with asyncio.timeout(BODY_WITHIN_S):
+                messages = await _whole(receive)
         except TimeoutError:
             await _refuse(scope, receive, send, 408, "too-slow", "the request took too long")
             return
