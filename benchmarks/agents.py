@@ -190,16 +190,16 @@ async def measure(server: Server, asked: argparse.Namespace) -> dict[str, float]
             await asyncio.sleep(0.2)
         said_s = time.monotonic() - began
         print(f"{asked.agents} agents said hello in {said_s:.0f} s", flush=True)
-        left = asked.jobs
-        while left:
-            count = min(ARRAY, left)
-            body = {"task": TASK.format(count=count)}
-            await asyncio.to_thread(server.call, "POST", "/v1/batches", body)
-            left -= count
+        asked_for = 0
         while tally.started < asked.jobs:
+            if tally.started == asked_for:
+                count = min(ARRAY, asked.jobs - asked_for)
+                body = {"task": TASK.format(count=count)}
+                await asyncio.to_thread(server.call, "POST", "/v1/batches", body)
+                asked_for += count
             if time.monotonic() - began > 900:
                 raise RuntimeError(f"only {tally.started} jobs started")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
         filled_s = time.monotonic() - began
         print(f"{tally.started} jobs run after {filled_s:.0f} s", flush=True)
         if asked.readings:

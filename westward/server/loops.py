@@ -33,6 +33,7 @@ from westward.server.preempting import preemptions
 from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
 from westward.store.checkpoints import latest_checkpoints
+from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import save_bill, unsettled_runs
 from westward.store.results import Change, RunToSettle
@@ -44,6 +45,10 @@ SOON_MS = 5
 AT_ONCE_MOST = 3
 """Plans made without a pause because the last one was out of date when it was applied."""
 AGAIN_PAUSE_S = 0.2
+PASS_SHORT_S = 0.1
+PASS_PAUSE_MOST_S = 2.0
+"""A longer pass is followed by as long a pause: planning takes at most half of the server, and what
+happens meanwhile is planned at once."""
 APPLIED_AT_ONCE = 50
 """Jobs of a plan written in one go: some tens of milliseconds in which no lease is renewed."""
 EXPLAINED_MOST = 20_000
@@ -68,6 +73,8 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
         self._alive: dict[str, PoolStatus] = {}
         self._stale_plans = 0
+        self._idle_at: int | None = None
+        """The snapshot version at which no job waited."""
         self._caught_up = False
 
     def start(self) -> None:
@@ -105,13 +112,25 @@ class Loops:
         if await core.read(core.expects_sites):
             await core.plan_bell.wait(seen, core.settings.poll_wait_ms / 1000)
             return
+        began = time.monotonic()
+        if not core.jobs_aside.all() and self._idle_at == await core.read(
+            snapshot_version, core.store
+        ):  # nothing waited then, and nothing has changed since
+            await core.plan_bell.wait(seen, core.settings.plan_every_ms / 1000)
+            return
         before = await core.read(core.situation)
+        idle = not before.waiting and not before.aimed
+        self._idle_at = before.snapshot.version if idle else None
         decided = None
         if before.waiting:
             decided = await self._plan(before)
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
         now_ms = core.clock.now_ms()
+        took_s = time.monotonic() - began
+        if took_s > PASS_SHORT_S:
+            await asyncio.sleep(min(took_s, PASS_PAUSE_MOST_S))
+            now_ms = core.clock.now_ms()
         due_ms = next_plan_ms(before, plans, now_ms + core.settings.plan_every_ms)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
 
