@@ -101,7 +101,9 @@ def pairs(
     stamps = folder / "stamps"
     stamps.mkdir(parents=True, mode=0o777)
     server = Server.open(folder, one_network(folder / "network", way.name))
-    options = [part for key, value in agent_options.items() for part in ("--option", f"{key}={value}")]
+    options = [
+        part for key, value in agent_options.items() for part in ("--option", f"{key}={value}")
+    ]
     agent = Process.start(
         folder / "agent.log", sys.executable, "-m", "westward.agent", "--server", server.url,
         "--site", "site-0000", "--state", str(folder / "state"), "--engine", way.name,
@@ -132,8 +134,7 @@ def pairs(
     try:
         until(
             lambda: (
-                agent.lives()
-                and server.call("GET", "/v1/sites")["sites"][0]["status"] == "open"
+                agent.lives() and server.call("GET", "/v1/sites")["sites"][0]["status"] == "open"
             ),
             "the agent has said hello",
         )
@@ -228,7 +229,9 @@ def submissions(base: Path, seconds: float) -> dict[str, Any]:
     """No agent: the jobs wait, so that what is measured is keeping them."""
     found: dict[str, Any] = {}
     hundred = "\n---\n".join([TASK.format(act="true")] * 100)
-    thousand = TASK.replace("westward.duration: 1m", "westward.duration: 1m\n    westward.array: 1000")
+    thousand = TASK.replace(
+        "westward.duration: 1m", "westward.duration: 1m\n    westward.array: 1000"
+    )
     for kind in ("one by one", "arrays of 1,000", "100 documents a text"):
         folder = base / kind.replace(" ", "-").replace(",", "")
         folder.mkdir()

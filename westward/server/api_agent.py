@@ -35,7 +35,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Broken
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
-from westward.server.guard import SpeakerDep, admit
+from westward.server.guard import Speaker, SpeakerDep, admit
 from westward.server.limits import check_message
 from westward.store.lifecycle import report_run
 from westward.store.logs import append_log
@@ -75,6 +75,11 @@ async def say_hello(message: Hello, core: CoreDep, speaker: SpeakerDep) -> Welco
 @router.post("/poll", response_model=PollAnswer)
 async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerDep) -> Response:
     """Renews leases at once; then waits up to ``wait_ms`` for something to say."""
+    return await hold_poll(message, core, request, speaker)
+
+
+async def hold_poll(message: Poll, core: Core, request: Request, speaker: Speaker) -> Response:
+    """Called by ``direct`` for polls that need no framework. Raises ApiError."""
     check_message(message)
     loop_ms = core.clock.now_ms
     end_ms = loop_ms() + min(message.wait_ms, core.settings.poll_wait_ms)

@@ -153,9 +153,7 @@ class Loops:
         for job_id in before.waiting:
             if job_id not in failed:
                 core.jobs_aside.settle(job_id)
-        core.metrics.planned(
-            took_s, len(decided.placements), len(decided.refusals), plan_again
-        )
+        core.metrics.planned(took_s, len(decided.placements), len(decided.refusals), plan_again)
         self._stale_plans = self._stale_plans + 1 if plan_again else 0
         if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
             await asyncio.sleep(AGAIN_PAUSE_S)
