@@ -46,6 +46,7 @@ PARTS = ("local", "slurm", "ray", "submissions")
 GOAL_MS, GOAL_BATCH, GOAL_SINGLE = 50, 1_000, 300
 OVER = ("succeeded", "failed", "cancelled", "refused")
 SLURM_PORT = 22_800
+CONNECTIONS = 32
 
 TASK = """
 name: first-act
@@ -230,7 +231,7 @@ def submissions(base: Path, seconds: float) -> dict[str, Any]:
     found: dict[str, Any] = {}
     hundred = "\n---\n".join([TASK.format(act="true")] * 100)
     thousand = TASK.replace(
-        "westward.duration: 1m", "westward.duration: 1m\n    westward.array: 1000"
+        "westward.duration: 1m", 'westward.duration: 1m\n    westward.array: "1000"'
     )
     for kind in ("one by one", "arrays of 1,000", "100 documents a text"):
         folder = base / kind.replace(" ", "-").replace(",", "")
@@ -240,7 +241,7 @@ def submissions(base: Path, seconds: float) -> dict[str, Any]:
             cpu_s, began = server.cpu_s(), time.monotonic()
             took: list[float] = []
             if kind == "one by one":
-                count, took = asyncio.run(_one_by_one(server, seconds, 16))
+                count, took = asyncio.run(_one_by_one(server, seconds, CONNECTIONS))
             else:
                 count = 0
                 text = hundred if kind.startswith("100") else thousand.format(act="true")
@@ -293,7 +294,7 @@ def page(found: dict[str, Any], sync_ms: float) -> str:
         ]  # fmt: skip
         for kind, one in found["submissions"].items():
             goal = GOAL_SINGLE if kind == "one by one" else GOAL_BATCH
-            how = "one by one, 16 connections" if kind == "one by one" else kind
+            how = f"one by one, {CONNECTIONS} connections" if kind == "one by one" else kind
             lines.append(
                 f"| {how} ({one['jobs']:,} jobs) | **{one['per_s']:,.0f}** | {goal:,} "
                 f"{'met' if one['per_s'] >= goal else 'missed'} | {one['per_cpu_s']:,.0f} | "
