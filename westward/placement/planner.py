@@ -147,18 +147,23 @@ def plan(
     now_ms: int,
     *,
     explain: bool = True,
+    explain_most: int | None = None,
     review: bool = False,
 ) -> Plan:
     """Decide for ``jobs`` (new) and for the snapshot's bound jobs. Pure: same arguments, same Plan.
 
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
+    ``explain_most``: so many alternatives are told, those of the first jobs; placed jobs after
+    them have none, refused ones always have theirs. The decisions are the same.
     ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
     that finds better is bound there, and its placement names another pool than the snapshot.
     Raises ValueError for a job id given twice, a snapshot that names an unknown pool, shadow
     prices off the grid of the network's series, or a policy that packs nodes (claims do not say
     on which nodes they stand).
     """
-    return _plan(snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review)
+    return _plan(
+        snapshot, jobs, policy, now_ms, explain=explain, only=None, review=review, most=explain_most
+    )
 
 
 def rehearse(
@@ -177,6 +182,7 @@ def _plan(
     explain: bool,
     only: str | None,
     review: bool = False,
+    most: int | None = None,
 ) -> Plan:
     if policy.packing != "pool":
         raise ValueError(
@@ -221,7 +227,8 @@ def _plan(
     while turn < len(new_rows):
         row = int(new_rows[turn])
         job_id = everyone[row].job_id
-        told = explain or job_id == only
+        within = most is None or (len(alternatives) + 1) * len(snapshot.pools) <= most
+        told = (explain and within) or job_id == only
         until = turn + 1
         if told:
             alternatives[job_id] = seen(row)

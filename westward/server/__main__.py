@@ -26,6 +26,9 @@ from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.settings import Settings
 
+SWITCH_S = 0.0005
+"""How long a thread that computes keeps others from running. The writer lets go at every database
+call: at Python's 5 ms each of them would wait that long for a thread that plans."""
 SHUTDOWN_S = 2
 """Requests still open at shut-down are given this long."""
 
@@ -88,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
+    sys.setswitchinterval(SWITCH_S)
     AnnouncingServer(config, settings.data, app.state.core).run()
     return 0
 

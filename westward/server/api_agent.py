@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
 
 from westward.control import events
 from westward.control.machine import Ignored, InvalidTransition
@@ -34,7 +35,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Broken
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
-from westward.server.guard import SpeakerDep, admit
+from westward.server.guard import Speaker, SpeakerDep, admit
 from westward.server.limits import check_message
 from westward.store.lifecycle import report_run
 from westward.store.logs import append_log
@@ -71,16 +72,21 @@ async def say_hello(message: Hello, core: CoreDep, speaker: SpeakerDep) -> Welco
     )
 
 
-@router.post("/poll")
-async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerDep) -> PollAnswer:
+@router.post("/poll", response_model=PollAnswer)
+async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerDep) -> Response:
     """Renews leases at once; then waits up to ``wait_ms`` for something to say."""
+    return await hold_poll(message, core, request, speaker)
+
+
+async def hold_poll(message: Poll, core: Core, request: Request, speaker: Speaker) -> Response:
+    """Called by ``direct`` for polls that need no framework. Raises ApiError."""
     check_message(message)
     loop_ms = core.clock.now_ms
     end_ms = loop_ms() + min(message.wait_ms, core.settings.poll_wait_ms)
     with core.sites.listen(message.site) as bell:
         while True:
             if await request.is_disconnected():  # nobody there to take a lease: offer nothing
-                return _poll_answer(core, _NOTHING, [])
+                return _written(_poll_answer(core, _NOTHING, []))
             admit(core, speaker, message.site)  # a credential may end while a poll is held
             seen = bell.rings
             answer = await core.write(
@@ -104,7 +110,12 @@ async def poll(message: Poll, core: CoreDep, request: Request, speaker: SpeakerD
                 told = _poll_answer(core, answer, broken)
                 core.metrics.polled(message.site, answer)
                 await core.set_aside(broken)
-                return told
+                return _written(told)
+
+
+def _written(answer: PollAnswer) -> Response:
+    """Written here: FastAPI would copy and check what is ours already, at every poll."""
+    return Response(_ANSWER.dump_json(answer), media_type="application/json")
 
 
 def _session_over(answer: SessionOver) -> ApiError:
@@ -115,6 +126,7 @@ def _session_over(answer: SessionOver) -> ApiError:
     return ApiError(409, "session-superseded", text)
 
 
+_ANSWER = TypeAdapter(PollAnswer)
 _NOTHING = SitePoll(renewed=(), offers=(), stops=(), unknown=())
 
 

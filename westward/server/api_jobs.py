@@ -59,7 +59,8 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
 
 
-def core_of(request: Request) -> Core:
+async def core_of(request: Request) -> Core:
+    # ``async``: FastAPI sends any other dependency through its thread pool, at every request.
     core: Core = request.app.state.core
     return core
 

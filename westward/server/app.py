@@ -22,6 +22,7 @@ from westward.server import (
     metrics,
 )
 from westward.server.core import open_core
+from westward.server.direct import Direct
 from westward.server.errors import add_handlers
 from westward.server.guard import Gate, operator_token
 from westward.server.limits import BodyLimit
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.core = core
     app.state.loops = loops
     add_handlers(app)
+    app.add_middleware(Direct, core=core)
     app.add_middleware(BodyLimit)
     app.add_middleware(Gate, core=core)  # the outermost: strangers' bodies are not even read
     for router in (

@@ -9,9 +9,9 @@ the others' changes stand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from uuid import uuid4
 
 from westward.control.events import JobBound, JobUnbound
@@ -129,6 +129,31 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
         )
     )
     return outcome
+
+
+def parts(plan: Plan, before: Situation, most: int) -> Iterator[tuple[Plan, Situation]]:
+    """For ``apply_plan``: the plan in parts of at most ``most`` jobs that something is to be written of, those that
+    start now first: between two writes the writer has time for renewals."""
+    starting = sorted(plan.starting(), key=lambda one: one.estimate.start_ms)
+    ids = dict.fromkeys(
+        [
+            *(one.job_id for one in starting),
+            *(job.job_id for job in before.to_place),
+            *(one.job_id for one in plan.refusals),
+        ]
+    )
+    if len(ids) <= most:
+        yield plan, before
+        return
+    rest = iter(ids)
+    while chunk := frozenset(islice(rest, most)):
+        part = replace(
+            plan,
+            placements=tuple(plan.placed(chunk)),
+            refusals=tuple(one for one in plan.refusals if one.job_id in chunk),
+        )
+        asked = tuple(job for job in before.to_place if job.job_id in chunk)
+        yield part, replace(before, to_place=asked)
 
 
 def _bind(before: Situation, placement: Placement, currency: str) -> list[Change]:

@@ -27,7 +27,8 @@ class Bell:
         if timeout_s <= 0:
             return False
         try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         except TimeoutError:
             return False
         return True

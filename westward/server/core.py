@@ -29,6 +29,7 @@ from westward.server.metrics import Metrics
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
+from westward.server.writer import Writer
 from westward.store.catalogue import copies_of
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
@@ -72,7 +73,7 @@ class Core:
         """Set by the app; see ``guard``."""
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
-        self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.writer = Writer(store)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
@@ -99,8 +100,8 @@ class Core:
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.writer, partial(work, *args, **kwargs))
+        done: T = await self.writer.write(partial(work, *args, **kwargs))
+        return done
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a reader thread."""
@@ -205,7 +206,7 @@ class Core:
 
     def close(self) -> None:
         self.closing = True
-        self.writer.shutdown(wait=True)
+        self.writer.close()
         self.readers.shutdown(wait=True, cancel_futures=True)
         self.store.close()
 

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -121,10 +122,13 @@ class Gate:
 
 def is_local(asked: HTTPConnection) -> bool:
     """Whether the request comes from this machine. (What has no address is a socket of its own.)"""
-    if asked.client is None:
-        return True
+    return asked.client is None or _is_loopback(asked.client.host)
+
+
+@lru_cache(maxsize=4_096)
+def _is_loopback(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(asked.client.host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return True
     mapped = getattr(address, "ipv4_mapped", None)
@@ -159,7 +163,7 @@ def admit(core: Core, speaker: Speaker, site: str) -> None:
         raise ApiError(401, "credential-missing", text)
 
 
-def speaker_of(request: Request) -> Speaker:
+async def speaker_of(request: Request) -> Speaker:
     speaker: Speaker = request.state.speaker
     return speaker
 
@@ -180,7 +184,7 @@ def operator_token(data: Path) -> str:
     return token
 
 
-def only_operator(request: Request, core: CoreDep) -> None:
+async def only_operator(request: Request, core: CoreDep) -> None:
     """Raises ApiError unless the request shows the operator's token."""
     _, _, shown = request.headers.get("authorization", "").partition(" ")
     if not hmac.compare_digest(shown.strip().encode(), core.operator_token.encode()):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, cast
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +40,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
-            messages = await asyncio.wait_for(_whole(receive), BODY_WITHIN_S)
+            async with asyncio.timeout(BODY_WITHIN_S):
+                messages = await _whole(receive)
         except TimeoutError:
             await _refuse(scope, receive, send, 408, "too-slow", "the request took too long")
             return
@@ -77,19 +81,26 @@ async def _refuse(
 
 def check_message(message: object) -> None:
     """An agent's message with numbers and texts as they can be. Raises ApiError (422)."""
-    for field in fields(message) if is_dataclass(message) else ():
-        value = getattr(message, field.name)
-        name = f"{type(message).__name__}.{field.name}"
+    kind = type(message)
+    for field in _names(cast(Hashable, kind)):
+        value = getattr(message, field)
         if isinstance(value, tuple):
             for one in value:
                 check_message(one)
         elif isinstance(value, str):
-            if field.name != "data_b64" and len(value) > TEXT_MOST_CHARS:
-                raise _malformed(f"{name} has more than {TEXT_MOST_CHARS} characters")
+            if field != "data_b64" and len(value) > TEXT_MOST_CHARS:
+                text = f"{kind.__name__}.{field} has more than {TEXT_MOST_CHARS} characters"
+                raise _malformed(text)
         elif isinstance(value, int):
-            least = 0 if isinstance(message, Reading) else -INTEGER_MOST
+            least = 0 if kind is Reading else -INTEGER_MOST
             if not least <= value <= INTEGER_MOST:
-                raise _malformed(f"{name} is out of range")
+                raise _malformed(f"{kind.__name__}.{field} is out of range")
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """Of its fields, if it is a dataclass."""
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _malformed(text: str) -> ApiError:

@@ -22,6 +22,7 @@ from westward.server.applier import (
     apply_changes,
     apply_plan,
     expire_leases,
+    parts,
     run_bill,
 )
 from westward.server.aside import STORE_TROUBLE, Broken, sound_part
@@ -32,6 +33,7 @@ from westward.server.preempting import preemptions
 from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
 from westward.store.checkpoints import latest_checkpoints
+from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import save_bill, unsettled_runs
 from westward.store.results import Change, RunToSettle
@@ -43,6 +45,15 @@ SOON_MS = 5
 AT_ONCE_MOST = 3
 """Plans made without a pause because the last one was out of date when it was applied."""
 AGAIN_PAUSE_S = 0.2
+PASS_SHORT_S = 0.1
+PASS_PAUSE_MOST_S = 2.0
+"""A longer pass is followed by as long a pause: planning takes at most half of the server, and what
+happens meanwhile is planned at once."""
+APPLIED_AT_ONCE = 50
+"""Jobs of a plan written in one go: some tens of milliseconds in which no lease is renewed."""
+EXPLAINED_MOST = 20_000
+"""Alternatives told in one plan (500 jobs at 40 pools); each takes some 15 microseconds, and room
+in the database. Jobs placed after them are told their place alone."""
 SETTLE_EVERY_S = 60.0
 TRACE_EVERY_S = 1.0
 TRACE_CURSOR_MS = 10_000
@@ -62,6 +73,8 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
         self._alive: dict[str, PoolStatus] = {}
         self._stale_plans = 0
+        self._idle_at: int | None = None
+        """The snapshot version at which no job waited."""
         self._caught_up = False
 
     def start(self) -> None:
@@ -99,13 +112,25 @@ class Loops:
         if await core.read(core.expects_sites):
             await core.plan_bell.wait(seen, core.settings.poll_wait_ms / 1000)
             return
+        began = time.monotonic()
+        if not core.jobs_aside.all() and self._idle_at == await core.read(
+            snapshot_version, core.store
+        ):  # nothing waited then, and nothing has changed since
+            await core.plan_bell.wait(seen, core.settings.plan_every_ms / 1000)
+            return
         before = await core.read(core.situation)
+        idle = not before.waiting and not before.aimed
+        self._idle_at = before.snapshot.version if idle else None
         decided = None
         if before.waiting:
             decided = await self._plan(before)
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
         now_ms = core.clock.now_ms()
+        took_s = time.monotonic() - began
+        if took_s > PASS_SHORT_S:
+            await asyncio.sleep(min(took_s, PASS_PAUSE_MOST_S))
+            now_ms = core.clock.now_ms()
         due_ms = next_plan_ms(before, plans, now_ms + core.settings.plan_every_ms)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
 
@@ -115,26 +140,23 @@ class Loops:
         decided, broken = await core.read(plan_sound, before, core.settings.policy)
         took_s = time.monotonic() - began
         await core.set_aside(broken)
-        outcome = await core.write(
-            apply_plan,
-            core.store,
-            decided,
-            before,
-            core.settings.lease_ttl_ms,
-            core.clock.now_ms(),
-        )
-        await core.set_aside(outcome.broken)
-        failed = {one.key for one in (*broken, *outcome.broken)}
+        failed = {one.key for one in broken}
+        plan_again = False
+        for part, asked in parts(decided, before, APPLIED_AT_ONCE):
+            outcome = await core.write(
+                apply_plan, core.store, part, asked, core.settings.lease_ttl_ms, core.clock.now_ms()
+            )
+            await core.set_aside(outcome.broken)
+            failed.update(one.key for one in outcome.broken)
+            plan_again = plan_again or outcome.plan_again
+            core.announce(outcome)
         for job_id in before.waiting:
             if job_id not in failed:
                 core.jobs_aside.settle(job_id)
-        core.metrics.planned(
-            took_s, len(decided.placements), len(decided.refusals), outcome.plan_again
-        )
-        self._stale_plans = self._stale_plans + 1 if outcome.plan_again else 0
+        core.metrics.planned(took_s, len(decided.placements), len(decided.refusals), plan_again)
+        self._stale_plans = self._stale_plans + 1 if plan_again else 0
         if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
             await asyncio.sleep(AGAIN_PAUSE_S)
-        core.announce(outcome)
         if core.settings.preempt:
             victims = preemptions(before, decided)
             if victims:
@@ -321,7 +343,10 @@ def answer_for(decided: Plan, job_id: str) -> Plan:
 def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:
     """The plan of all waiting jobs; if that raises, of all but those it cannot do with."""
     try:
-        return plan(before.snapshot, before.to_place, policy, before.now_ms), []
+        decided = plan(
+            before.snapshot, before.to_place, policy, before.now_ms, explain_most=EXPLAINED_MOST
+        )
+        return decided, []
     except Exception as error:
         first = error
     seen: list[Exception] = []

@@ -32,17 +32,58 @@ class Store:
         # SQLite lets one writer in at a time and makes others poll for their turn; within this
         # process they queue here instead, which is fair and wakes at once.
         self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._mine = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view; nothing may be written in it."""
+        """One consistent view; nothing may be written in it. Within ``together`` it is the view of
+        that transaction, which sees what was written in it so far."""
+        shared = self._shared()
+        if shared is not None:
+            yield shared
+            return
         with self.engine.connect().execution_options(**{sqlite.READ_ONLY: True}) as connection:
             yield connection
             connection.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction: committed (and durable) at the end, rolled back on an exception."""
+        """One transaction: committed (and durable) at the end, rolled back on an exception.
+
+        Within ``together`` a part of that transaction: rolled back alone on an exception, durable
+        only when ``together`` ends."""
+        shared = self._shared()
+        if shared is None:
+            with self._alone() as connection:
+                yield connection
+            return
+        shared.exec_driver_sql("SAVEPOINT part")
+        try:
+            yield shared
+        except BaseException:
+            # Raises in its turn where the database has already ended the whole transaction.
+            shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
+            shared.exec_driver_sql("RELEASE SAVEPOINT part")
+            raise
+        shared.exec_driver_sql("RELEASE SAVEPOINT part")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Every ``write`` of this thread meanwhile goes into one transaction: durable, all of
+        them, once this ends without an exception; none of them otherwise."""
+        with self._alone() as connection:
+            self._mine.connection = connection
+            try:
+                yield
+            finally:
+                self._mine.connection = None
+
+    def _shared(self) -> Connection | None:
+        found: Connection | None = getattr(self._mine, "connection", None)
+        return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
         if self._writing is None:
             with self.engine.begin() as connection:
                 yield connection

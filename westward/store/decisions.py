@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from westward.model.plan import Placement, Plan, Policy, Refusal
 from westward.store import codec
@@ -91,26 +91,30 @@ def _known_jobs(connection: Connection, job_ids: list[str]) -> frozenset[str]:
 
 
 def _last_text(connection: Connection, job_id: str) -> tuple[str, str, str] | None:
-    query = (
-        select(DECISIONS.c.kind, DECISIONS.c.answer, DECISIONS.c.policy)
-        .where(DECISIONS.c.job_id == job_id)
-        .order_by(DECISIONS.c.seq.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LAST_TEXT, {"of_job": job_id}).one_or_none()
     return None if row is None else (row.kind, row.answer, row.policy)
 
 
 def _drop_old(connection: Connection, job_id: str) -> None:
-    kept = (
-        select(DECISIONS.c.seq)
-        .where(DECISIONS.c.job_id == job_id)
-        .order_by(DECISIONS.c.seq.desc())
-        .offset(DECISIONS_KEPT - 1)
-        .limit(1)
-    )
-    oldest = connection.execute(kept).scalar_one_or_none()
+    oldest = connection.execute(_OLDEST_KEPT, {"of_job": job_id}).scalar_one_or_none()
     if oldest is not None:
         connection.execute(
             delete(DECISIONS).where(DECISIONS.c.job_id == job_id, DECISIONS.c.seq < oldest)
         )
+
+
+# Built once: a burst of jobs asks them of each.
+_OF_JOB = DECISIONS.c.job_id == bindparam("of_job")
+_LAST_TEXT = (
+    select(DECISIONS.c.kind, DECISIONS.c.answer, DECISIONS.c.policy)
+    .where(_OF_JOB)
+    .order_by(DECISIONS.c.seq.desc())
+    .limit(1)
+)
+_OLDEST_KEPT = (
+    select(DECISIONS.c.seq)
+    .where(_OF_JOB)
+    .order_by(DECISIONS.c.seq.desc())
+    .offset(DECISIONS_KEPT - 1)
+    .limit(1)
+)

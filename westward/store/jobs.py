@@ -178,6 +178,12 @@ def _in_states(store: Store, states: Sequence[JobState]) -> Active:
     return Active(version=version, records=records, unreadable=tuple(unreadable))
 
 
+def snapshot_version(store: Store) -> int:
+    """Raised by every change of what a planner would see."""
+    with store.read() as connection:
+        return read_counter(connection, SNAPSHOT_VERSION)
+
+
 def count_jobs(store: Store) -> dict[JobState, int]:
     """How many jobs are in each state; every state is a key."""
     query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)

@@ -194,12 +194,19 @@ def extend_leases(
 ) -> tuple[HeldRun, ...]:
     """As ``LeaseRenewed`` does for one run, in one statement each: a lease only grows, and only
     while its run is live under that token. (A test holds the two to each other.)"""
-    renewed: list[HeldRun] = []
-    for run in held:
-        values = {"run": run.run_id, "run_token": run.token, "expires": expires_ms}
-        if connection.execute(_EXTEND, values).rowcount == 1:
-            renewed.append(run)
-    return tuple(renewed)
+    values = [
+        {"run": run.run_id, "run_token": run.token, "expires": expires_ms} for run in set(held)
+    ]
+    if not values:
+        return ()
+    if connection.execute(_EXTEND, values).rowcount == len(values):  # as nearly always
+        return tuple(held)
+    live = {
+        (one["run"], one["run_token"])
+        for one in values
+        if connection.execute(_EXTEND, one).rowcount == 1
+    }
+    return tuple(run for run in held if (run.run_id, run.token) in live)
 
 
 _EXTEND = (

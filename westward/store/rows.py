@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
@@ -43,8 +43,9 @@ def load_records(
     the database locks rows; SQLite's writers hold the whole file)."""
     found: dict[str, JobRecord] = {}
     for chunk in chunks(dict.fromkeys(job_ids)):
-        query = select(JOBS).where(JOBS.c.job_id.in_(chunk))
-        for record in assemble(store, connection, query, lock=lock, unreadable=unreadable):
+        for record in assemble(
+            store, connection, _JOBS_OF_IDS, {"ids": chunk}, lock=lock, unreadable=unreadable
+        ):
             found[record.job_id] = record
     return found
 
@@ -53,19 +54,23 @@ def assemble(
     store: Store,
     connection: Connection,
     jobs: Select[tuple[object, ...]],
+    values: Mapping[str, object] | None = None,
     *,
     lock: bool = False,
     unreadable: list[Unreadable] | None = None,
 ) -> list[JobRecord]:
-    """The records of the job rows that ``jobs`` selects, in its order, with their runs.
+    """The records of the job rows that ``jobs`` selects (with ``values`` for its parameters), in
+    its order, with their runs.
 
     A row that does not make a record is an error, or goes to ``unreadable`` if that is given.
     """
-    rows = connection.execute(jobs.with_for_update() if lock else jobs).mappings().all()
+    locked = lock and connection.dialect.name != "sqlite"
+    asked = jobs.with_for_update() if locked else jobs
+    rows = connection.execute(asked, values).mappings().all()
     runs: dict[str, list[RowMapping]] = {}
     for chunk in chunks(row["job_id"] for row in rows):
-        query = select(RUNS).where(RUNS.c.job_id.in_(chunk)).order_by(RUNS.c.attempt)
-        for row in connection.execute(query.with_for_update() if lock else query).mappings():
+        query = _RUNS_OF_JOBS.with_for_update() if locked else _RUNS_OF_JOBS
+        for row in connection.execute(query, {"ids": chunk}).mappings():
             runs.setdefault(row["job_id"], []).append(row)
     records = []
     for row in rows:
@@ -164,6 +169,10 @@ def _update_run(connection: Connection, job_id: str, old: RunRecord, run: RunRec
 
 # Built once: putting a statement together takes longer than running it. The columns to set are
 # named by the parameters given.
+_JOBS_OF_IDS = select(JOBS).where(JOBS.c.job_id.in_(bindparam("ids", expanding=True)))
+_RUNS_OF_JOBS = (
+    select(RUNS).where(RUNS.c.job_id.in_(bindparam("ids", expanding=True))).order_by(RUNS.c.attempt)
+)
 _UPDATE_JOB = update(JOBS).where(
     JOBS.c.job_id == bindparam("had_job_id"),
     JOBS.c.version == bindparam("had_version"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from westward.control.events import RunOffered
 from westward.control.machine import InvalidTransition
@@ -162,6 +162,8 @@ def _offers(
 ) -> list[Offer]:
     """A job that breaks an invariant goes to ``broken``: it must not cost the site its poll, and
     with it the leases of everything that runs there. (Both errors are raised before any write.)"""
+    if not wanted:
+        return []
     unreadable: list[Unreadable] = []
     ids = [row["job_id"] for row in wanted]
     records = load_records(store, connection, ids, lock=True, unreadable=unreadable)
@@ -192,32 +194,41 @@ def _offers(
 
 def _live_runs(connection: Connection, site: str) -> dict[str, RowMapping]:
     """The site's live runs by id, in the order they were granted, with the state of their job."""
-    query = (
-        select(
-            RUNS.c.run_id,
-            RUNS.c.job_id,
-            RUNS.c.token,
-            RUNS.c.state,
-            RUNS.c.offered_session,
-            RUNS.c.granted_ms,
-            JOBS.c.state.label("job_state"),
-        )
-        .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
-        .where(RUNS.c.site == site, RUNS.c.live == 1)
-        .order_by(RUNS.c.token)
-        .with_for_update()
-    )
-    return {row["run_id"]: row for row in connection.execute(query).mappings()}
+    rows = connection.execute(_LIVE_RUNS, {"of_site": site}).mappings()
+    return {row["run_id"]: row for row in rows}
 
 
 def _session_over(connection: Connection, site: str, session: int) -> SessionOver | None:
-    query = select(SITES.c.session).where(SITES.c.site == site)
-    newest = connection.execute(query).scalar_one_or_none()
+    newest = connection.execute(_SESSION, {"of_site": site}).scalar_one_or_none()
     if newest == session:
         return None
     return SessionOver(site=site, session=session, newest=newest)
 
 
 def _seen(connection: Connection, site: str, session: int, now_ms: int) -> None:
-    guarded = update(SITES).where(SITES.c.site == site, SITES.c.session == session)
-    connection.execute(guarded.values(last_seen_ms=now_ms))
+    values = {"of_site": site, "of_session": session, "now_ms": now_ms}
+    connection.execute(_SEEN, values)
+
+
+# Built once: every poll of every site needs them.
+_LIVE_RUNS = (
+    select(
+        RUNS.c.run_id,
+        RUNS.c.job_id,
+        RUNS.c.token,
+        RUNS.c.state,
+        RUNS.c.offered_session,
+        RUNS.c.granted_ms,
+        JOBS.c.state.label("job_state"),
+    )
+    .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
+    .where(RUNS.c.site == bindparam("of_site"), RUNS.c.live == 1)
+    .order_by(RUNS.c.token)
+    .with_for_update()
+)
+_SESSION = select(SITES.c.session).where(SITES.c.site == bindparam("of_site"))
+_SEEN = (
+    update(SITES)
+    .where(SITES.c.site == bindparam("of_site"), SITES.c.session == bindparam("of_session"))
+    .values(last_seen_ms=bindparam("now_ms"))
+)

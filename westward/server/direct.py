@@ -1,0 +1,67 @@
+"""Polls, past the framework: most of what a server with many sites does.
+
+A poll costs the framework's routing, dependencies and copies more time than it costs the database.
+So polls that are as they should be are read and answered here. Everything else, a body that is not
+a poll above all, goes to the application as it came: there is one wording of errors, one description
+for OpenAPI, and one function that answers polls (``api_agent.hold_poll``).
+"""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from westward.model.wire import Poll
+from westward.server.api_agent import hold_poll
+from westward.server.core import Core
+from westward.server.errors import ApiError
+
+POLL_PATH = "/v1/agent/poll"
+_POLL = TypeAdapter(Poll)
+
+
+class Direct:
+    """ASGI middleware; stands behind ``Gate``, which says who asks, and ``BodyLimit``."""
+
+    def __init__(self, app: ASGIApp, core: Core) -> None:
+        self.app = app
+        self.core = core
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] != "http"
+            or scope["path"] != POLL_PATH
+            or scope["method"] != "POST"
+            or not _is_json(scope)
+        ):
+            await self.app(scope, receive, send)
+            return
+        messages = [await receive()]
+        while messages[-1].get("more_body", False):
+            messages.append(await receive())
+        try:
+            poll = _POLL.validate_json(b"".join(one.get("body", b"") for one in messages))
+        except ValidationError:
+            seen = iter(messages)
+
+            async def again() -> Message:
+                return next(seen, None) or await receive()
+
+            await self.app(scope, again, send)
+            return
+        request = Request(scope, receive)
+        try:
+            answer = await hold_poll(poll, self.core, request, scope["state"]["speaker"])
+        except ApiError as error:
+            body = {"code": error.code, "message": str(error), "faults": []}
+            answer = JSONResponse(body, status_code=error.status)
+        await answer(scope, receive, send)
+
+
+def _is_json(scope: Scope) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"application/json")
+        for name, value in scope["headers"]
+    )

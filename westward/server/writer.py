@@ -1,0 +1,129 @@
+"""The one writer thread. Works that wait for it together are made durable together.
+
+A commit waits for the disk (0.1 to 10 ms); a work takes about a millisecond. So works that have
+queued up meanwhile share a transaction: each in a savepoint of its own, all answered after the one
+commit. Nobody is answered before what was written is durable, and a work that raises takes nothing
+of the others with it. See docs/decisions/0028.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from westward.server.aside import STORE_TROUBLE
+from westward.store.database import Store
+
+TOGETHER_MOST = 200
+"""Works in one transaction."""
+TOGETHER_MS = 15
+"""No work joins a transaction that has been open for so long."""
+log = logging.getLogger("westward.server")
+
+
+@dataclass(slots=True)
+class Task:
+    """One work and who waits for it. ``error`` is set, or ``value`` counts."""
+
+    work: Callable[[], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    value: Any = None
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        """Trouble with the store itself is raised: it has ended the transaction for all."""
+        try:
+            self.value = self.work()
+        except STORE_TROUBLE:
+            raise
+        except Exception as error:
+            self.error = error
+
+    def tell(self) -> None:
+        if self.future.done():  # whoever asked has gone
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.value)
+
+
+class Writer:
+    """Takes works from any event loop until ``close``."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._for_ever, name="writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` answers, once it is durable; raises what it raises, written nothing."""
+        if self._closed:
+            raise RuntimeError("the writer is closed")
+        loop = asyncio.get_running_loop()
+        task = Task(work, loop.create_future(), loop)
+        self._queue.put(task)
+        return await task.future
+
+    def close(self) -> None:
+        """What was handed in is written first."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _for_ever(self) -> None:
+        while (task := self._queue.get()) is not None:
+            together = [task]
+            going_on = True
+            try:
+                with self.store.together():
+                    going_on = self._fill(together)
+            except BaseException as error:
+                # Nothing of it was written. Requests may be decoded anew: what was kept of them
+                # in memory may be of jobs that do not exist.
+                self.store.specs.clear()
+                for one in together:
+                    one.error = one.error or error
+            self._tell(together)
+            if not going_on:
+                return
+
+    def _fill(self, together: list[Task]) -> bool:
+        """Run the first, then those that wait, until none does or it is time to commit. False: the
+        writer is closed."""
+        end = time.monotonic() + TOGETHER_MS / 1000
+        together[0].run()
+        while len(together) < TOGETHER_MOST and time.monotonic() < end:
+            try:
+                task = self._queue.get_nowait()
+            except queue.Empty:
+                return True
+            if task is None:
+                return False
+            together.append(task)
+            task.run()
+        return True
+
+    def _tell(self, done: list[Task]) -> None:
+        """One wake-up of each event loop for all."""
+        for loop in {one.loop for one in done}:
+            mine = [one for one in done if one.loop is loop]
+            try:
+                loop.call_soon_threadsafe(_tell_all, mine)
+            except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
+                log.info("%d writes have nobody left to tell", len(mine))
+
+
+def _tell_all(done: list[Task]) -> None:
+    for one in done:
+        one.tell()
