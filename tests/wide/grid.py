@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.data_s3.s3_server import S3Server
 from tests.live.harness import ROOT, until
 from tests.live.joining import Grid, Json, make_authority
 from tests.wide.sites import SITES, FarSite, far_site
@@ -28,6 +28,8 @@ class Wide(Grid):
 
     hub: Network = field(default_factory=hub)
     sites: dict[str, FarSite] = field(default_factory=dict)
+    store: S3Server | None = None
+    """An S3 store at home: what a far site reads of it comes over its line."""
 
     def __post_init__(self) -> None:
         self.network = self.folder / "network"
@@ -45,6 +47,7 @@ class Wide(Grid):
 
     def up(self) -> None:
         with self.hub.entered():
+            self.store = S3Server(self.folder / "s3", host=HUB)
             self.start_server()
             self.url = f"https://127.0.0.1:{self.port}"
             for name in SITES:
@@ -64,13 +67,17 @@ class Wide(Grid):
                 "site", "join", f"https://{HUB}:{self.port}", "--token", token, "--ca",
                 str(self.ca), "--state", str(site.state), "--offer", str(offer), "--no-start",
             )  # fmt: skip
+            assert self.store is not None
             self.agents[site.name] = self._spawn(
-                site.name, "-m", "westward.cli.main", "site", "run", "--state", str(site.state)
-            )
+                site.name, "-m", "westward.cli.main", "site", "run", "--state", str(site.state),
+                **self.store.environment(),
+            )  # fmt: skip
 
     def down(self) -> None:
         """Everything that was started, also after a failure half-way."""
         self.close()
+        if self.store is not None:
+            self.store.close()
         for site in self.sites.values():
             site.down()
         self.hub.close()
@@ -105,17 +112,3 @@ class Wide(Grid):
             return load_readings(store, run_id)
         finally:
             store.close()
-
-    def stop_nicely(self) -> None:
-        for agent in self.agents.values():
-            agent.terminate()
-            try:
-                agent.wait(10)
-            except subprocess.TimeoutExpired:
-                agent.kill()
-
-
-def folder_for_all(path: Path) -> Path:
-    """MariaDB and Slurm's jobs look into it as their own users."""
-    path.chmod(0o755)
-    return path

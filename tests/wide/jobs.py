@@ -65,11 +65,21 @@ class Book:
         lines += [f'  echo "{END} {WHO}" >> {self.witness}']
         return "\n".join(lines) + "\n"
 
+    def readers(self) -> dict[str, str]:
+        """Four jobs that each read a data set of the catalogue, and say its digest."""
+        return {
+            f"job_reads-{name}": self.task(
+                f"reads-{name}", "sha256sum data/corpus/whole.bin", where=where,
+                labels={"inputs": f"dataset:corpus-{name}=data/corpus"},
+            )
+            for name, where in READERS.items()
+        }  # fmt: skip
+
     def rest(self) -> dict[str, str]:
-        """What is handed in all at once, by id: 37 jobs, of which arrays and DAGs are several."""
+        """What is handed in all at once, by id: 41 jobs, of which arrays and DAGs are several."""
         task = self.task
         cards = 'echo "cards $CUDA_VISIBLE_DEVICES"\nsleep 2'
-        texts = {
+        return {
             "job_sweep-alpha": task(
                 "sweep-alpha", "sleep $((WESTWARD_ARRAY_INDEX % 4))", where="slurm/alpha",
                 labels={"array": "7"},
@@ -115,8 +125,11 @@ class Book:
                 )
             ),
         }  # fmt: skip
-        return texts
 
 
+READERS = {
+    "one": "slurm/alpha", "two": "slurm/alpha", "three": "slurm/beta", "four": "ssh/home",
+}  # fmt: skip
+"""Data set and reader → where the reader runs."""
 ENDS = {"job_fails": ("failed", 3), "job_cancelled": ("cancelled", None)}
 """State and exit code at the end; of all others: succeeded, 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,14 @@ from tests.live.harness import OVER, until
 from tests.live.joining import Json
 from tests.live.steps import Steps
 from tests.wide.grid import Wide
-from tests.wide.jobs import Book
+from tests.wide.jobs import READERS, Book
 from tests.wide.reconcile import Row, rows_of
 from tests.wide.sites import SLURM_SITES
 from tests.wide.wan import HUB, round_trip_ms
 
 JOBS = 50
+DATA_BYTES = 250_000_000
+"""Of each of the four data sets: 1 GB in all."""
 COUNT = 400
 """Steps of a job that is to be stopped and to go on: 12 s and more."""
 UNDER_WAY = 15
@@ -32,13 +35,22 @@ class Story:
     jobs: dict[str, Json]
     rows: tuple[Row, ...]
     round_trips_ms: dict[str, float]
+    digests: dict[str, str]
+    """SHA-256 of each data set's one file."""
+    store_sent: int
+    """Bytes that left the S3 store for the jobs, counted at the store's own line."""
 
 
 def play(wide: Wide) -> Story:
     """All fifty jobs, to their end. Called at the hub."""
     steps, book = Steps(wide.folder), Book(wide.folder)
     trips = {name: _round_trip(wide, name) for name in wide.sites}
+    digests = _add_data(wide)
+    assert wide.store is not None
+    sent = wide.store.sent
     _submit_counting(wide, steps)
+    for job_id, text in book.readers().items():
+        _submit(wide, job_id, text)
     _disturb(wide, steps)
     # Only now: jobs of the partition "main" would put that of "spot" out again and again.
     wide.until_state("job_patient-spot", *OVER)
@@ -47,12 +59,35 @@ def play(wide: Wide) -> Story:
     wide.until_state("job_cancelled", "running")
     wide.post("/v1/jobs/job_cancelled/cancel", {})
     jobs = _finished(wide)
-    return Story(wide, steps, book, jobs, _reconciled(wide, jobs), trips)
+    rows = _reconciled(wide, jobs)
+    return Story(wide, steps, book, jobs, rows, trips, digests, wide.store.sent - sent)
 
 
 def _round_trip(wide: Wide, site: str) -> float:
     with wide.sites[site].network.entered():
         return round_trip_ms(HUB, int(wide.port))
+
+
+def _add_data(wide: Wide) -> dict[str, str]:
+    """Four data sets in the S3 store at home, added as a user does."""
+    assert wide.store is not None
+    digests = {}
+    for number, name in enumerate(READERS):
+        folder = wide.store.folder / "lake" / name
+        folder.mkdir(parents=True)
+        block = hashlib.sha256(f"wide {number}".encode()).digest() * 31_250
+        count, rest = divmod(DATA_BYTES, len(block))
+        assert rest == 0
+        with open(folder / "whole.bin", "wb") as file:
+            for _ in range(count):
+                file.write(block)
+        wide.cli(
+            "data", "add", f"corpus-{name}", f"s3://lake/{name}", "--site", "home", "--owner",
+            "lab", "--residency", "country=XX", **wide.store.environment(),
+        )  # fmt: skip
+        with open(folder / "whole.bin", "rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 # -- the five that count steps: two are preempted, two moved, one puts another out

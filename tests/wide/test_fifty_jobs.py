@@ -7,11 +7,12 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from tests.wide.jobs import BEGIN, END, ENDS, Told
+from tests.wide.jobs import BEGIN, END, ENDS, READERS, Told
 from tests.wide.reconcile import table
 from tests.wide.sites import DELAYS_MS, SLURM_SITES
-from tests.wide.story import COUNT, JOBS, Story
+from tests.wide.story import COUNT, DATA_BYTES, JOBS, Story
 
+LINE_MICROS_PER_GB = 20_000
 METER_BEHIND_MOST_MS = 5_000
 """Slurm counts from before the supervisor starts until after it has ended; how long that takes is
 the machine's business."""
@@ -96,6 +97,22 @@ def test_two_were_moved_from_their_checkpoints(story: Story) -> None:
         story.steps.check(job_id, COUNT)
         (moved,) = job["moves"]
         assert (moved["from_site"], moved["to_site"]) == ("alpha", to)
+
+
+def test_a_gigabyte_was_staged_over_the_lines_checked_and_paid(story: Story) -> None:
+    """The job says the digest; the store's own line says what left it; the bill has the line's
+    price."""
+    for name, where in READERS.items():
+        job = story.jobs[f"job_reads-{name}"]
+        assert story.digests[name] in story.wide.cli("logs", job["job_id"])
+        (use,) = job["data"]["uses"]
+        site = where.partition("/")[2]
+        assert (use["from_site"], use["to_site"], use["cached"]) == ("home", site, False)
+        (bill,) = job["bills"]
+        assert sum(one["size_bytes"] for one in job["data"]["moved"]) == DATA_BYTES
+        paid = 0 if site == "home" else DATA_BYTES * LINE_MICROS_PER_GB // 10**9
+        assert bill["transfer_micros"] == paid
+    assert story.store_sent >= len(READERS) * DATA_BYTES == 10**9
 
 
 def test_cards_were_given_out_by_the_engines(story: Story) -> None:
