@@ -8,7 +8,6 @@ import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.data_s3.s3_server import S3Server
 from tests.live.harness import ROOT, until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -79,3 +81,32 @@ def table(rows: Sequence[Row]) -> str:
         f" {metered_ms / 1000 - slurm_s:+.3f} |"
     )
     return "\n".join(lines) + "\n"
+
+
+def page(
+    rows: Sequence[Row], round_trips_ms: Mapping[str, float], store_sent: int, took_s: float
+) -> str:
+    """The table with what a reader needs to repeat it."""
+    trips = ", ".join(f"{site} {ms:.1f}" for site, ms in round_trips_ms.items())
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    differences = sorted(row.difference_ms for row in rows if row.difference_ms is not None)
+    whole = len({row.job_id for row in rows})
+    return (
+        "# Fifty jobs over four sites\n\n"
+        "Written by `make test-wide WIDE=benchmarks/WIDE.md` (tests/wide). Two Slurm clusters with"
+        " slurmdbd (alpha, beta), a Ray cluster and a local site (home, beside the server) on one"
+        " machine; alpha, beta and ray in network namespaces of their own behind lines of 8, 20"
+        " and 30 ms one way, joined by `westward site join` over HTTPS. Cards are links to"
+        " /dev/null of which the engines hand out the numbers; delays are made in user space"
+        " (tests/wide/relay.py).\n\n"
+        f"Machine: {platform.platform()}, {os.cpu_count()} cores; load at the end {load} (others"
+        " work on it too). Round trips measured from each site to the server, in ms: "
+        f"{trips}. {whole} jobs, {len(rows)} runs, {took_s:.0f} s from the first submission to the"
+        f" last bill; {store_sent / 1e9:.3f} GB left the S3 store for four readers.\n\n"
+        "*Slurm s* is sacct's elapsed time in whole seconds, *metered s* what the server holds of"
+        " the run's meter, *difference* metered minus Slurm's: least"
+        f" {differences[0] / 1000:+.3f}, greatest {differences[-1] / 1000:+.3f}. The meter starts"
+        " with the supervisor inside the Slurm job, so it should be behind; it can be ahead by"
+        " less than a second because Slurm's time is a difference of whole seconds.\n\n"
+        + table(rows)
+    )

@@ -37,6 +37,7 @@ class Story:
     round_trips_ms: dict[str, float]
     digests: dict[str, str]
     """SHA-256 of each data set's one file."""
+    took_s: float
     store_sent: int
     """Bytes that left the S3 store for the jobs, counted at the store's own line."""
 
@@ -46,6 +47,7 @@ def play(wide: Wide) -> Story:
     steps, book = Steps(wide.folder), Book(wide.folder)
     trips = {name: _round_trip(wide, name) for name in wide.sites}
     digests = _add_data(wide)
+    begun = time.monotonic()
     assert wide.store is not None
     sent = wide.store.sent
     _submit_counting(wide, steps)
@@ -59,8 +61,9 @@ def play(wide: Wide) -> Story:
     wide.until_state("job_cancelled", "running")
     wide.post("/v1/jobs/job_cancelled/cancel", {})
     jobs = _finished(wide)
+    sent = wide.store.sent - sent
     rows = _reconciled(wide, jobs)
-    return Story(wide, steps, book, jobs, rows, trips, digests, wide.store.sent - sent)
+    return Story(wide, steps, book, jobs, rows, trips, digests, time.monotonic() - begun, sent)
 
 
 def _round_trip(wide: Wide, site: str) -> float:
@@ -83,7 +86,8 @@ def _add_data(wide: Wide) -> dict[str, str]:
                 file.write(block)
         wide.cli(
             "data", "add", f"corpus-{name}", f"s3://lake/{name}", "--site", "home", "--owner",
-            "lab", "--residency", "country=XX", **wide.store.environment(),
+            "lab", "--residency", "country=XX",
+            **wide.store.environment(),  # type: ignore[arg-type]
         )  # fmt: skip
         with open(folder / "whole.bin", "rb") as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()

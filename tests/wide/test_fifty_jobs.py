@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.wide.jobs import BEGIN, END, ENDS, READERS, Told
-from tests.wide.reconcile import table
+from tests.wide.reconcile import page, table
 from tests.wide.sites import DELAYS_MS, SLURM_SITES
 from tests.wide.story import COUNT, DATA_BYTES, JOBS, Story
 
@@ -127,8 +127,8 @@ def test_the_meter_agrees_with_sacct_job_by_job(story: Story) -> None:
     print(f"\n{text}")
     report = os.environ.get("WESTWARD_WIDE_REPORT")
     if report:
-        trips = ", ".join(f"{site} {ms:.1f}" for site, ms in story.round_trips_ms.items())
-        Path(report).write_text(f"Round trips measured, in ms: {trips}.\n\n{text}")
+        story_text = page(story.rows, story.round_trips_ms, story.store_sent, story.took_s)
+        Path(report).write_text(story_text)
     of_slurm = [row for row in story.rows if row.site in SLURM_SITES]
     assert len(of_slurm) >= JOBS // 2
     for row in of_slurm:
