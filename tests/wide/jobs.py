@@ -131,5 +131,5 @@ READERS = {
     "one": "slurm/alpha", "two": "slurm/alpha", "three": "slurm/beta", "four": "ssh/home",
 }  # fmt: skip
 """Data set and reader → where the reader runs."""
-ENDS = {"job_fails": ("failed", 3), "job_cancelled": ("cancelled", None)}
-"""State and exit code at the end; of all others: succeeded, 0."""
+ENDS = {"job_fails": ("failed", 3), "job_cancelled": ("cancelled", -15)}
+"""State and exit code at the end (−15: ended by TERM); of all others: succeeded, 0."""
