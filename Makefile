@@ -17,6 +17,7 @@ help:
 	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
 	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 3 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
+	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -81,6 +82,15 @@ test-k8s: setup
 .PHONY: test-data
 test-data: .venv-data/ready
 	PYTHONPATH=. WESTWARD_TEST_DATA=s3 .venv-data/bin/python -m pytest tests/data_s3
+
+# Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
+# their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.
+# WIDE=FILE writes the table of Westward's meter against sacct there.
+.PHONY: test-wide
+test-wide: setup .venv-ray/ready .venv-data/ready
+	@$(BIN)/python -m tests.wide.sites
+	PYTHONPATH=. WESTWARD_TEST_ENGINES=wide WESTWARD_WIDE_REPORT=$(WIDE) \
+	  .venv-data/bin/python -m pytest -s --timeout 900 tests/wide
 
 # Every check of the provider conformance kit, on the local engine (about two minutes).
 .PHONY: test-site

@@ -28,6 +28,8 @@ class S3Server:
     folder: Path
     bytes_per_s: float = float("inf")
     port: int = field(default_factory=_free_port)
+    host: str = "127.0.0.1"
+    """Where the counted line listens."""
     sent: int = 0
     """Bytes that have gone from the server to its clients, headers too."""
 
@@ -37,12 +39,13 @@ class S3Server:
         self.folder.mkdir(exist_ok=True)
         self.server = subprocess.Popen(
             [tool, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off",
-             "--addr", f"127.0.0.1:{self.port}", "--dir-cache-time", "0s", str(self.folder)],
+             "--addr", f"127.0.0.1:{self.port}", "--dir-cache-time", "0s", "--etag-hash", "",
+             str(self.folder)],  # with ETags every part read would hash the whole file
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._until_open()
-        self.line = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.line.getsockname()[1]}"
+        self.line = socket.create_server((self.host, 0))
+        self.url = f"http://{self.host}:{self.line.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _until_open(self) -> None:

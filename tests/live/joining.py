@@ -201,14 +201,15 @@ class Grid:
             self.kill_server()
 
 
-def make_authority(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """A CA and a certificate for ``name`` (and 127.0.0.1): CA, certificate, key."""
+def make_authority(folder: Path, name: str, *addresses: str) -> tuple[Path, Path, Path]:
+    """A CA and a certificate for ``name``, 127.0.0.1 and ``addresses``: CA, certificate, key."""
     tool = shutil.which("openssl")
     assert tool, "these tests make certificates with openssl. As root: apt-get install openssl"
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     cert, key, request = folder / "cert.pem", folder / "key.pem", folder / "request.pem"
     extra = folder / "extra.cnf"
-    extra.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\n")
+    names = [f"DNS:{name}", *(f"IP:{one}" for one in ("127.0.0.1", *addresses))]
+    extra.write_text(f"subjectAltName={','.join(names)}\n")
     elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     for command in (
         [

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from engine_harness import LONG, Site, gone, pid_in, until
 
+from westward.agent.checkpoints import KeepsCheckpoints
 from westward.agent.engines.base import AlreadyStarted
+from westward.agent.engines.cannot import CANNOT
 from westward.model.job import FileMount
 from westward.model.wire import Grant
 
@@ -54,6 +56,23 @@ def test_every_rank_runs_with_its_surroundings(site: Site) -> None:
     for rank in (0, 1):
         told = f"{rank} 2 {grant.run_id} job_1 {grant.run_id} 3 7 site-a {grant.pool} x y"
         assert site.output(grant.run_id, rank) == f"{told}\n2\noutput\n"
+
+
+def test_what_a_job_saves_is_in_a_folder_that_the_agent_keeps(site: Site) -> None:
+    site.needs("checkpoints")
+    assert isinstance(site.engine, KeepsCheckpoints)
+    folder = site.engine.checkpoint_root() / "job_1" / "files"
+    folder.mkdir(parents=True)
+    (folder / "first").write_text("earlier\n")
+    run = site.start(f"cat {folder}/first > {folder}/second")
+    assert site.finish(run).outcome == "succeeded"
+    site.engine.forget(run)
+    assert (folder / "second").read_text() == "earlier\n"
+
+
+def test_engines_that_keep_no_checkpoints_do_not_say_so(site: Site) -> None:
+    kept = "checkpoints" not in CANNOT[site.harness.name]
+    assert isinstance(site.engine, KeepsCheckpoints) == kept
 
 
 def test_a_job_cannot_hide_who_it_is_or_see_the_agents_secrets(

@@ -13,6 +13,7 @@ ABILITIES: dict[str, str] = {
     "restart": "a new agent finds the runs of the one before",
     "setup": "the job's setup commands run once before its ranks",
     "file-mounts": "the job's working folder and file mounts are brought to it",
+    "checkpoints": "what a job saves is kept between its runs and can go along to another site",
     "disk-full": "a run that the site cannot note is refused and leaves nothing behind",
     "unknown-status": "a controller that does not answer makes the status unknown",
     "queue": "the engine's own queue; a run that waits there is not running",
@@ -41,6 +42,7 @@ CANNOT: dict[str, dict[str, str]] = {
         "gang": "a Ray job has one entrypoint on one node; inside Ray it may spread over nodes",
         "gang-over-hosts": "no gangs",
         "file-mounts": "nothing is brought to Ray's nodes; such a job is refused by name",
+        "checkpoints": "Ray's nodes see no folder of the agent's; a stopped job begins anew",
         "predicted-wait": "Westward books the cluster; Ray's own queue is seen, not predicted",
         "accounting": "Ray keeps start and end of a job, no use",
         "array": "each job is submitted by itself",
@@ -49,6 +51,7 @@ CANNOT: dict[str, dict[str, str]] = {
     "kubernetes": {
         "signal-exit-code": "a container tells 128 + n only",
         "file-mounts": "nothing is brought to the pods; such a job is refused by name",
+        "checkpoints": "pods see no folder of the agent's; a stopped job begins anew",
         "predicted-wait": "Westward books the cluster; a pod that does not fit is seen, not predicted",
         "accounting": "the API server knows start and end, no use; cpu time and memory are not metered",
         "array": "each job is a Job by itself",

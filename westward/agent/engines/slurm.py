@@ -108,6 +108,10 @@ class SlurmEngine:
     def folder(self, run_id: str) -> Path:
         return self._files.folder(run_id)
 
+    def checkpoint_root(self) -> Path:
+        """Jobs on the nodes and the agent see it under the same path (``agent.checkpoints``)."""
+        return self.shared / "checkpoints"
+
     # -- a run's life
 
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
