@@ -214,6 +214,7 @@ def test_cancelled_while_leased() -> None:
     assert life.record.state is JobState.CANCELLING
     assert life.on(ended(1, "cancelled", -15), 9).instructions == (settle(1), PLAN_AGAIN)
     assert life.record.state is JobState.CANCELLED
+    assert life.record.lost_runs == 0, "nobody lost it"
 
 
 def test_cancelled_and_the_site_never_answers() -> None:

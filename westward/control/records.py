@@ -163,8 +163,11 @@ class JobRecord:
 
     @property
     def lost_runs(self) -> int:
-        """Runs ended by a site's fault: their lease ended, or the site stopped them unasked."""
-        return sum(run.state in (RunState.LOST, RunState.CANCELLED) for run in self.runs)
+        """Runs ended by a site's fault: their lease ended, or the site stopped them unasked. (The
+        last run of a cancelled job was stopped for its owner.)"""
+        lost = sum(run.state in (RunState.LOST, RunState.CANCELLED) for run in self.runs)
+        asked = self.state is JobState.CANCELLED and bool(self.runs)
+        return lost - (asked and self.runs[-1].state is RunState.CANCELLED)
 
     @property
     def failed_runs(self) -> int:
