@@ -146,7 +146,9 @@ def _notes(measured: Found) -> list[str]:
     if "8" in measured:
         lines += [
             "Row 8: benchmarks/twin_cpp/twin.cpp, `g++ -O3 -march=native -ffp-contract=off`: the same "
-            "rules and algorithms; the checksum is over (row, pool, start) of every job. The twin "
+            "rules, written straightforwardly; the checksum is over (row, pool, start) of every job. "
+            "It walks each queue as a list and makes the head's reservation anew after every end, "
+            "where Westward keeps both (placement/window.py): hence the better ratio of long runs. It "
             "keeps sums only, as Westward does here, and has none of the tests for what this row does "
             "not use (kinds, deadlines, residency, priorities, wait intervals).",
             "",
