@@ -359,6 +359,8 @@ def choose(
     found = False
     first = refuse(NOT_OPEN, hint, 0, 0, 0)
     best = first
+    if len(pools.site) == 0:
+        return best  # a network whose sites have not joined yet
     lowest = 0.0
     again = state.job_pool[j] >= 0
     klass = jobs.klass[j]
