@@ -203,3 +203,12 @@ def test_conservative_puts_off_past_a_reservation_not_into_it(
     )
     policy = replace(CONSERVATIVE, defer_limit_ms=10 * HOUR, wait_value_micros_per_device_hour=1000)
     assert start_hour(told(snapshot, [job("b", hours=2)], policy), "b") == hour
+
+
+@pytest.mark.parametrize("discipline", ["easy", "conservative"])
+def test_a_network_whose_sites_have_not_joined_yet_refuses_everybody(
+    discipline: Discipline,
+) -> None:
+    answer = plan(world(), (job("a"), job("b", nodes=2)), Policy(discipline=discipline), 0)
+    assert len(answer.placements) == 0
+    assert [one.job_id for one in answer.refusals] == ["a", "b"]

@@ -246,3 +246,9 @@ def test_terms_that_nothing_acts_on_yet_are_said(network: Network) -> None:
     assert "planned as if what it follows were over now: prepare" in text
     assert "one of 20 alike jobs" in text
     assert "westward.account lab is kept; nobody is charged yet" in text
+
+
+def test_a_network_without_pools_says_so(network: Network) -> None:
+    empty = replace(network, pools=())
+    text = render_plan(decide(empty, job("early")), empty, [job("early")])
+    assert "NOT PLACED  the network has no pools: none of its sites has joined yet" in text

@@ -174,6 +174,8 @@ def _placed(one: Placement, plan: Plan, network: Network, job: JobSpec | None) -
 
 
 def _refused(refusal: Refusal, plan: Plan, network: Network) -> list[str]:
+    if not network.pools:
+        return ["  NOT PLACED  the network has no pools: none of its sites has joined yet"]
     lines = [f"  NOT PLACED  {_pools(len(refusal.alternatives))}, none can take it"]
     lines += _reasons(refusal.alternatives)
     relaxation = refusal.relaxation

@@ -15,6 +15,7 @@ from westward.placement.state import BLOCK, State
 
 HALF = BLOCK // 2
 LEAP = 4
+"""Entries summed together when a search steps over them."""
 MS_PER_S = 1_000
 PAST_LIMIT = -1
 

@@ -213,14 +213,6 @@ def dispatch_nodes(
 
 
 @jit
-def keep_reservation(p: int, head: int, from_ms: int, to_ms: int, state: State) -> None:
-    """A claim's expected end moved, and with it went the reservation of ``head`` (-1: none was).
-    If both ends lie before the head's time, nothing has changed at it, nor just before."""
-    if head >= 0 and head == state.head[p] and max(from_ms, to_ms) < state.shadow_ms[p] < NEVER_MS:
-        state.shadow_job[p] = head
-
-
-@jit
 def end_nodes(
     j: int, p: int, expected_end_ms: int, head: int, state: State, packing: Packing
 ) -> None:

@@ -8,6 +8,7 @@ from westward.placement.state import BLOCK, I32, I64, State
 PRIORITY_BITS = 8
 PRIORITY_MASK = (1 << PRIORITY_BITS) - 1
 LOST_BITS = 55
+"""Of work lost (milli-device-ms) in a key; the priority stands above it and fits into the rest."""
 LOST_MOST = (1 << LOST_BITS) - 1
 
 
@@ -111,9 +112,7 @@ def list_victims(
                 worth[count] = (mine << LOST_BITS) | min(lost, LOST_MOST)
                 count += 1
     for at in range(count // 2 - 1, -1, -1):
-        _sift_down(
-            at, count, now, brief, order, state, victims, worth
-        )  # fmt: skip
+        _sift_down(at, count, now, brief, order, state, victims, worth)
     return count
 
 
@@ -124,9 +123,7 @@ def next_victim(
 ) -> int:  # fmt: skip
     """The first of a heap of ``count``, which moves to its end: ``count`` - 1 are left before it."""
     _swap(0, count - 1, victims, worth)
-    _sift_down(
-        0, count - 1, now, brief, order, state, victims, worth
-    )  # fmt: skip
+    _sift_down(0, count - 1, now, brief, order, state, victims, worth)
     victim: int = 0 + victims[count - 1]
     return victim
 
@@ -169,17 +166,13 @@ def choose_victims(
     Only those of a priority below ``below``, in the order of ``falls_before``. Whom the others make
     needless stays. ``worth``: scratch, as long as ``victims``.
     """
-    count = list_victims(
-        p, below, now, brief, order, state, victims, worth
-    )  # fmt: skip
+    count = list_victims(p, below, now, brief, order, state, victims, worth)
     left = count
     released = 0
     while released < missing:
         if left == 0:
             return 0
-        best = next_victim(
-            left, now, brief, order, state, victims, worth
-        )  # fmt: skip
+        best = next_victim(left, now, brief, order, state, victims, worth)
         left -= 1
         released += state.job_need[best]
     # From the dearest on: who is not needed stays.

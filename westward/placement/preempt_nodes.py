@@ -32,9 +32,7 @@ def choose_victims_on_nodes(
     """
     nodes = packing.nodes
     shadow = packing.shadow
-    count = list_victims(
-        p, below, now, brief, order, state, victims, worth
-    )  # fmt: skip
+    count = list_victims(p, below, now, brief, order, state, victims, worth)
     state.shadow_job[p] = -1
     lacking = begin_shadow(p, ask, nodes, shadow)
     left = count
@@ -42,9 +40,7 @@ def choose_victims_on_nodes(
     while released < missing or lacking > 0:
         if left == 0:
             return 0
-        best = next_victim(
-            left, now, brief, order, state, victims, worth
-        )  # fmt: skip
+        best = next_victim(left, now, brief, order, state, victims, worth)
         left -= 1
         released += state.job_need[best]
         lacking = release_shadow(p, ask, state.job_chain[best], nodes, shadow)

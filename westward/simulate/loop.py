@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
-from westward.placement.dispatch import dispatch
-from westward.placement.dispatch_nodes import end_nodes, keep_reservation
+from westward.placement.dispatch import dispatch, keep_reservation
+from westward.placement.dispatch_nodes import end_nodes
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
 from westward.placement.preempt import note_run
