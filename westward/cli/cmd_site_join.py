@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from westward.cli.fail import Failure
+from westward.cli.pairs import read_pairs
 
 if TYPE_CHECKING:
     from westward.agent.joining import Link
@@ -45,19 +46,20 @@ def engine_options(command: F) -> F:
         "options",
         metavar="NAME=VALUE",
         multiple=True,
-        help="An option of the engine. Repeatable.",
+        help="An option of the engine: docs/engines.md. Repeatable.",
     )(command)
     return click.option(
-        "--engine", metavar="NAME", default="local", show_default=True, help="What starts the work."
+        "--engine",
+        metavar="NAME",
+        default="local",
+        show_default=True,
+        help="What starts the work here: local (plain processes), slurm, ray or kubernetes.",
     )(command)
 
 
 def read_options(options: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE pairs. Raises Failure with every one that is not."""
-    strange = [text for text in options if not text.partition("=")[0] or "=" not in text]
-    if strange:
-        raise Failure(*(f"--option {text!r} is not NAME=VALUE." for text in strange))
-    return dict(text.split("=", 1) for text in options)
+    """Raises Failure with every one that is not NAME=VALUE."""
+    return read_pairs("--option", options, "NAME=VALUE")
 
 
 @click.command()
@@ -77,9 +79,16 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A site.yaml of your own. [one is written with everything discovered]",
 )
-@click.option("--price", metavar="AMOUNT", default="", help="Per device-hour, of every pool.")
-@click.option("--power-w", metavar="W", default="", help="Per device at full load, of every pool.")
-@click.option("--pue", metavar="RATIO", default="", help="Facility power over IT power.")
+@click.option(
+    "--price",
+    metavar="AMOUNT",
+    default="",
+    help="Per device-hour, of every pool, in the network's currency.",
+)
+@click.option(
+    "--power-w", metavar="WATTS", default="", help="Per device at full load, of every pool."
+)
+@click.option("--pue", metavar="RATIO", default="", help="Facility power over IT power: 1.25.")
 @click.option("--operator", metavar="TEXT", default="", help="Who runs the site.")
 @click.option(
     "--ca",
