@@ -182,7 +182,7 @@ def replica(
     from westward.cli.data_scan import scan, url_of
 
     if remove == (place is not None):
-        raise Failure("Give the FOLDER or URL of the copy, or --remove.")
+        raise Failure("westward data replica: give the FOLDER or URL of the copy, or --remove.")
     client = Client(server)
     name, version = _reference(dataset)
     path = f"/v1/datasets/{quoted(name)}"
@@ -209,13 +209,15 @@ def _compare(wanted: list[Json], seen: list[Json], url: str) -> None:
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise Failure(f"{wrong[0]}{more}. It is no copy of the data set; nothing was changed")
+        raise Failure(f"{wrong[0]}{more}. It is no copy of the data set; nothing was changed.")
 
 
 def _reference(text: str) -> tuple[str, int]:
     name, at, version = text.partition("@")
     if at and not version.isdecimal():
-        raise Failure(f"{text!r}: {version!r} is not a version. Write {name}@1 or {name}")
+        raise Failure(
+            f"{text!r}: {version!r} is not a version. Write {name}@1, or {name} for the newest."
+        )
     return name, int(version or 0)
 
 

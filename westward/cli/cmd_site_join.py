@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -62,6 +63,21 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
     return read_pairs("--option", options, "NAME=VALUE")
 
 
+def _amount(least: float) -> Callable[[click.Context, click.Parameter, str], str]:
+    """A number as it was written; blank stays blank."""
+
+    def check(_context: click.Context, _option: click.Parameter, text: str) -> str:
+        try:
+            good = not text or least <= float(text) < math.inf
+        except ValueError:
+            good = False
+        if not good:
+            raise click.BadParameter(f"{text!r} is not a number of at least {least:g}")
+        return text
+
+    return check
+
+
 @click.command()
 @click.argument("url", metavar="URL")
 @click.option("--token", metavar="TOKEN", envvar="WESTWARD_JOIN_TOKEN", help="The invitation.")
@@ -83,12 +99,23 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
     "--price",
     metavar="AMOUNT",
     default="",
+    callback=_amount(0),
     help="Per device-hour, of every pool, in the network's currency.",
 )
 @click.option(
-    "--power-w", metavar="WATTS", default="", help="Per device at full load, of every pool."
+    "--power-w",
+    metavar="WATTS",
+    default="",
+    callback=_amount(0),
+    help="Per device at full load, of every pool.",
 )
-@click.option("--pue", metavar="RATIO", default="", help="Facility power over IT power: 1.25.")
+@click.option(
+    "--pue",
+    metavar="RATIO",
+    default="",
+    callback=_amount(1),
+    help="Facility power over IT power: 1.25.",
+)
 @click.option("--operator", metavar="TEXT", default="", help="Who runs the site.")
 @click.option(
     "--ca",

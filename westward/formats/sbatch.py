@@ -16,7 +16,7 @@ import yaml
 
 from westward.formats import sbatch_values as values
 from westward.formats.job_fields import suggestion
-from westward.formats.job_terms import NAME
+from westward.formats.listed import NAME
 from westward.formats.sbatch_body import check_body
 from westward.formats.sbatch_options import (
     ALL_OPTIONS,
