@@ -39,6 +39,9 @@ class ArrayTerm:
     count: int
     variables: tuple[tuple[tuple[str, str], ...], ...] = ()
 
+    def of(self, index: int) -> tuple[tuple[str, str], ...]:
+        return self.variables[index] if self.variables else ()
+
 
 def parse_after(text: str) -> tuple[After, ...]:
     """``prepare,afterany:clean``: names or ids; ``none`` says that it follows nothing."""
