@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make run        set up; three sites on this machine run three jobs, with the reasons (about 1 min)"
-	@echo "make test       set up; every linter, type check and test but the slow suites below"
+	@echo "make test       set up; every linter, type check and test but the slow suites below (about 12 min on two cores)"
 	@echo "make test-live  set up; the longer tests with real servers and agents (about 8 min)"
 	@echo "make test-site  set up; the provider conformance kit on the local engine (2 min)"
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"

@@ -21,6 +21,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,13 @@ from westward.agent.link import ServerLink, SessionEnded, Unreachable
 from westward.model.wire import Grant, HeldRun, Hello, Poll, Reading, Readings, RunStarted
 
 ARRAY = 1_000
-PROBES_PER_S = 10
+PROBES = 10
+PROBE_EVERY_S = 1.0
+"""So often so many agents, drawn anew, ask for an answer at once."""
+AGAIN_AFTER_S = (0.1, 1.0)
+"""Between these an agent waits before it asks again, after a poll that failed."""
+FILL_MOST_S = 900
+"""Until all jobs run; then something is wrong."""
 HERE = Path(__file__).resolve().parent
 GOAL_CORES, GOAL_MB = 0.5, 500
 
@@ -97,8 +104,21 @@ class Tally:
     failed: int = 0
     lost: int = 0
     probes_ms: list[float] = field(default_factory=list)
+    greeted: int = 0
     started: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """An agent was greeted, or a job started."""
     readings_ms: list[float] = field(default_factory=list)
+
+    async def until(self, done: Callable[[], bool], end_s: float) -> None:
+        """Returns once ``done``; RuntimeError when the monotonic clock passes ``end_s``."""
+        while not done():
+            self.news.clear()
+            try:
+                await asyncio.wait_for(self.news.wait(), end_s - time.monotonic())
+            except TimeoutError:
+                told = f"{self.greeted} agents said hello, {self.started} jobs started"
+                raise RuntimeError(f"gave up after {FILL_MOST_S} s: {told}") from None
 
 
 class Agent:
@@ -112,20 +132,22 @@ class Agent:
         self.session = 0
         self.readings = 0
         self.probe = False
-        self.telling: asyncio.Task[None] | None = None
+        self.telling: set[asyncio.Task[None]] = set()
 
     async def run(self, first_after_s: float) -> None:
         await asyncio.sleep(first_after_s)
         hello = Hello(site=self.site, agent_id=f"a-{self.site}", pools=(f"{self.site}-p",))
         welcome = await self.link.hello(hello)
         self.session = welcome.agent_session
+        self.tally.greeted += 1
+        self.tally.news.set()
         wait_ms = 0
         while True:
             try:
                 await self._poll(wait_ms)
             except (Unreachable, SessionEnded):
                 self.tally.failed += 1
-                await asyncio.sleep(random.uniform(0.1, 1))
+                await asyncio.sleep(random.uniform(*AGAIN_AFTER_S))
                 wait_ms = 0
                 continue
             if self.probe:
@@ -149,12 +171,15 @@ class Agent:
         fresh = [grant for grant in answer.grants if grant.run_id not in self.held]
         self.held.update((grant.run_id, grant.token) for grant in fresh)
         if fresh:  # beside the polls, as the agent's shippers do
-            self.telling = asyncio.create_task(self._tell(fresh))
+            task = asyncio.create_task(self._tell(fresh))
+            self.telling.add(task)
+            task.add_done_callback(self.telling.discard)
 
     async def _tell(self, fresh: list[Grant]) -> None:
         for grant in fresh:
             ack = await self.link.report(grant.run_id, RunStarted(token=grant.token))
             self.tally.started += ack.accepted
+            self.tally.news.set()
 
     async def meter(self, every_s: float) -> None:
         """A reading of each run so often, as engines send them."""
@@ -173,11 +198,11 @@ class Agent:
 
 
 async def probe(agents: list[Agent]) -> None:
-    """Each second, some agents are to ask for an answer at once when their poll is over."""
+    """Now and then some agents are to ask for an answer at once when their poll is over."""
     while True:
-        for agent in random.sample(agents, min(PROBES_PER_S, len(agents))):
+        for agent in random.sample(agents, min(PROBES, len(agents))):
             agent.probe = True
-        await asyncio.sleep(1)
+        await asyncio.sleep(PROBE_EVERY_S)
 
 
 async def measure(server: Server, asked: argparse.Namespace) -> dict[str, float]:
@@ -192,20 +217,20 @@ async def measure(server: Server, asked: argparse.Namespace) -> dict[str, float]
         for number, agent in enumerate(agents)
     ]
     try:
-        while any(agent.session == 0 for agent in agents):
-            await asyncio.sleep(0.2)
+        await tally.until(lambda: tally.greeted == len(agents), began + FILL_MOST_S)
         said_s = time.monotonic() - began
         print(f"{asked.agents} agents said hello in {said_s:.0f} s", flush=True)
         asked_for = 0
-        while tally.started < asked.jobs:
-            if tally.started >= asked_for:
-                count = min(ARRAY, asked.jobs - asked_for)
-                body = {"task": TASK.format(count=count)}
-                await asyncio.to_thread(server.call, "POST", "/v1/batches", body)
-                asked_for += count
-            if time.monotonic() - began > 900:
-                raise RuntimeError(f"only {tally.started} jobs started")
-            await asyncio.sleep(0.2)
+
+        def all_started() -> bool:
+            return tally.started >= asked_for
+
+        while asked_for < asked.jobs:
+            count = min(ARRAY, asked.jobs - asked_for)
+            body = {"task": TASK.format(count=count)}
+            await asyncio.to_thread(server.call, "POST", "/v1/batches", body)
+            asked_for += count
+            await tally.until(all_started, began + FILL_MOST_S)
         filled_s = time.monotonic() - began
         print(f"{tally.started} jobs run after {filled_s:.0f} s", flush=True)
         if asked.readings:

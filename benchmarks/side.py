@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PATIENCE_S = 180
+LOOK_EVERY_S = 0.05
 TICKS = os.sysconf("SC_CLK_TCK")
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], what: str, every_s: float = 0.05) -> T:
+def until(ask: Callable[[], T], what: str, every_s: float = LOOK_EVERY_S) -> T:
     """Ask until the answer is true. RuntimeError when patience is over."""
     end = time.monotonic() + PATIENCE_S
     while not (answer := ask()):

@@ -27,13 +27,12 @@ RECONNECT_S = 60.0
 RECONNECT_EVERY_S = 0.5
 LONG_POLL_MS = 10_000
 _REMEDIES = {
-    404: " 'westward jobs' lists the jobs.",
-    409: " Choose another id, or leave --id out.",
+    "job-id-taken": " Choose another id, or leave --id out.",
+    "not-the-owner": " Choose another name, or give its --owner.",
 }
-_DATA_REMEDIES = {
-    404: " 'westward data list' lists the data sets.",
-    409: " Choose another name, or give its --owner.",
-}
+"""By the server's code."""
+_LISTS = {"job": "jobs", "array": "jobs", "site": "sites", "pool": "sites", "data set": "data list"}
+"""Which command lists what there is none of."""
 
 
 class Unreachable(Failure):
@@ -165,8 +164,11 @@ class Client:
         if faults:
             raise InputFaults([Fault(**fault) for fault in faults])
         message = str(document.get("message") or document.get("detail") or f"HTTP {status}")
-        remedies = _DATA_REMEDIES if "data set" in message else _REMEDIES
-        raise Failure(f"{message.rstrip('.')}.{remedies.get(status, '')}")
+        remedy = _REMEDIES.get(str(document.get("code")), "")
+        for kind, command in _LISTS.items():
+            if message.startswith(f"there is no {kind} "):
+                remedy = f" 'westward {command}' lists them."
+        raise Failure(f"{message.rstrip('.')}.{remedy}")
 
 
 def quoted(name: str) -> str:

@@ -24,22 +24,25 @@ def data() -> None:
     """
 
 
-@data.command()
-@click.argument("name")
+@data.command(short_help="Add a data set, or a new version of one.")
+@click.argument("name", metavar="NAME")
 @click.argument("place", metavar="FOLDER|URL")
-@click.option("--site", required=True, help="The site where this copy lies.")
-@click.option("--owner", default="", help="The account it belongs to.")
-@click.option("--licence", default="", help="Left out: not stated.")
+@click.option("--site", metavar="SITE", required=True, help="The site where this copy lies.")
+@click.option(
+    "--owner", metavar="ACCOUNT", default="", help="The account it belongs to. [nobody's]"
+)
+@click.option("--licence", metavar="TEXT", default="", help="Its licence: CC-BY-4.0. [not stated]")
 @click.option(
     "--residency",
     default="",
     metavar="TERMS",
-    help="Tags of every site that may hold it: country=CN,province=Gansu|Ningxia.",
+    help="Tags of every site that may hold it: country=CN,province=Gansu|Ningxia. [any site]",
 )
 @click.option(
     "--price-per-gb",
+    metavar="AMOUNT",
     type=click.FloatRange(min=0),
-    help="For reading, in the network's currency. 0: free. Left out: not stated, nothing charged.",
+    help="For reading, in the network's currency; 0: free. [not stated: nothing is charged]",
 )
 @server_option
 @json_option
@@ -54,7 +57,8 @@ def add(
     server: str | None,
     as_json: bool,
 ) -> None:
-    """Add a data set, or a new version of one: the files in FOLDER (file: or s3: URL).
+    """Add the data set NAME, or a new version of it: the files in FOLDER, or below a file: or s3:
+    URL.
 
     They are read once, here, for their digests. The same bytes on the same terms are no new
     version.
@@ -113,17 +117,17 @@ def list_(server: str | None, as_json: bool) -> None:
     print_table(head, [_row(one) for one in found], right=(1, 2, 5))
 
 
-@data.command()
+@data.command(short_help="Show one: digest, terms, copies, and what made it.")
 @click.argument("dataset", metavar="NAME[@VERSION]")
 @click.option("--files", is_flag=True, help="Also list every file.")
 @server_option
 @json_option
 def show(dataset: str, files: bool, server: str | None, as_json: bool) -> None:
     """Show one data set: digest, terms, copies, and what it was made from."""
-    from westward.cli.client import Client
+    from westward.cli.client import Client, quoted
 
     name, version = _reference(dataset)
-    found = Client(server).get(f"/v1/datasets/{name}", version=version)
+    found = Client(server).get(f"/v1/datasets/{quoted(name)}", version=version)
     if as_json:
         print_json(found)
         return
@@ -153,12 +157,12 @@ def show(dataset: str, files: bool, server: str | None, as_json: bool) -> None:
             print(f"{one['sha256']}  {one['size_bytes']}  {one['path']}")
 
 
-@data.command()
+@data.command(short_help="Say where another copy lies, or lies no more.")
 @click.argument("dataset", metavar="NAME[@VERSION]")
 @click.argument("place", metavar="[FOLDER|URL]", required=False)
-@click.option("--site", required=True, help="The site where the copy lies.")
+@click.option("--site", metavar="SITE", required=True, help="The site where the copy lies.")
 @click.option("--remove", is_flag=True, help="There is no copy at that site any more.")
-@click.option("--unchecked", is_flag=True, help="Do not read it here: this machine cannot.")
+@click.option("--unchecked", is_flag=True, help="Do not read the copy here: this machine cannot.")
 @server_option
 @json_option
 def replica(
@@ -174,20 +178,21 @@ def replica(
 
     It is read here and compared, unless --unchecked; sites that read it check every byte anyway.
     """
-    from westward.cli.client import Client
+    from westward.cli.client import Client, quoted
     from westward.cli.data_scan import scan, url_of
 
     if remove == (place is not None):
-        raise Failure("Give the FOLDER or URL of the copy, or --remove.")
+        raise Failure("westward data replica: give the FOLDER or URL of the copy, or --remove.")
     client = Client(server)
     name, version = _reference(dataset)
-    found = client.get(f"/v1/datasets/{name}", version=version)
+    path = f"/v1/datasets/{quoted(name)}"
+    found = client.get(path, version=version)
     body: Json = {"site": site, "version": found["version"], "url": None}
     if place is not None:
         body["url"] = url_of(place) if "://" not in place or not unchecked else place
         if not unchecked:
             _compare(found["files"], scan(body["url"], _progress), body["url"])
-    answer = client.post(f"/v1/datasets/{name}/replicas", body)
+    answer = client.post(f"{path}/replicas", body)
     if as_json:
         print_json(answer)
         return
@@ -204,13 +209,15 @@ def _compare(wanted: list[Json], seen: list[Json], url: str) -> None:
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise Failure(f"{wrong[0]}{more}. It is no copy of the data set; nothing was changed")
+        raise Failure(f"{wrong[0]}{more}. It is no copy of the data set; nothing was changed.")
 
 
 def _reference(text: str) -> tuple[str, int]:
     name, at, version = text.partition("@")
     if at and not version.isdecimal():
-        raise Failure(f"{text!r}: {version!r} is not a version. Write {name}@1 or {name}")
+        raise Failure(
+            f"{text!r}: {version!r} is not a version. Write {name}@1, or {name} for the newest."
+        )
     return name, int(version or 0)
 
 

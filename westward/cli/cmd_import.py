@@ -9,14 +9,15 @@ from uuid import uuid4
 
 import click
 
-from westward.cli.fail import EXIT_JOB, EXIT_OK, Failure
+from westward.cli.fail import EXIT_OK, Failure
 from westward.cli.output import json_option, print_json
+from westward.cli.pairs import read_pairs
 from westward.cli.server_option import server_option
 
 
 @click.group("import")
 def import_group() -> None:
-    """Turn what others wrote into a job file."""
+    """Turn a script for another system into a Westward job file."""
 
 
 @import_group.command()
@@ -58,7 +59,7 @@ def import_group() -> None:
     "jobs",
     metavar="ID=JOB",
     multiple=True,
-    help="The Westward job for a Slurm job id under --dependency.",
+    help="The Westward job that stands for a Slurm job id of --dependency. Repeatable.",
 )
 @server_option
 @json_option
@@ -81,6 +82,8 @@ def sbatch(
     line; all refusals are told at once. Slurm's variables are set where they are true of the job,
     and srun starts its tasks. docs/howto/sbatch.md lists every option.
     """
+    from westward.cli.client import Client
+    from westward.cli.cmd_submit import hand_in
     from westward.formats.sbatch import read_sbatch
     from westward.formats.sbatch_reader import Choices
     from westward.formats.skypilot import read_task, read_task_text
@@ -93,10 +96,10 @@ def sbatch(
         leave_out=frozenset(
             name.strip().lstrip("-") for part in leave_out for name in part.split(",")
         ),
-        gpu_kinds=_pairs(gpus, "--gpu", alone=""),
+        gpu_kinds=read_pairs("--gpu", gpus, "KIND or WORD=KIND", alone=""),
         infra=infra,
         every_node=every_node,
-        jobs=_pairs(jobs, "--job", alone=None),
+        jobs=read_pairs("--job", jobs, "ID=JOB"),
         environment=os.environ,
         workdir=None if no_workdir else ("." if beside else str(folder)),
     )
@@ -110,8 +113,10 @@ def sbatch(
     for note in imported.notes:
         print(note, file=sys.stderr)
     if submit:
-        route = "/v1/batches" if imported.array else "/v1/jobs"
-        return _submit(route, imported.text, str(file), folder, job_id, server, as_json)
+        return hand_in(
+            Client(server), imported.text, file=file, job_id=job_id, several=imported.array,
+            wait=False, as_json=as_json,
+        )  # fmt: skip
     if output is not None:
         output.write_text(imported.text, encoding="utf-8")
     elif as_json:
@@ -119,32 +124,3 @@ def sbatch(
     else:
         print(imported.text, end="")
     return EXIT_OK
-
-
-def _submit(
-    route: str, text: str, file: str, folder: Path, job_id: str, server: str | None, as_json: bool
-) -> int:
-    from westward.cli.client import Client
-    from westward.cli.follow import job_line
-
-    body = {"task": text, "job_id": job_id, "file": file, "base_dir": str(folder)}
-    job = Client(server).post(route, body)
-    if as_json or "state" not in job:
-        print_json(job)
-    else:
-        print(job_line(job))
-        print(f"reasons: westward why {job_id}   output: westward logs -f {job_id}")
-    return EXIT_JOB if job.get("state") == "refused" else EXIT_OK
-
-
-def _pairs(given: tuple[str, ...], option: str, alone: str | None) -> dict[str, str]:
-    """``A=B`` → A: B. Without a sign, it is the value of ``alone``."""
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals and alone is not None:
-            name, value = alone, text
-        if not value or (equals and not name):
-            raise Failure(f"{option} {text!r} is not NAME=VALUE.")
-        found[name] = value
-    return found

@@ -26,7 +26,9 @@ STATES = (
     help="The newest N.",
 )
 @click.option("--after", metavar="JOB", help="Go on after this job (an earlier page's last).")
-@click.option("--array", metavar="JOB", help="Only the jobs of this array, by index.")
+@click.option(
+    "--array", metavar="JOB", help="Only the jobs of this array (an id or a name), by index."
+)
 @server_option
 @json_option
 def jobs(

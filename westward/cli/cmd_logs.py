@@ -26,9 +26,7 @@ SEVERAL_WAIT_MS = 1_000
     metavar="N",
     help="Which node of a gang, from 0. [all, each line with its rank; with --json: 0]",
 )
-@click.option(
-    "--run", "run", type=click.IntRange(min=1), metavar="N", help="Which run. [the newest]"
-)
+@click.option("--run", type=click.IntRange(min=1), metavar="N", help="Which run. [the newest]")
 @click.option("--all", "every", is_flag=True, help="Every run, from the first.")
 @server_option
 @json_option
@@ -67,7 +65,8 @@ def logs(
         if last.get("run_id") not in (None, piece.answer["run_id"]):
             out.flush()
             print(_change(client, job_id, last["run_id"], piece.answer["run_id"]), file=sys.stderr)
-            out.gathered.clear()
+            if not every:
+                out.gathered.clear()
         last = piece.answer
         out.feed(piece.rank, base64.b64decode(piece.answer["data_b64"]))
     out.flush()

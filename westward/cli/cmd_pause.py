@@ -44,15 +44,23 @@ def move(job: str, to: str, server: str | None, as_json: bool) -> int:
     What it saved is brought there. Refused, with the reasons, where it could not run; a running
     job must save checkpoints (westward.checkpoint).
     """
-    return _ask(server, job, "move", {"to": to}, as_json)
+    return _ask(server, job, "move", {"to": to}, as_json, arrays=False)
 
 
-def _ask(server: str | None, job: str, what: str, body: dict[str, Any], as_json: bool) -> int:
+def _ask(
+    server: str | None,
+    job: str,
+    what: str,
+    body: dict[str, Any],
+    as_json: bool,
+    *,
+    arrays: bool = True,
+) -> int:
     from westward.cli.client import Client, job_path
     from westward.cli.follow import line_of
 
     client = Client(server)
-    answer = client.post(job_path(client.job(job, arrays=True), what), body)
+    answer = client.post(job_path(client.job(job, arrays=arrays), what), body)
     if as_json:
         print_json(answer)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from westward.cli.fail import Failure
+from westward.cli.pairs import read_pairs
 
 if TYPE_CHECKING:
     from westward.agent.joining import Link
@@ -45,19 +47,35 @@ def engine_options(command: F) -> F:
         "options",
         metavar="NAME=VALUE",
         multiple=True,
-        help="An option of the engine. Repeatable.",
+        help="An option of the engine: docs/engines.md. Repeatable.",
     )(command)
     return click.option(
-        "--engine", metavar="NAME", default="local", show_default=True, help="What starts the work."
+        "--engine",
+        metavar="NAME",
+        default="local",
+        show_default=True,
+        help="What starts the work here: local (plain processes), slurm, ray or kubernetes.",
     )(command)
 
 
 def read_options(options: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE pairs. Raises Failure with every one that is not."""
-    strange = [text for text in options if not text.partition("=")[0] or "=" not in text]
-    if strange:
-        raise Failure(*(f"--option {text!r} is not NAME=VALUE." for text in strange))
-    return dict(text.split("=", 1) for text in options)
+    """Raises Failure with every one that is not NAME=VALUE."""
+    return read_pairs("--option", options, "NAME=VALUE")
+
+
+def _amount(least: float) -> Callable[[click.Context, click.Parameter, str], str]:
+    """A number as it was written; blank stays blank."""
+
+    def check(_context: click.Context, _option: click.Parameter, text: str) -> str:
+        try:
+            good = not text or least <= float(text) < math.inf
+        except ValueError:
+            good = False
+        if not good:
+            raise click.BadParameter(f"{text!r} is not a number of at least {least:g}")
+        return text
+
+    return check
 
 
 @click.command()
@@ -77,9 +95,27 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A site.yaml of your own. [one is written with everything discovered]",
 )
-@click.option("--price", metavar="AMOUNT", default="", help="Per device-hour, of every pool.")
-@click.option("--power-w", metavar="W", default="", help="Per device at full load, of every pool.")
-@click.option("--pue", metavar="RATIO", default="", help="Facility power over IT power.")
+@click.option(
+    "--price",
+    metavar="AMOUNT",
+    default="",
+    callback=_amount(0),
+    help="Per device-hour, of every pool, in the network's currency.",
+)
+@click.option(
+    "--power-w",
+    metavar="WATTS",
+    default="",
+    callback=_amount(0),
+    help="Per device at full load, of every pool.",
+)
+@click.option(
+    "--pue",
+    metavar="RATIO",
+    default="",
+    callback=_amount(1),
+    help="Facility power over IT power: 1.25.",
+)
 @click.option("--operator", metavar="TEXT", default="", help="Who runs the site.")
 @click.option(
     "--ca",

@@ -10,10 +10,10 @@ import click
 
 from westward.cli.fail import Failure
 from westward.cli.output import json_option, print_json, print_table
+from westward.cli.pairs import read_pairs
 from westward.cli.server_option import find_operator_token, operator_option, server_option
 
 Json = dict[str, Any]
-pool_option = click.option("--pool", metavar="POOL", help="Only this pool. [the whole site]")
 
 
 def _path(site: str, *rest: str) -> str:
@@ -28,14 +28,22 @@ def _client(server: str | None, operator_file: Path | None) -> Any:
 
 @click.command()
 @click.argument("site", metavar="NAME")
-@click.option("--zone", metavar="Z", help="A new site's electricity zone, one of the network's.")
-@click.option("--place", metavar="P", help="A new site's place: its latencies are then P's.")
+@click.option("--zone", metavar="ZONE", help="A new site's electricity zone, one of the network's.")
+@click.option("--place", metavar="PLACE", help="A new site's place: it has the latencies of PLACE.")
 @click.option("--label", metavar="TEXT", default="", help="A new site's name for people.")
 @click.option(
-    "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="For residency rules. Repeatable."
+    "--tag",
+    "tags",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="For residency rules: country=CN. Repeatable.",
 )
 @click.option(
-    "--valid", metavar="TIME", default="24h", show_default=True, help="How long it holds."
+    "--valid",
+    metavar="TIME",
+    default="24h",
+    show_default=True,
+    help="How long the token holds: 30m, 24h, 7d.",
 )
 @operator_option
 @server_option
@@ -63,10 +71,7 @@ def invite(
         ttl_ms = parse_duration_ms(valid)
     except ValueError as error:
         raise Failure(f"--valid: {error}") from None
-    pairs = dict(tag.split("=", 1) for tag in tags if "=" in tag)
-    strange = [tag for tag in tags if "=" not in tag]
-    if strange:
-        raise Failure(*(f"--tag {tag!r} is not KEY=VALUE." for tag in strange))
+    pairs = read_pairs("--tag", tags, "KEY=VALUE")
     client = _client(server, operator_file)
     body = {"zone": zone, "place": place, "label": label, "tags": pairs, "ttl_ms": ttl_ms}
     answer = client.post(_path(site, "invite"), body)
@@ -176,51 +181,41 @@ def _pool_line(pool: Json, offered: Json | None, currency: str) -> str:
     return ", ".join(words)
 
 
-def _mark(site: str, pool: str | None, status: str, client: Any, as_json: bool) -> None:
-    answer = client.post(_path(site, "status"), {"status": status, "pool": pool})
-    if as_json:
-        print_json(answer)
-    else:
-        _print_site(answer)
+def _marking(name: str, status: str, told: str) -> click.Command:
+    """The command that marks a site, or a pool of it, with ``status``."""
+
+    @click.command(name, help=told)
+    @click.argument("site", metavar="NAME")
+    @click.option("--pool", metavar="POOL", help="Only this pool. [the whole site]")
+    @operator_option
+    @server_option
+    @json_option
+    def mark(
+        site: str, pool: str | None, operator_file: Path | None, server: str | None, as_json: bool
+    ) -> None:
+        client = _client(server, operator_file)
+        answer = client.post(_path(site, "status"), {"status": status, "pool": pool})
+        if as_json:
+            print_json(answer)
+        else:
+            _print_site(answer)
+
+    return mark
 
 
-@click.command()
-@click.argument("site", metavar="NAME")
-@pool_option
-@operator_option
-@server_option
-@json_option
-def cordon(
-    site: str, pool: str | None, operator_file: Path | None, server: str | None, as_json: bool
-) -> None:
-    """Let nothing new start at the site NAME. What runs goes on; what waits goes elsewhere."""
-    _mark(site, pool, "cordoned", _client(server, operator_file), as_json)
-
-
-@click.command()
-@click.argument("site", metavar="NAME")
-@pool_option
-@operator_option
-@server_option
-@json_option
-def drain(
-    site: str, pool: str | None, operator_file: Path | None, server: str | None, as_json: bool
-) -> None:
-    """Cordon the site NAME until it is empty: its status is then 'drained'."""
-    _mark(site, pool, "draining", _client(server, operator_file), as_json)
-
-
-@click.command("open")
-@click.argument("site", metavar="NAME")
-@pool_option
-@operator_option
-@server_option
-@json_option
-def open_site(
-    site: str, pool: str | None, operator_file: Path | None, server: str | None, as_json: bool
-) -> None:
-    """Take back your cordon or drain. The site's own word (site.yaml) still holds."""
-    _mark(site, pool, "open", _client(server, operator_file), as_json)
+cordon = _marking(
+    "cordon",
+    "cordoned",
+    "Let nothing new start at the site NAME. What runs goes on; what waits goes elsewhere.",
+)
+drain = _marking(
+    "drain", "draining", "Cordon the site NAME until it is empty: its status is then 'drained'."
+)
+open_site = _marking(
+    "open",
+    "open",
+    "Take back your cordon or drain. The site's own word (site.yaml) still holds.",
+)
 
 
 @click.command()

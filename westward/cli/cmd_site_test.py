@@ -37,7 +37,7 @@ LEAST_LEASE_S = 4
 )
 @click.option(
     "--lease", "lease_s", metavar="SECONDS", type=click.IntRange(LEAST_LEASE_S, 600), default=6,
-    show_default=True, help="Of the kit's own network.",
+    show_default=True, help="How long a lease of the kit's own network holds without news.",
 )  # fmt: skip
 @click.option(
     "--scratch",
@@ -45,14 +45,14 @@ LEAST_LEASE_S = 4
     type=click.Path(path_type=Path, file_okay=False),
     help="For the kit's files; the engine's jobs must be able to write there. [a temporary one]",
 )
-@click.option("--keep", is_flag=True, help="Keep the files.")
+@click.option("--keep", is_flag=True, help="Keep the kit's files.")
 @click.option(
     "--server",
     metavar="URL",
     help="Instead: send the ordinary jobs of the kit to --site of this live network. Nothing is "
     "killed or filled there.",
 )
-@click.option("--site", metavar="NAME", help="With --server.")
+@click.option("--site", metavar="NAME", help="The site for --server.")
 @json_option
 def test(
     engine: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
@@ -12,6 +12,9 @@ import click
 from westward.cli.fail import EXIT_JOB, EXIT_OK, Failure
 from westward.cli.output import json_option, print_json
 from westward.cli.server_option import server_option
+
+if TYPE_CHECKING:
+    from westward.cli.client import Client
 
 JOB_ID = re.compile(r"job_[A-Za-z0-9_-]{1,60}")
 PLACED_WITHIN_MS = 1_500
@@ -28,18 +31,17 @@ PLACED_WITHIN_MS = 1_500
     "answered with the same job: safe to repeat.",
 )
 @click.option(
-    "--wait", is_flag=True, help="Tell what happens until the job is over; exit 1 if it failed."
+    "--wait", is_flag=True, help="Tell what happens until all is over; exit 1 if a job failed."
 )
 @server_option
 @json_option
 def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_json: bool) -> int:
-    """Hand in the job in FILE, a SkyPilot task YAML; or all its jobs, separated by ---, or an array.
+    """Hand in the job in FILE, a SkyPilot task YAML: one job, several (separated by ---), an array.
 
     Prints its id and, as soon as it is known, where it goes. The whole file is checked first: a
     file with faults is refused with all of them, and nothing is changed.
     """
-    from westward.cli.client import Client, job_path
-    from westward.cli.follow import follow, job_line
+    from westward.cli.client import Client
     from westward.formats.skypilot import read_task_text
     from westward.formats.task_set import read_tasks
 
@@ -49,40 +51,52 @@ def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_js
             f"--id {chosen!r} is no job id. Write job_ and up to 60 letters, digits, - and _."
         )
     text = read_task_text(file)
-    folder = file.resolve().parent
     named = read_tasks(  # paths are checked on this side
-        text, file=str(file), job_id=chosen, now_ms=0, base_dir=folder, check_paths=True
-    )
-    client = Client(server)
-    body = {"task": text, "job_id": chosen, "file": str(file), "base_dir": str(folder)}
-    if len(named) > 1 or named[0].count is not None:
+        text, file=str(file), job_id=chosen, now_ms=0,
+        base_dir=file.resolve().parent, check_paths=True,
+    )  # fmt: skip
+    return hand_in(
+        Client(server), text, file=file, job_id=chosen,
+        several=len(named) > 1 or named[0].count is not None, wait=wait, as_json=as_json,
+    )  # fmt: skip
+
+
+def hand_in(
+    client: Client, text: str, *, file: Path, job_id: str, several: bool, wait: bool, as_json: bool
+) -> int:
+    """Hand in the text of a job file (``several``: more documents, or an array); the exit code."""
+    from westward.cli.client import job_path
+    from westward.cli.follow import follow, job_line
+
+    folder = file.resolve().parent
+    body = {"task": text, "job_id": job_id, "file": str(file), "base_dir": str(folder)}
+    if several:
         return _submit_all(client, body, wait=wait, as_json=as_json)
     job = client.post("/v1/jobs", body)
+    created = job["created"]
     if job["state"] == "pending" and not wait:
-        created = job["created"]
-        path = job_path(chosen)
-        job = client.get(path, wait_ms=PLACED_WITHIN_MS, unless_state="pending")
+        job = client.get(job_path(job_id), wait_ms=PLACED_WITHIN_MS, unless_state="pending")
         job["created"] = created
     if wait:
-        job = follow(client, chosen, quiet=as_json)
+        job = {**follow(client, job_id, quiet=as_json), "created": created}
     if as_json:
         print_json(job)
     elif not wait:
         print(job_line(job))
-        if not job["created"]:
+        if not created:
             print("it was handed in before; this is that same job")
-        print(f"reasons: westward why {chosen}   output: westward logs -f {chosen}")
+        print(f"reasons: westward why {job_id}   output: westward logs -f {job_id}")
     return EXIT_JOB if job["state"] in ("failed", "refused", "cancelled") else EXIT_OK
 
 
-def _submit_all(client: Any, body: dict[str, Any], *, wait: bool, as_json: bool) -> int:
+def _submit_all(client: Client, body: dict[str, Any], *, wait: bool, as_json: bool) -> int:
     """Several jobs at once: all or none."""
     from westward.cli.client import quoted
     from westward.cli.follow import follow, line_of
 
     answer = client.post("/v1/batches", body)
     arrays = [job["array"]["array_id"] for job in answer["jobs"] if job["array"] is not None]
-    shown = [{**job["array"]} if job["array"] is not None else job for job in answer["jobs"]]
+    shown = [job["array"] or job for job in answer["jobs"]]
     if not wait:
         if as_json:
             print_json(answer)

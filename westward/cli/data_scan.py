@@ -21,7 +21,7 @@ def url_of(place: str) -> str:
         return place.rstrip("/")
     path = Path(place).expanduser().resolve()
     if not path.is_dir():
-        raise Failure(f"{place}: there is no such folder. A data set is a folder of files")
+        raise Failure(f"{place}: there is no such folder. A data set is a folder of files.")
     return path.as_uri()
 
 
@@ -31,7 +31,7 @@ def scan(url: str, tell: Callable[[int, int], None]) -> list[Json]:
         folder = Folder(url)
         listed = folder.walk()
         if not listed:
-            raise Failure(f"{url}: there are no files. A data set has at least one")
+            raise Failure(f"{url}: there are no files. A data set has at least one.")
         whole = sum(size for _, size in listed)
         done = 0
         files = []
@@ -41,7 +41,7 @@ def scan(url: str, tell: Callable[[int, int], None]) -> list[Json]:
             tell(done, whole)
         return files
     except Unreadable as error:
-        raise Failure(f"{error}. Check the URL, and the keys of this machine") from error
+        raise Failure(f"{error}. Check the URL, and the keys of this machine.") from error
 
 
 def _digest(folder: Folder, path: str, size: int) -> str:
@@ -50,7 +50,7 @@ def _digest(folder: Folder, path: str, size: int) -> str:
     while at < size:
         part = folder.read(path, at, min(PART_BYTES, size - at))
         if not part:
-            raise Failure(f"{folder.url}/{path} ended after {at} of {size} bytes. Try again")
+            raise Failure(f"{folder.url}/{path} ended after {at} of {size} bytes. Try again.")
         digest.update(part)
         at += len(part)
     return digest.hexdigest()

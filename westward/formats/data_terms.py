@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 
-from westward.formats.listed import known_form, parts
+from westward.formats.listed import NAME, known_form, parts
 from westward.model.job import DataInput, DataOutput, InputData
 from westward.model.units import parse_bytes
 
 DATASET = "dataset:"
 """Before the name of a data set in ``westward.inputs``, which sites may share a name with."""
-DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-DATASET_FORM = (
-    "letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"
-)
+DATASET_NAME = NAME
 SETS_MOST = 100
 """Data sets that one job reads, and that it makes."""
 
@@ -31,7 +27,7 @@ def parse_inputs(text: str) -> tuple[tuple[InputData, ...], tuple[DataInput, ...
             continue
         if not equals:
             raise ValueError(f"{part!r} is not SITE=SIZE or dataset:NAME=FOLDER")
-        site = _known_form(left, "a site")
+        site = known_form(left, "a site")
         if site in [data.site for data in placed]:
             raise ValueError(f"the site {site!r} stands twice")
         size_bytes = parse_bytes(right)
@@ -51,7 +47,7 @@ def _data_input(part: str, left: str, equals: str, right: str) -> DataInput:
     if at and not (version.isdecimal() and 0 < int(version) < 2**31):
         raise ValueError(f"{version!r} is not a version; write {DATASET}{name}@1, or no @")
     return DataInput(
-        dataset=_known_form(name, "a data set"),
+        dataset=known_form(name, "a data set"),
         version=int(version) if at else 0,
         target=_folder(right),
     )
@@ -68,7 +64,7 @@ def parse_outputs(text: str) -> tuple[DataOutput, ...]:
         pure = PurePosixPath(path.strip())
         if pure.is_absolute() or ".." in pure.parts or not path.strip():
             raise ValueError(f"{path.strip()!r} does not lie below $WESTWARD_OUTPUT")
-        dataset = _known_form(name.strip().removeprefix(DATASET), "a data set")
+        dataset = known_form(name.strip().removeprefix(DATASET), "a data set")
         if dataset in [one.dataset for one in found]:
             raise ValueError(f"the data set {dataset!r} stands twice")
         found.append(DataOutput(path=str(pure), dataset=dataset))
@@ -90,7 +86,3 @@ def _check_apart(targets: list[PurePosixPath], what: str) -> None:
         for other in targets[:at]:
             if one == other or one in other.parents or other in one.parents:
                 raise ValueError(f"the {what} {str(one)!r} and {str(other)!r} lie in each other")
-
-
-def _known_form(text: str, what: str) -> str:
-    return known_form(text, what, DATASET_NAME, DATASET_FORM)

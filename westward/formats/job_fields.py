@@ -21,6 +21,9 @@ class Refused:
     remedy: str
 
 
+RESERVED_ENV_PREFIXES = ("SKYPILOT_", "WESTWARD_")
+"""Variables set by the engine for each rank; a job's own value would hide them."""
+
 TASK_FIELDS: dict[str, str] = {
     "name": "the job's name; default: the job's id",
     "num_nodes": "nodes of the gang, whole or not at all; default 1",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from westward.formats.job_fields import OPTION_FIELDS, RESOURCE_FIELDS, RESOURCE_REFUSED
 from westward.formats.job_reader import SCALARS, JobReader, decimal_number, join
-from westward.formats.job_terms import NAME
+from westward.formats.listed import NAME
 from westward.formats.yaml_nodes import Entry, Value
 from westward.model.job import ResourceOption
 from westward.model.units import MIB_PER_GIB, MICROS, MILLI

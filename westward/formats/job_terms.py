@@ -37,11 +37,6 @@ from westward.model.units import (
     parse_instant_ms,
 )
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""Names of jobs, sites, places, accounts and purposes."""
-NAME_FORM = (
-    "letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"
-)
 LATENCY_MODES = ("one-way", "round-trip")
 
 _LATENCY = re.compile(r"(?P<place>[^<>=\s]+)\s*<=\s*(?P<limit>[0-9.]+)\s*ms(?:\s+(?P<mode>\S+))?")
@@ -107,9 +102,9 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
     elif term == "westward.latency":
         terms.latency = parse_latency(text)
     elif term == "westward.account":
-        terms.account = _name(text, "an account")
+        terms.account = known_form(text, "an account")
     elif term == "westward.purpose":
-        terms.purpose = _name(text, "a purpose")
+        terms.purpose = known_form(text, "a purpose")
     elif term == "westward.checkpoint":
         terms.checkpoint = parse_checkpoint(text)
     elif term == "westward.inputs":
@@ -125,7 +120,7 @@ def read_term(terms: Terms, term: str, text: str, now_ms: int) -> None:
     elif term == "westward.retry":
         terms.retry = parse_retry(text)
     elif term == "westward.home":
-        terms.home_site = _name(text, "a site")
+        terms.home_site = known_form(text, "a site")
     else:
         raise KeyError(term)
 
@@ -202,7 +197,3 @@ def _positive_duration(text: str) -> int:
     if span_ms <= 0:
         raise ValueError(f"{text!r} is no time at all")
     return span_ms
-
-
-def _name(text: str, what: str) -> str:
-    return known_form(text, what, NAME, NAME_FORM)

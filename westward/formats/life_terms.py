@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from westward.formats.job_fields import RESERVED_ENV_PREFIXES
 from westward.model.job import After, AfterMode, Checkpoint, Retry
 from westward.model.units import MS_PER_HOUR, parse_duration_ms
 
@@ -74,7 +75,7 @@ def parse_array(text: str) -> ArrayTerm:
         name, values = name.strip(), [value.strip() for value in rest.split("|")]
         if not equals or _VARIABLE.fullmatch(name) is None or not all(values):
             raise ValueError(f"{part.strip()!r} is neither a number of jobs nor NAME=VALUE|VALUE")
-        if name.startswith(("SKYPILOT_", "WESTWARD_")):
+        if name.startswith(RESERVED_ENV_PREFIXES):
             raise ValueError(f"{name} is set by the engine for each rank; choose another name")
         if name in [axis[0][0] for axis in axes]:
             raise ValueError(f"the variable {name} stands twice; join its values with |")

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import yaml
 
 from westward.formats import sbatch_values as values
-from westward.formats.job_fields import TERM_FIELDS, suggestion
-from westward.formats.job_terms import NAME
+from westward.formats.job_fields import suggestion
+from westward.formats.listed import NAME
 from westward.formats.sbatch_body import check_body
 from westward.formats.sbatch_options import (
     ALL_OPTIONS,
@@ -27,7 +27,7 @@ from westward.formats.sbatch_options import (
     SHORT,
     WITHOUT_EFFECT,
 )
-from westward.formats.sbatch_reader import Choices, Given, Reader, remedy
+from westward.formats.sbatch_reader import Choices, Given, Reader
 from westward.formats.sbatch_script import (
     Shape,
     run_text,
@@ -221,15 +221,9 @@ def _shape(reader: Reader) -> Shape:
     )
     ids = reader.take("array", values.array_tasks)
     if ids is not None:
-        if "westward.array" not in TERM_FIELDS:
-            _not_yet(reader, "array", "arrays")
         shape = replace(shape, array=tuple(ids))
     reader.kind = kind
     return shape
-
-
-def _not_yet(reader: Reader, name: str, what: str) -> None:
-    reader.fault(reader.line_of(name), f"--{name}", f"{what} cannot be handed in yet", remedy(name))
 
 
 def _gpus(reader: Reader, nodes: int, tasks_per_node: int) -> tuple[str | None, int]:
@@ -368,8 +362,6 @@ def _labels(reader: Reader, shape: Shape) -> dict[str, str]:
         labels["westward.array"] = str(len(shape.array))
     after = reader.take("dependency", lambda text: values.dependency(text, reader.choices.jobs))
     if after:
-        if "westward.after" not in TERM_FIELDS:
-            _not_yet(reader, "dependency", "jobs that wait for others")
         labels["westward.after"] = after
     comment = reader.take("comment", str)
     if comment:

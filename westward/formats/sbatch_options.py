@@ -49,7 +49,7 @@ MAY_HAVE_VALUE = frozenset(
 
 KEPT: dict[str, str] = {
     "account": "westward.account",
-    "array": "westward.array; SLURM_ARRAY_TASK_ID and its kin are set; no %LIMIT",
+    "array": "westward.array, at most 1,000 tasks; SLURM_ARRAY_TASK_ID and its kin are set; no %LIMIT",
     "begin": "westward.start_after: now+COUNT[seconds|minutes|hours|days|weeks], or a time with offset",
     "chdir": "the work folder, copied to the site",
     "comment": "a label of the job",

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 
+from westward.formats.life_terms import ARRAY_MOST
+
 _TIME = re.compile(
     r"(?:(?P<d>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
     r"|(?P<h>\d+):(?P<hm>\d+):(?P<hs>\d+)|(?P<m>\d+)(?::(?P<s>\d+))?)"
@@ -19,7 +21,6 @@ _SECONDS_OF = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _ARRAY_PART = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _SIGNAL = re.compile(r"(?:(B|R|BR|RB):)?([A-Za-z0-9]+)(?:@(\d+))?")
 _ACCELERATOR = re.compile(r"(?:([A-Za-z][\w.-]*):)?(\d+)|([A-Za-z][\w.-]*)")
-ARRAY_MOST = 10_000
 
 
 def limit_seconds(text: str) -> int:

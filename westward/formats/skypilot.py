@@ -18,6 +18,7 @@ from typing import Literal
 from westward.formats.job_fields import (
     MOUNT_FIELDS,
     MOUNT_REFUSED,
+    RESERVED_ENV_PREFIXES,
     RESOURCE_FIELDS,
     RESOURCE_REFUSED,
     TASK_FIELDS,
@@ -29,13 +30,12 @@ from westward.formats.job_fields import (
 from westward.formats.job_reader import JobReader, join, stated, whole_number
 from westward.formats.job_resources import read_options
 from westward.formats.job_terms import (
-    NAME,
-    NAME_FORM,
     Terms,
     contradictions,
     example,
     read_term,
 )
+from westward.formats.listed import NAME, NAME_FORM
 from westward.formats.yaml_nodes import Entry, Value, read_tree
 from westward.model.faults import Fault, InputFaults
 from westward.model.job import FileMount, JobSpec, ResourceOption, Work
@@ -44,8 +44,6 @@ MAX_NODES = 1_000_000
 MIN_PRIORITY = -1_000
 MAX_PRIORITY = 1_000
 TERM_PREFIX = "westward."
-RESERVED_ENV_PREFIXES = ("SKYPILOT_", "WESTWARD_")
-"""Set by the engine for each rank; a job's own value would hide them."""
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

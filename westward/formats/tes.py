@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from westward.formats.job_fields import suggestion
-from westward.formats.job_terms import NAME
-from westward.formats.skypilot import RESERVED_ENV_PREFIXES, read_task
+from westward.formats.job_fields import RESERVED_ENV_PREFIXES, suggestion
+from westward.formats.listed import NAME
+from westward.formats.skypilot import read_task
 from westward.formats.tes_model import FILE, TesTask
 from westward.formats.tes_script import bash_script, declared_paths, is_wild, local_path
 from westward.model.faults import Fault, InputFaults

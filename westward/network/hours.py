@@ -21,11 +21,15 @@ FORM = "write for example 'Mon-Fri 18:00-08:00', 'Sat,Sun 00:00-24:00' or 'daily
 
 
 class Window(NamedTuple):
-    """Open on each of ``days`` (0 = Monday) from ``start`` for ``length`` minutes."""
+    """Open on each of ``days`` (0 = Monday); ``start_minutes`` count from midnight."""
 
     days: frozenset[int]
-    start: int
-    length: int
+    start_minutes: int
+    length_minutes: int
+
+    def holds(self, day: int, minute: int) -> bool:
+        """``minute`` from the midnight that ``day`` begins with; beyond 1,440 it is the day after."""
+        return day in self.days and 0 <= minute - self.start_minutes < self.length_minutes
 
 
 def parse_window(text: str) -> Window:
@@ -84,12 +88,7 @@ def open_at(hours: Sequence[str], zone: str, now_ms: int) -> bool:
     local = datetime.fromtimestamp(now_ms / 1000, tz=UTC).astimezone(parse_zone(zone))
     minute = local.hour * 60 + local.minute
     today = local.weekday()
-    for window in map(parse_window, hours):
-        if today in window.days and window.start <= minute < window.start + window.length:
-            return True
-        since_yesterday = minute + DAY_MINUTES
-        if (
-            today - 1
-        ) % 7 in window.days and window.start <= since_yesterday < window.start + window.length:
-            return True
-    return False
+    return any(
+        window.holds(today, minute) or window.holds((today - 1) % 7, minute + DAY_MINUTES)
+        for window in map(parse_window, hours)
+    )

@@ -3,6 +3,9 @@
 The types of all answers, and one method a route.
 """
 
+# mypy: disable-error-code="no-any-return"
+# What a call answers is JSON; each method's signature says which type the server promises.
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
@@ -567,7 +570,7 @@ class Api:
         account: str | None = None,
     ) -> SubmittedView:
         """201 with the new job; 200 with the job as it stands when it was submitted before."""
-        answer: SubmittedView = self._call(
+        return self._call(
             "POST",
             "/v1/jobs",
             {},
@@ -580,7 +583,6 @@ class Api:
                 "account": account,
             },
         )
-        return answer
 
     def jobs(
         self,
@@ -594,7 +596,7 @@ class Api:
         """A page in order of submission; ``next`` goes into ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
-        answer: JobPage = self._call(
+        return self._call(
             "GET",
             "/v1/jobs",
             {
@@ -606,7 +608,6 @@ class Api:
             },
             None,
         )
-        return answer
 
     def dry_run(
         self,
@@ -619,7 +620,7 @@ class Api:
         account: str | None = None,
     ) -> DecisionView:
         """What would be decided for this job now, on the live network. Changes nothing."""
-        answer: DecisionView = self._call(
+        return self._call(
             "POST",
             "/v1/plan",
             {},
@@ -632,24 +633,21 @@ class Api:
                 "account": account,
             },
         )
-        return answer
 
     def job(
         self, job_id: str, *, wait_ms: int = 0, unless_state: JobState | None = None
     ) -> JobDetail:
         """The job. With ``unless_state`` and ``wait_ms`` the answer waits while that is its state."""
-        answer: JobDetail = self._call(
+        return self._call(
             "GET",
             f"/v1/jobs/{quote(job_id, safe='')}",
             {"wait_ms": wait_ms, "unless_state": unless_state},
             None,
         )
-        return answer
 
     def why(self, job_id: str) -> WhyView:
         """The newest decision with every alternative, and the job's story."""
-        answer: WhyView = self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None)
-        return answer
+        return self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None)
 
     def logs(
         self,
@@ -665,22 +663,18 @@ class Api:
         ``complete``: the run is over and nothing follows ``next_offset``. ``newest_run_id``
         differs from ``run_id`` when the job was tried again. Waits up to ``wait_ms`` for something.
         """
-        answer: LogView = self._call(
+        return self._call(
             "GET",
             f"/v1/jobs/{quote(job_id, safe='')}/logs",
             {"offset": offset, "rank": rank, "run_id": run_id, "wait_ms": wait_ms},
             None,
         )
-        return answer
 
     def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
         """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
         ``accepted`` is then false.
         """
-        answer: VerdictView | VerdictArrayView = self._call(
-            "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
-        )
-        return answer
+        return self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {})
 
     def submit_batch(
         self,
@@ -695,7 +689,7 @@ class Api:
         """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
         200 then, with the jobs as they stand.
         """
-        answer: BatchView = self._call(
+        return self._call(
             "POST",
             "/v1/batches",
             {},
@@ -708,50 +702,38 @@ class Api:
                 "account": account,
             },
         )
-        return answer
 
     def array(self, array_id: str) -> ArrayView:
         """An array: how many of its jobs are in which state, and each of them."""
-        answer: ArrayView = self._call("GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None)
-        return answer
+        return self._call("GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None)
 
     def suspend(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
         """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
-        answer: VerdictView | VerdictArrayView = self._call(
-            "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
-        )
-        return answer
+        return self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by})
 
     def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
         """Resume"""
-        answer: VerdictView | VerdictArrayView = self._call(
-            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
-        )
-        return answer
+        return self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by})
 
     def move(
         self, job_id: str, *, to: str, by: str = "the owner"
     ) -> VerdictView | VerdictArrayView:
         """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
-        answer: VerdictView | VerdictArrayView = self._call(
+        return self._call(
             "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
         )
-        return answer
 
     def sites(self) -> SitesView:
         """Every site with its pools, who runs and waits there, prices now, and sums so far."""
-        answer: SitesView = self._call("GET", "/v1/sites", {}, None)
-        return answer
+        return self._call("GET", "/v1/sites", {}, None)
 
     def snapshot(self) -> dict[str, Any]:
         """All that ``plan()`` is given now: feed it back to get the same plan."""
-        answer: dict[str, Any] = self._call("GET", "/v1/snapshot", {}, None)
-        return answer
+        return self._call("GET", "/v1/snapshot", {}, None)
 
     def report(self, *, limit: int = 1000) -> ReportView:
         """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
-        answer: ReportView = self._call("GET", "/v1/report", {"limit": limit}, None)
-        return answer
+        return self._call("GET", "/v1/report", {"limit": limit}, None)
 
     def new_dataset(
         self,
@@ -766,7 +748,7 @@ class Api:
         price_micros_per_gb: int | None = None,
     ) -> DataSetView:
         """201 with the new version; 200 where the newest is just this already."""
-        answer: DataSetView = self._call(
+        return self._call(
             "POST",
             "/v1/datasets",
             {},
@@ -781,21 +763,14 @@ class Api:
                 "price_micros_per_gb": price_micros_per_gb,
             },
         )
-        return answer
 
     def datasets(self, *, limit: int = 100, after: str | None = None) -> DataSetPage:
         """The newest version of each, by name; ``next`` goes into ``after`` for the next page."""
-        answer: DataSetPage = self._call(
-            "GET", "/v1/datasets", {"limit": limit, "after": after}, None
-        )
-        return answer
+        return self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     def dataset(self, name: str, *, version: int = 0) -> DataSetView:
         """One version (0: the newest) with its files, copies and provenance."""
-        answer: DataSetView = self._call(
-            "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
-        )
-        return answer
+        return self._call("GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None)
 
     def set_replica(
         self, name: str, *, site: str, url: str | None = None, version: int = 0
@@ -803,18 +778,16 @@ class Api:
         """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
         are checked by each site that reads them.
         """
-        answer: DataSetView = self._call(
+        return self._call(
             "POST",
             f"/v1/datasets/{quote(name, safe='')}/replicas",
             {},
             {"site": site, "url": url, "version": version},
         )
-        return answer
 
     def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside."""
-        answer: HealthView = self._call("GET", "/healthz", {}, None)
-        return answer
+        return self._call("GET", "/healthz", {}, None)
 
 
 class AsyncApi:
@@ -834,7 +807,7 @@ class AsyncApi:
         account: str | None = None,
     ) -> SubmittedView:
         """201 with the new job; 200 with the job as it stands when it was submitted before."""
-        answer: SubmittedView = await self._call(
+        return await self._call(
             "POST",
             "/v1/jobs",
             {},
@@ -847,7 +820,6 @@ class AsyncApi:
                 "account": account,
             },
         )
-        return answer
 
     async def jobs(
         self,
@@ -861,7 +833,7 @@ class AsyncApi:
         """A page in order of submission; ``next`` goes into ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
-        answer: JobPage = await self._call(
+        return await self._call(
             "GET",
             "/v1/jobs",
             {
@@ -873,7 +845,6 @@ class AsyncApi:
             },
             None,
         )
-        return answer
 
     async def dry_run(
         self,
@@ -886,7 +857,7 @@ class AsyncApi:
         account: str | None = None,
     ) -> DecisionView:
         """What would be decided for this job now, on the live network. Changes nothing."""
-        answer: DecisionView = await self._call(
+        return await self._call(
             "POST",
             "/v1/plan",
             {},
@@ -899,26 +870,21 @@ class AsyncApi:
                 "account": account,
             },
         )
-        return answer
 
     async def job(
         self, job_id: str, *, wait_ms: int = 0, unless_state: JobState | None = None
     ) -> JobDetail:
         """The job. With ``unless_state`` and ``wait_ms`` the answer waits while that is its state."""
-        answer: JobDetail = await self._call(
+        return await self._call(
             "GET",
             f"/v1/jobs/{quote(job_id, safe='')}",
             {"wait_ms": wait_ms, "unless_state": unless_state},
             None,
         )
-        return answer
 
     async def why(self, job_id: str) -> WhyView:
         """The newest decision with every alternative, and the job's story."""
-        answer: WhyView = await self._call(
-            "GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None
-        )
-        return answer
+        return await self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}/why", {}, None)
 
     async def logs(
         self,
@@ -934,22 +900,18 @@ class AsyncApi:
         ``complete``: the run is over and nothing follows ``next_offset``. ``newest_run_id``
         differs from ``run_id`` when the job was tried again. Waits up to ``wait_ms`` for something.
         """
-        answer: LogView = await self._call(
+        return await self._call(
             "GET",
             f"/v1/jobs/{quote(job_id, safe='')}/logs",
             {"offset": offset, "rank": rank, "run_id": run_id, "wait_ms": wait_ms},
             None,
         )
-        return answer
 
     async def cancel(self, job_id: str) -> VerdictView | VerdictArrayView:
         """Asks for the end of the job, or of every job of an array. A job that is over stays as it is:
         ``accepted`` is then false.
         """
-        answer: VerdictView | VerdictArrayView = await self._call(
-            "POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {}
-        )
-        return answer
+        return await self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel", {}, {})
 
     async def submit_batch(
         self,
@@ -964,7 +926,7 @@ class AsyncApi:
         """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
         200 then, with the jobs as they stand.
         """
-        answer: BatchView = await self._call(
+        return await self._call(
             "POST",
             "/v1/batches",
             {},
@@ -977,54 +939,42 @@ class AsyncApi:
                 "account": account,
             },
         )
-        return answer
 
     async def array(self, array_id: str) -> ArrayView:
         """An array: how many of its jobs are in which state, and each of them."""
-        answer: ArrayView = await self._call(
-            "GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None
-        )
-        return answer
+        return await self._call("GET", f"/v1/arrays/{quote(array_id, safe='')}", {}, None)
 
     async def suspend(
         self, job_id: str, *, by: str = "the owner"
     ) -> VerdictView | VerdictArrayView:
         """Stop it with time to save, until it is resumed; one that waits is held. Arrays too."""
-        answer: VerdictView | VerdictArrayView = await self._call(
+        return await self._call(
             "POST", f"/v1/jobs/{quote(job_id, safe='')}/suspend", {}, {"by": by}
         )
-        return answer
 
     async def resume(self, job_id: str, *, by: str = "the owner") -> VerdictView | VerdictArrayView:
         """Resume"""
-        answer: VerdictView | VerdictArrayView = await self._call(
-            "POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by}
-        )
-        return answer
+        return await self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/resume", {}, {"by": by})
 
     async def move(
         self, job_id: str, *, to: str, by: str = "the owner"
     ) -> VerdictView | VerdictArrayView:
         """Stop it with time to save, and let it go on at a site or pool. Refused where it could not."""
-        answer: VerdictView | VerdictArrayView = await self._call(
+        return await self._call(
             "POST", f"/v1/jobs/{quote(job_id, safe='')}/move", {}, {"by": by, "to": to}
         )
-        return answer
 
     async def sites(self) -> SitesView:
         """Every site with its pools, who runs and waits there, prices now, and sums so far."""
-        answer: SitesView = await self._call("GET", "/v1/sites", {}, None)
-        return answer
+        return await self._call("GET", "/v1/sites", {}, None)
 
     async def snapshot(self) -> dict[str, Any]:
         """All that ``plan()`` is given now: feed it back to get the same plan."""
-        answer: dict[str, Any] = await self._call("GET", "/v1/snapshot", {}, None)
-        return answer
+        return await self._call("GET", "/v1/snapshot", {}, None)
 
     async def report(self, *, limit: int = 1000) -> ReportView:
         """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
-        answer: ReportView = await self._call("GET", "/v1/report", {"limit": limit}, None)
-        return answer
+        return await self._call("GET", "/v1/report", {"limit": limit}, None)
 
     async def new_dataset(
         self,
@@ -1039,7 +989,7 @@ class AsyncApi:
         price_micros_per_gb: int | None = None,
     ) -> DataSetView:
         """201 with the new version; 200 where the newest is just this already."""
-        answer: DataSetView = await self._call(
+        return await self._call(
             "POST",
             "/v1/datasets",
             {},
@@ -1054,21 +1004,16 @@ class AsyncApi:
                 "price_micros_per_gb": price_micros_per_gb,
             },
         )
-        return answer
 
     async def datasets(self, *, limit: int = 100, after: str | None = None) -> DataSetPage:
         """The newest version of each, by name; ``next`` goes into ``after`` for the next page."""
-        answer: DataSetPage = await self._call(
-            "GET", "/v1/datasets", {"limit": limit, "after": after}, None
-        )
-        return answer
+        return await self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     async def dataset(self, name: str, *, version: int = 0) -> DataSetView:
         """One version (0: the newest) with its files, copies and provenance."""
-        answer: DataSetView = await self._call(
+        return await self._call(
             "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
         )
-        return answer
 
     async def set_replica(
         self, name: str, *, site: str, url: str | None = None, version: int = 0
@@ -1076,15 +1021,13 @@ class AsyncApi:
         """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
         are checked by each site that reads them.
         """
-        answer: DataSetView = await self._call(
+        return await self._call(
             "POST",
             f"/v1/datasets/{quote(name, safe='')}/replicas",
             {},
             {"site": site, "url": url, "version": version},
         )
-        return answer
 
     async def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside."""
-        answer: HealthView = await self._call("GET", "/healthz", {}, None)
-        return answer
+        return await self._call("GET", "/healthz", {}, None)

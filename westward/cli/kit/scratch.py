@@ -99,6 +99,8 @@ class Scratch:
     server: subprocess.Popen[bytes] | None = None
     agents: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     mounts: list[Path] = field(default_factory=list)
+    submitted: list[str] = field(default_factory=list)
+    """Every job of the kit, by id."""
 
     @property
     def data(self) -> Path:
@@ -254,7 +256,8 @@ class Scratch:
         answer = self.client.post("/v1/jobs", {"task": text, "file": "kit.yaml"})
         if answer["state"] == "refused":
             raise Failed(f"the job was refused: {answer['ending']}")
-        return str(answer["job_id"])
+        self.submitted.append(str(answer["job_id"]))
+        return self.submitted[-1]
 
     def job(self, job_id: str) -> Json:
         return self.client.get_patiently(job_path(job_id))
@@ -279,7 +282,7 @@ class Scratch:
 
     def close(self) -> None:
         """End everything; runs that are still held are cancelled first, so that none stays."""
-        if self.server is not None and self.server.poll() is None and self.url:
+        if self.url and (self.server is None or self.server.poll() is None):
             self._cancel_all()
         for site in list(self.agents):
             self.stop_agent(site)
@@ -294,10 +297,14 @@ class Scratch:
 
     def _cancel_all(self) -> None:
         try:
-            jobs = self.client.get("/v1/jobs", limit=1000)["jobs"]
-            left = [job["job_id"] for job in jobs if job["state"] not in OVER]
+            client = self.client
+            left = [
+                job_id
+                for job_id in self.submitted
+                if client.get(job_path(job_id))["state"] not in OVER
+            ]
             for job_id in left:
-                self.client.post(job_path(job_id, "cancel"))
+                client.post(job_path(job_id, "cancel"))
             for job_id in left:
                 self.until_state(job_id, *OVER, within_s=4.0 * self.lease_s)
         except (Failure, Failed, OSError) as error:
