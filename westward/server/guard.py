@@ -21,12 +21,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
-from westward.server.errors import ApiError
+from westward.server.errors import ApiError, answer_of
 from westward.store.enrol import first_use
 from westward.store.sites import run_site
 
@@ -64,8 +63,7 @@ class Gate:
             try:
                 await self._admit(HTTPConnection(scope))
             except ApiError as error:
-                body = {"code": error.code, "message": str(error), "faults": []}
-                await JSONResponse(body, status_code=error.status)(scope, receive, send)
+                await answer_of(error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
