@@ -55,7 +55,7 @@ class Direct:
 
 
 def _is_json(scope: Scope) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"application/json")
-        for name, value in scope["headers"]
-    )
+    """By the header that the framework goes by, the first."""
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    media_type: bytes = next(kinds, b"").partition(b";")[0]
+    return media_type.strip().lower() == b"application/json"
