@@ -134,3 +134,40 @@ def test_what_was_handed_in_is_written_before_it_closes(store: Store) -> None:
 
     asyncio.run(ask())
     assert len(on_disk(store)) == 9
+
+
+def test_a_work_that_ends_the_transaction_keeps_no_answer_of_the_others(
+    store: Store, writer: Writer
+) -> None:
+    """SQLite ends a transaction by itself when the disk fails or memory is short, and then says
+    nothing at the commit."""
+
+    def out_of_memory() -> None:
+        with store.read() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+        raise MemoryError
+
+    answers = asyncio.run(
+        queued_behind(writer, lambda: put(store, "a"), out_of_memory, lambda: put(store, "c"))
+    )
+    assert all(isinstance(one, Exception) for one in answers)
+    assert isinstance(answers[1], MemoryError)
+    assert "a" not in on_disk(store)
+    asyncio.run(writer.write(lambda: put(store, "after")))
+    assert "after" in on_disk(store)
+
+
+def test_no_error_keeps_the_others_from_their_answers(store: Store, writer: Writer) -> None:
+    """asyncio takes every error but StopIteration."""
+
+    def spent() -> None:
+        next(iter(()))
+
+    async def ask() -> list[object]:
+        async with asyncio.timeout(10):
+            return await queued_behind(writer, lambda: put(store, "a"), spent, spent)
+
+    answers = asyncio.run(ask())
+    assert answers[0] is None
+    assert [type(one) for one in answers[1:]] == [RuntimeError, RuntimeError]
+    assert on_disk(store) == {"a"}

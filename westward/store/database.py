@@ -70,13 +70,17 @@ class Store:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Every ``write`` of this thread meanwhile goes into one transaction: durable, all of
-        them, once this ends without an exception; none of them otherwise."""
+        them, once this ends without an exception. Otherwise nobody may count on any."""
         with self._alone() as connection:
+            # SQLite may end a transaction by itself (a failing disk, no memory). Whoever caught that
+            # error, the commit would say nothing of what was lost; a savepoint that is gone does.
+            connection.exec_driver_sql("SAVEPOINT whole")
             self._mine.connection = connection
             try:
                 yield
             finally:
                 self._mine.connection = None
+            connection.exec_driver_sql("RELEASE SAVEPOINT whole")
 
     def _shared(self) -> Connection | None:
         found: Connection | None = getattr(self._mine, "connection", None)
