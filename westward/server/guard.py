@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -172,13 +173,18 @@ SpeakerDep = Annotated[Speaker, Depends(speaker_of)]
 def operator_token(data: Path) -> str:
     """The operator's secret; made at the first start, readable by the server's user alone."""
     path = data / OPERATOR_FILE
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
+    with suppress(FileNotFoundError):
+        token = path.read_text(encoding="ascii").strip()
+        if token:  # a crash may have left the file empty, and an empty token is anybody's
+            return token
+    token = "wop_" + secrets.token_urlsafe(32)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "w", encoding="ascii") as out:
-        token = "wop_" + secrets.token_urlsafe(32)
         out.write(token + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, path)
     return token
 
 
