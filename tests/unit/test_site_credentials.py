@@ -89,6 +89,9 @@ def test_revoking(store: Store) -> None:
     assert [(row.at_ms, row.invitation) for row in all_offers(store)] == [(0, LAB), (5, None)]
     late = SiteOffer(site="lab", engine="local", discovered=(DiscoveredPool(name="a", nodes=1),))
     assert not save_offer(store, late, 8), "a revoked site offers nothing"
+    assert not rotate(store, "lab", "e" * 64, 9), "asked before the revocation, written after it"
+    assert not good(store, "e" * 64)
+    assert [one.ended_why for one in all_credentials(store)] == ["revoked"]
 
 
 def test_marks(store: Store) -> None:
