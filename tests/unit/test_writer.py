@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
+from westward.model.job import JobSpec, ResourceOption
 from westward.server.writer import Writer
 from westward.store.database import Store, open_store
+from westward.store.jobs import load_job, submit_jobs
 from westward.store.meta import set_meta_once
+from westward.store.results import Submission
 from westward.store.schema import META
 
 
@@ -155,6 +158,29 @@ def test_a_work_that_ends_the_transaction_keeps_no_answer_of_the_others(
     assert "a" not in on_disk(store)
     asyncio.run(writer.write(lambda: put(store, "after")))
     assert "after" in on_disk(store)
+
+
+def test_a_request_that_was_taken_back_is_not_remembered(store: Store, writer: Writer) -> None:
+    """Its id may come again with another request."""
+    first, other = (
+        JobSpec(job_id="job_1", name=name, submit_ms=0, options=(ResourceOption(cpus_milli=1),))
+        for name in ("first", "other")
+    )
+
+    def taken_back() -> None:
+        with store.write():
+            submit_jobs(store, [Submission(job=first, body_digest="1")], 0)
+            assert load_job(store, "job_1") is not None
+            raise Wrong
+
+    def other_comes() -> str:
+        submit_jobs(store, [Submission(job=other, body_digest="2")], 0)
+        record = load_job(store, "job_1")
+        return record.job.name if record is not None else ""
+
+    answers = asyncio.run(queued_behind(writer, taken_back, other_comes))
+    assert isinstance(answers[0], Wrong)
+    assert answers[1] == "other"
 
 
 def test_no_error_keeps_the_others_from_their_answers(store: Store, writer: Writer) -> None:

@@ -95,9 +95,6 @@ class Writer:
                 with self.store.together():
                     going_on = self._fill(together)
             except BaseException as error:
-                # Nothing of it was written. Requests may be decoded anew: what was kept of them
-                # in memory may be of jobs that do not exist.
-                self.store.specs.clear()
                 for one in together:
                     one.error = one.error or error
             self._tell(together)

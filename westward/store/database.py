@@ -64,6 +64,7 @@ class Store:
             # Raises in its turn where the database has already ended the whole transaction.
             shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
             shared.exec_driver_sql("RELEASE SAVEPOINT part")
+            self.specs.clear()
             raise
         shared.exec_driver_sql("RELEASE SAVEPOINT part")
 
@@ -88,12 +89,16 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
-        if self._writing is None:
-            with self.engine.begin() as connection:
-                yield connection
-        else:
-            with self._writing, self.engine.begin() as connection:
-                yield connection
+        try:
+            if self._writing is None:
+                with self.engine.begin() as connection:
+                    yield connection
+            else:
+                with self._writing, self.engine.begin() as connection:
+                    yield connection
+        except BaseException:
+            self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
+            raise
 
     def close(self) -> None:
         self.engine.dispose()
