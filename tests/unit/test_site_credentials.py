@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,11 @@ from westward.agent import credential as disk
 from westward.agent.credential import Credential, digest_of, new_secret
 from westward.agent.engines.base import DiscoveredPool
 from westward.model.offer import Invitation, SiteOffer
+from westward.network.loader import load_network
+from westward.server.core import Core
 from westward.server.guard import Gate, is_local, operator_token
+from westward.server.joined import View, load_view
+from westward.server.settings import Settings
 from westward.store.database import Store, open_store
 from westward.store.enrol import (
     Enrolment,
@@ -84,6 +89,9 @@ def test_revoking(store: Store) -> None:
     assert [(row.at_ms, row.invitation) for row in all_offers(store)] == [(0, LAB), (5, None)]
     late = SiteOffer(site="lab", engine="local", discovered=(DiscoveredPool(name="a", nodes=1),))
     assert not save_offer(store, late, 8), "a revoked site offers nothing"
+    assert not rotate(store, "lab", "e" * 64, 9), "asked before the revocation, written after it"
+    assert not good(store, "e" * 64)
+    assert [one.ended_why for one in all_credentials(store)] == ["revoked"]
 
 
 def test_marks(store: Store) -> None:
@@ -212,3 +220,51 @@ def test_agents_without_a_credential_come_from_here_only() -> None:
 
 def test_what_has_no_address_is_local() -> None:
     assert is_local(SimpleNamespace(client=SimpleNamespace(host="testclient")))  # type: ignore[arg-type]
+
+
+# -- what the server keeps in memory of it
+
+
+def test_two_changes_at_once_leave_the_newer_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow reader that began before a revocation must not bring the credential back."""
+    store = open_store(f"sqlite:///{tmp_path / 'w.db'}")
+    network = load_network(Path(__file__).parents[2] / "networks" / "laptop")
+    core = Core(Settings(network=tmp_path, data=tmp_path), network, store)
+    invite(store, LAB, "t" * 64, 1_000, 0)
+    enrol(store, "t" * 64, "c" * 64, 0)
+    began, revoked = threading.Event(), threading.Event()
+
+    def slow_once(*of: Any) -> View:
+        view = load_view(*of)
+        if not began.is_set():
+            began.set()
+            revoked.wait(0.5)
+        return view
+
+    monkeypatch.setattr("westward.server.core.load_view", slow_once)
+
+    async def both() -> None:
+        first = asyncio.create_task(core.sites_changed())
+        await asyncio.to_thread(began.wait)
+        await core.write(revoke, store, "lab", 5)
+        await core.sites_changed()
+        revoked.set()
+        await first
+
+    try:
+        asyncio.run(both())
+        assert core.joined.credentials["c" * 64].ended_why == "revoked"
+    finally:
+        core.close()
+
+
+def test_an_operators_token_that_was_not_written_whole_is_made_anew(tmp_path: Path) -> None:
+    """An empty one would be shown by everybody who shows none."""
+    (tmp_path / "operator.token").touch(0o600)
+    token = operator_token(tmp_path)
+    assert token.startswith("wop_")
+    assert token == operator_token(tmp_path)
+    assert stat.S_IMODE((tmp_path / "operator.token").stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["operator.token"]

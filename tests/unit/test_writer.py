@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
+from westward.model.job import JobSpec, ResourceOption
 from westward.server.writer import Writer
 from westward.store.database import Store, open_store
+from westward.store.jobs import load_job, submit_jobs
 from westward.store.meta import set_meta_once
+from westward.store.results import Submission
 from westward.store.schema import META
 
 
@@ -134,3 +137,63 @@ def test_what_was_handed_in_is_written_before_it_closes(store: Store) -> None:
 
     asyncio.run(ask())
     assert len(on_disk(store)) == 9
+
+
+def test_a_work_that_ends_the_transaction_keeps_no_answer_of_the_others(
+    store: Store, writer: Writer
+) -> None:
+    """SQLite ends a transaction by itself when the disk fails or memory is short, and then says
+    nothing at the commit."""
+
+    def out_of_memory() -> None:
+        with store.read() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+        raise MemoryError
+
+    answers = asyncio.run(
+        queued_behind(writer, lambda: put(store, "a"), out_of_memory, lambda: put(store, "c"))
+    )
+    assert all(isinstance(one, Exception) for one in answers)
+    assert isinstance(answers[1], MemoryError)
+    assert "a" not in on_disk(store)
+    asyncio.run(writer.write(lambda: put(store, "after")))
+    assert "after" in on_disk(store)
+
+
+def test_a_request_that_was_taken_back_is_not_remembered(store: Store, writer: Writer) -> None:
+    """Its id may come again with another request."""
+    first, other = (
+        JobSpec(job_id="job_1", name=name, submit_ms=0, options=(ResourceOption(cpus_milli=1),))
+        for name in ("first", "other")
+    )
+
+    def taken_back() -> None:
+        with store.write():
+            submit_jobs(store, [Submission(job=first, body_digest="1")], 0)
+            assert load_job(store, "job_1") is not None
+            raise Wrong
+
+    def other_comes() -> str:
+        submit_jobs(store, [Submission(job=other, body_digest="2")], 0)
+        record = load_job(store, "job_1")
+        return record.job.name if record is not None else ""
+
+    answers = asyncio.run(queued_behind(writer, taken_back, other_comes))
+    assert isinstance(answers[0], Wrong)
+    assert answers[1] == "other"
+
+
+def test_no_error_keeps_the_others_from_their_answers(store: Store, writer: Writer) -> None:
+    """asyncio takes every error but StopIteration."""
+
+    def spent() -> None:
+        next(iter(()))
+
+    async def ask() -> list[object]:
+        async with asyncio.timeout(10):
+            return await queued_behind(writer, lambda: put(store, "a"), spent, spent)
+
+    answers = asyncio.run(ask())
+    assert answers[0] is None
+    assert [type(one) for one in answers[1:]] == [RuntimeError, RuntimeError]
+    assert on_disk(store) == {"a"}

@@ -69,6 +69,7 @@ class Core:
         """The network folder; ``network`` is the same with the joined sites' offers over it."""
         self.store = store
         self.joined: View = load_view(store, network)
+        self._joining = asyncio.Lock()
         self.operator_token = ""
         """Set by the app; see ``guard``."""
         self.clock = Clock()
@@ -95,7 +96,8 @@ class Core:
 
     async def sites_changed(self) -> None:
         """After a change to who has joined, what is offered, or what operators say of it."""
-        self.joined = await self.read(load_view, self.store, self.folder, self.joined)
+        async with self._joining:  # an older reading must not replace a newer one
+            self.joined = await self.read(load_view, self.store, self.folder, self.joined)
         self.plan_bell.ring()
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from westward.model.wire import Poll
 from westward.server.api_agent import hold_poll
 from westward.server.core import Core
-from westward.server.errors import ApiError
+from westward.server.errors import ApiError, answer_of
+from westward.server.limits import replayed
 
 POLL_PATH = "/v1/agent/poll"
 _POLL = TypeAdapter(Poll)
@@ -44,24 +44,18 @@ class Direct:
         try:
             poll = _POLL.validate_json(b"".join(one.get("body", b"") for one in messages))
         except ValidationError:
-            seen = iter(messages)
-
-            async def again() -> Message:
-                return next(seen, None) or await receive()
-
-            await self.app(scope, again, send)
+            await self.app(scope, replayed(messages, receive), send)
             return
         request = Request(scope, receive)
         try:
             answer = await hold_poll(poll, self.core, request, scope["state"]["speaker"])
         except ApiError as error:
-            body = {"code": error.code, "message": str(error), "faults": []}
-            answer = JSONResponse(body, status_code=error.status)
+            answer = answer_of(error)
         await answer(scope, receive, send)
 
 
 def _is_json(scope: Scope) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"application/json")
-        for name, value in scope["headers"]
-    )
+    """By the header that the framework goes by, the first."""
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    media_type: bytes = next(kinds, b"").partition(b";")[0]
+    return media_type.strip().lower() == b"application/json"

@@ -26,6 +26,11 @@ class ApiError(Exception):
         super().__init__(message)
 
 
+def answer_of(error: ApiError, headers: dict[str, str] | None = None) -> JSONResponse:
+    """What its asker reads; for middleware, which stands outside the application's handlers."""
+    return _answer(error.status, error.code, str(error), headers=headers)
+
+
 def not_found(kind: str, name: str) -> ApiError:
     return ApiError(404, "not-found", f"there is no {kind} {name!r}")
 
@@ -33,7 +38,7 @@ def not_found(kind: str, name: str) -> ApiError:
 def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def expected(_request: Request, error: ApiError) -> JSONResponse:
-        return _answer(error.status, error.code, str(error))
+        return answer_of(error)
 
     @app.exception_handler(InputFaults)
     async def faults(_request: Request, error: InputFaults) -> JSONResponse:
@@ -67,7 +72,11 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def _answer(
-    status: int, code: str, message: str, faults: list[dict[str, Any]] | None = None
+    status: int,
+    code: str,
+    message: str,
+    faults: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     body = {"code": code, "message": message, "faults": faults or []}
-    return JSONResponse(body, status_code=status)
+    return JSONResponse(body, status_code=status, headers=headers)

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,12 +22,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
-from westward.server.errors import ApiError
+from westward.server.errors import ApiError, answer_of
 from westward.store.enrol import first_use
 from westward.store.sites import run_site
 
@@ -64,8 +64,7 @@ class Gate:
             try:
                 await self._admit(HTTPConnection(scope))
             except ApiError as error:
-                body = {"code": error.code, "message": str(error), "faults": []}
-                await JSONResponse(body, status_code=error.status)(scope, receive, send)
+                await answer_of(error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
@@ -174,13 +173,18 @@ SpeakerDep = Annotated[Speaker, Depends(speaker_of)]
 def operator_token(data: Path) -> str:
     """The operator's secret; made at the first start, readable by the server's user alone."""
     path = data / OPERATOR_FILE
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
+    with suppress(FileNotFoundError):
+        token = path.read_text(encoding="ascii").strip()
+        if token:  # a crash may have left the file empty, and an empty token is anybody's
+            return token
+    token = "wop_" + secrets.token_urlsafe(32)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "w", encoding="ascii") as out:
-        token = "wop_" + secrets.token_urlsafe(32)
         out.write(token + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, path)
     return token
 
 

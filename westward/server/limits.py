@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, cast
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from westward.model.faults import Fault, InputFaults
 from westward.model.job import JobSpec
 from westward.model.wire import Reading
-from westward.server.errors import ApiError
+from westward.server.errors import ApiError, answer_of
 
 BODY_MOST_BYTES = 8 * 2**20
 """Of one request. A task text of TASK_TEXT_MOST characters fits, however it is escaped."""
@@ -43,18 +42,24 @@ class BodyLimit:
             async with asyncio.timeout(BODY_WITHIN_S):
                 messages = await _whole(receive)
         except TimeoutError:
-            await _refuse(scope, receive, send, 408, "too-slow", "the request took too long")
+            slow = ApiError(408, "too-slow", "the request took too long")
+            await _refuse(scope, receive, send, slow)
             return
         if messages is None:
             text = f"a request may have {BODY_MOST_BYTES} bytes"
-            await _refuse(scope, receive, send, 413, "too-large", text)
+            await _refuse(scope, receive, send, ApiError(413, "too-large", text))
             return
-        waiting = iter(messages)
+        await self.app(scope, replayed(messages, receive), send)
 
-        async def again() -> Message:
-            return next(waiting, None) or await receive()
 
-        await self.app(scope, again, send)
+def replayed(messages: Sequence[Message], receive: Receive) -> Receive:
+    """Says ``messages`` once more, then what ``receive`` says."""
+    waiting = iter(messages)
+
+    async def again() -> Message:
+        return next(waiting, None) or await receive()
+
+    return again
 
 
 async def _whole(receive: Receive) -> list[Message] | None:
@@ -71,12 +76,8 @@ async def _whole(receive: Receive) -> list[Message] | None:
             return messages
 
 
-async def _refuse(
-    scope: Scope, receive: Receive, send: Send, status: int, code: str, text: str
-) -> None:
-    body = {"code": code, "message": text, "faults": []}
-    answer = JSONResponse(body, status_code=status, headers={"connection": "close"})
-    await answer(scope, receive, send)
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
+    await answer_of(error, headers={"connection": "close"})(scope, receive, send)
 
 
 def check_message(message: object) -> None:

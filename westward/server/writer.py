@@ -1,9 +1,10 @@
 """The one writer thread. Works that wait for it together are made durable together.
 
 A commit waits for the disk (0.1 to 10 ms); a work takes about a millisecond. So works that have
-queued up meanwhile share a transaction: each in a savepoint of its own, all answered after the one
-commit. Nobody is answered before what was written is durable, and a work that raises takes nothing
-of the others with it. See docs/decisions/0028.
+queued up meanwhile share a transaction: each ``Store.write`` in a savepoint of its own, all works
+answered after the one commit. Nobody is answered before what was written is durable, and a work
+that raises takes nothing of the others with it, unless it is the database that gave up: then all of
+that transaction fail. See docs/decisions/0028.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ class Task:
     def tell(self) -> None:
         if self.future.done():  # whoever asked has gone
             return
-        if self.error is not None:
+        if isinstance(self.error, StopIteration):  # the one error that a future does not take
+            spent = RuntimeError("a work raised StopIteration")
+            spent.__cause__ = self.error
+            self.future.set_exception(spent)
+        elif self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.value)
@@ -66,7 +71,8 @@ class Writer:
         self._thread.start()
 
     async def write(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` answers, once it is durable; raises what it raises, written nothing."""
+        """What ``work`` answers, once it is durable. Raises what it raises: of the ``Store.write``
+        in which that happened nothing is kept, what the work wrote in others before it stands."""
         if self._closed:
             raise RuntimeError("the writer is closed")
         loop = asyncio.get_running_loop()
@@ -89,9 +95,6 @@ class Writer:
                 with self.store.together():
                     going_on = self._fill(together)
             except BaseException as error:
-                # Nothing of it was written. Requests may be decoded anew: what was kept of them
-                # in memory may be of jobs that do not exist.
-                self.store.specs.clear()
                 for one in together:
                     one.error = one.error or error
             self._tell(together)

@@ -9,14 +9,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from westward.control.machine import Ignored
-from westward.control.records import RunState
 from westward.control.story import tell
 from westward.model.units import BYTES_PER_GB
 from westward.model.wire import SavedFile
 from westward.store.database import Store
+from westward.store.fencing import live_run
 from westward.store.results import Checkpoint, CheckpointMove
 from westward.store.rows import add_story, chunks, raise_snapshot_version
-from westward.store.schema import CHECKPOINT_MOVES, CHECKPOINTS, RUNS
+from westward.store.schema import CHECKPOINT_MOVES, CHECKPOINTS
 
 _FILES: TypeAdapter[tuple[SavedFile, ...]] = TypeAdapter(tuple[SavedFile, ...])
 
@@ -163,23 +163,6 @@ def size_text(size_bytes: int) -> str:
     if size_bytes >= 1_000_000:
         return f"{size_bytes / 1_000_000:.3g} MB"
     return f"{size_bytes} bytes"
-
-
-def live_run(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
-    """The run's row, if it holds a lease under this token."""
-    query = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state)
-    row = connection.execute(query.where(RUNS.c.run_id == run_id)).mappings().one_or_none()
-    if row is None:
-        return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
-    if row["token"] != token:
-        return Ignored(
-            code="stale-token",
-            reason=f"run {run_id} holds token {row['token']}, the report carries {token}",
-        )
-    if row["live"] != 1:
-        state = RunState(row["state"]).value
-        return Ignored(code="run-over", reason=f"run {run_id} is over: {state}")
-    return row
 
 
 def _latest(

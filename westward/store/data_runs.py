@@ -27,8 +27,9 @@ from westward.store.catalogue import (
     newest_of,
     put_dataset,
 )
-from westward.store.checkpoints import live_run, size_text
+from westward.store.checkpoints import size_text
 from westward.store.database import Store
+from westward.store.fencing import live_run
 from westward.store.rows import add_story, load_records, raise_snapshot_version
 from westward.store.schema import DATA_MOVES, DATA_USES
 

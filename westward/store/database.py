@@ -64,19 +64,24 @@ class Store:
             # Raises in its turn where the database has already ended the whole transaction.
             shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
             shared.exec_driver_sql("RELEASE SAVEPOINT part")
+            self.specs.clear()
             raise
         shared.exec_driver_sql("RELEASE SAVEPOINT part")
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Every ``write`` of this thread meanwhile goes into one transaction: durable, all of
-        them, once this ends without an exception; none of them otherwise."""
+        them, once this ends without an exception. Otherwise nobody may count on any."""
         with self._alone() as connection:
+            # SQLite may end a transaction by itself (a failing disk, no memory). Whoever caught that
+            # error, the commit would say nothing of what was lost; a savepoint that is gone does.
+            connection.exec_driver_sql("SAVEPOINT whole")
             self._mine.connection = connection
             try:
                 yield
             finally:
                 self._mine.connection = None
+            connection.exec_driver_sql("RELEASE SAVEPOINT whole")
 
     def _shared(self) -> Connection | None:
         found: Connection | None = getattr(self._mine, "connection", None)
@@ -84,12 +89,16 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
-        if self._writing is None:
-            with self.engine.begin() as connection:
-                yield connection
-        else:
-            with self._writing, self.engine.begin() as connection:
-                yield connection
+        try:
+            if self._writing is None:
+                with self.engine.begin() as connection:
+                    yield connection
+            else:
+                with self._writing, self.engine.begin() as connection:
+                    yield connection
+        except BaseException:
+            self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
+            raise
 
     def close(self) -> None:
         self.engine.dispose()

@@ -117,8 +117,11 @@ def enrol(
 
 def rotate(store: Store, site: str, next_digest: str, now_ms: int) -> bool:
     """Notes the successor; it is good at once, and its first use ends the others. False: the
-    digest belongs to something else."""
+    digest belongs to something else, or the site was revoked meanwhile."""
     with store.write() as connection:
+        newest = _newest_row(connection, site)
+        if newest is None or newest.invitation is None:
+            return False
         query = select(CREDENTIALS).where(CREDENTIALS.c.digest == next_digest)
         row = connection.execute(query).mappings().one_or_none()
         if row is not None:

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, func, insert, select
 from westward.control.machine import Ignored
 from westward.control.records import RunState
 from westward.store.database import Store
+from westward.store.fencing import run_under
 from westward.store.results import LogEnd, LogGap
 from westward.store.rows import load_records
-from westward.store.schema import LOG_CHUNKS, RUNS
+from westward.store.schema import LOG_CHUNKS
 
 LOG_BYTES_MAX = 64 * 1024 * 1024
 """Kept of one rank's output; what follows is dropped and the sender is told."""
@@ -28,20 +29,13 @@ def append_log(
     """
     del now_ms
     with store.write() as connection:
-        query = select(RUNS.c.token, RUNS.c.state, RUNS.c.job_id).where(RUNS.c.run_id == run_id)
-        query = query.with_for_update()
-        row = connection.execute(query).one_or_none()
-        if row is None:
-            return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
-        if row.token != token:
-            return Ignored(
-                code="stale-token",
-                reason=f"run {run_id} holds token {row.token}, the report carries {token}",
-            )
-        if row.state == RunState.LOST.value:
+        run = run_under(connection, run_id, token)
+        if isinstance(run, Ignored):
+            return run
+        if run["state"] == RunState.LOST.value:
             return Ignored(code="run-over", reason=f"run {run_id} was lost")
         end = _end(connection, run_id, rank)
-        if end == 0 and not 0 <= rank < _nodes(store, connection, row.job_id):
+        if end == 0 and not 0 <= rank < _nodes(store, connection, run["job_id"]):
             return Ignored(code="unknown-run", reason=f"run {run_id} has no rank {rank}")
         if offset > end:
             return LogGap(expected_offset=end)

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, insert, select
 from westward.control.machine import Ignored
 from westward.model.wire import Reading
 from westward.store.database import Store
-from westward.store.schema import READINGS, RUNS
+from westward.store.fencing import run_under
+from westward.store.schema import READINGS
 
 
 def record_readings(
@@ -22,16 +23,10 @@ def record_readings(
     ``run-over``, since the run is settled on what was known when it ended.
     """
     with store.write() as connection:
-        query = select(RUNS.c.token, RUNS.c.live).where(RUNS.c.run_id == run_id).with_for_update()
-        row = connection.execute(query).one_or_none()
-        if row is None:
-            return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
-        if row.token != token:
-            return Ignored(
-                code="stale-token",
-                reason=f"run {run_id} holds token {row.token}, the report carries {token}",
-            )
-        if row.live != 1:
+        run = run_under(connection, run_id, token)
+        if isinstance(run, Ignored):
+            return run
+        if run["live"] != 1:
             known = _known_sequences(connection, run_id, readings)
             repeat = all(reading.sequence in known for reading in readings)
             return Ignored(code="repeat" if repeat else "run-over", reason=f"run {run_id} is over")

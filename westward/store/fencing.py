@@ -1,0 +1,33 @@
+"""Whether a report on a run comes under the fencing token that the run holds."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, RowMapping, select
+
+from westward.control.machine import Ignored
+from westward.control.records import RunState
+from westward.store.schema import RUNS
+
+
+def run_under(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
+    """Job, site, token, state and ``live`` of the run, over or not, if this is its token."""
+    query = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state)
+    query = query.where(RUNS.c.run_id == run_id).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
+    if row["token"] != token:
+        return Ignored(
+            code="stale-token",
+            reason=f"run {run_id} holds token {row['token']}, the report carries {token}",
+        )
+    return row
+
+
+def live_run(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
+    """As ``run_under``, while the run holds its lease."""
+    row = run_under(connection, run_id, token)
+    if not isinstance(row, Ignored) and row["live"] != 1:
+        state = RunState(row["state"]).value
+        return Ignored(code="run-over", reason=f"run {run_id} is over: {state}")
+    return row
