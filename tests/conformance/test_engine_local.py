@@ -79,11 +79,11 @@ def test_children_that_escape_group_session_and_parent_are_killed(
 def test_a_second_supervisor_of_the_same_run_does_nothing(
     engine: LocalEngine, tmp_path: Path
 ) -> None:
-    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+    from westward.agent.engines.local import SOURCE_ROOT
 
     engine.start(grant(f"echo once >> {tmp_path}/count"), LONG)
     finish(engine)
-    again = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(engine.folder("run_1"))]
+    again = processes.supervisor_command(SOURCE_ROOT, str(engine.folder("run_1")))
     assert subprocess.run(again, check=False).returncode == 1
     assert (tmp_path / "count").read_text() == "once\n"
 
@@ -155,7 +155,7 @@ def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later
     engine: LocalEngine, tmp_path: Path
 ) -> None:
     """The crash between writing the order and launching, played by hand."""
-    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+    from westward.agent.engines.local import SOURCE_ROOT
 
     engine.start(grant("true"), LONG)
     finish(engine)
@@ -171,7 +171,7 @@ def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later
     assert [(held.run_id, held.token) for held in engine.recover()] == [("run_1", 7), ("run_2", 8)]
     assert engine.look("run_2").status is RunStatus.VANISHED
     engine.clean("run_2", "the agent died before it began")
-    late = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(half)]
+    late = processes.supervisor_command(SOURCE_ROOT, str(half))
     assert subprocess.run(late, check=False).returncode == 1
     assert not (tmp_path / "begun").exists()
     assert finish(engine, "run_2").outcome == "lease-expired"

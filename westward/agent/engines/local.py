@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +41,6 @@ from westward.model.wire import Grant, Outcome
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
 """Between TERM and KILL, unless the lease ends earlier."""
-LAUNCH = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
-)
 SOURCE_ROOT = str(Path(__file__).resolve().parents[3])
 
 
@@ -192,7 +187,7 @@ def _launch(folder: Path) -> subprocess.Popen[bytes]:
     """Start the supervisor in its own session: signals to the agent do not reach it."""
     with open(folder / "supervisor.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(folder)],
+            processes.supervisor_command(SOURCE_ROOT, str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
