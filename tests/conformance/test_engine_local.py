@@ -7,52 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conformance.engines.engine_harness import LocalHarness, Site
+from tests.engines_up import helping
+from tests.engines_up.helping import LONG, gone, pid_in, until
 from westward.agent.engines import processes
 from westward.agent.engines.base import LeaseTimes, RunResult, RunStatus
 from westward.agent.engines.local import LocalEngine
 from westward.agent.engines.registry import open_engine
-from westward.model.job import FileMount, Work
+from westward.model.job import FileMount
 from westward.model.wire import Grant
 
-PATIENCE_S = 60
-LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 
-
-def until(true: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, f"gave up waiting until {what}"
-        time.sleep(0.01)
-
-
-def grant(run: str, **changes: object) -> Grant:
-    work = {"run": run} | {
-        key: changes.pop(key)
-        for key in ("setup", "envs", "workdir", "file_mounts")
-        if key in changes
-    }
-    values: dict[str, object] = {
-        "run_id": "run_1",
-        "job_id": "job_1",
-        "attempt": 1,
-        "token": 7,
-        "ttl_ms": 15_000,
-        "pool": "p",
-        "nodes": 1,
-        "devices_per_node_milli": 1000,
-        "accelerator": None,
-        "cpus_per_node_milli": 1000,
-        "memory_per_node_mib": 0,
-        "time_limit_ms": None,
-        "work": Work(**work),  # type: ignore[arg-type]
-    }
-    return Grant(**(values | changes))  # type: ignore[arg-type]
+def grant(script: str, **changes: Any) -> Grant:
+    return helping.grant(script, **({"run_id": "run_1"} | changes))
 
 
 @pytest.fixture
@@ -75,21 +48,8 @@ def finish(engine: LocalEngine, run_id: str = "run_1") -> RunResult:
     return view.result
 
 
-def output(engine: LocalEngine, rank: int = 0, run_id: str = "run_1") -> str:
-    return engine.read_log(run_id, rank, 0, 10**6).decode()
-
-
-def gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
-
-
-def pid_in(path: Path) -> int:
-    until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path.name} is written")
-    return int(path.read_text())
+def output(engine: LocalEngine) -> str:
+    return helping.output(engine, "run_1")
 
 
 def test_the_agents_own_python_is_at_hand(engine: LocalEngine) -> None:
@@ -116,41 +76,14 @@ def test_children_that_escape_group_session_and_parent_are_killed(
     assert gone(pid_in(tmp_path / "escaped"))
 
 
-AGENT_STAND_IN = """
-import pickle, sys, os, signal
-from pathlib import Path
-from westward.agent.engines.local import LocalEngine
-from westward.agent.engines.registry import open_engine
-grant, lease = pickle.loads(bytes.fromhex(sys.argv[2]))
-LocalEngine(Path(sys.argv[1]), "site-a", grace_ms=300, reading_every_ms=200).start(grant, lease)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def start_in_a_process_that_is_killed(engine: LocalEngine, what: Grant, lease: LeaseTimes) -> None:
-    import pickle
-
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            AGENT_STAND_IN,
-            str(engine.state),
-            pickle.dumps((what, lease)).hex(),
-        ],
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
-
-
 def test_a_second_supervisor_of_the_same_run_does_nothing(
     engine: LocalEngine, tmp_path: Path
 ) -> None:
-    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+    from westward.agent.engines.local import SOURCE_ROOT
 
     engine.start(grant(f"echo once >> {tmp_path}/count"), LONG)
     finish(engine)
-    again = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(engine.folder("run_1"))]
+    again = processes.supervisor_command(SOURCE_ROOT, str(engine.folder("run_1")))
     assert subprocess.run(again, check=False).returncode == 1
     assert (tmp_path / "count").read_text() == "once\n"
 
@@ -222,7 +155,7 @@ def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later
     engine: LocalEngine, tmp_path: Path
 ) -> None:
     """The crash between writing the order and launching, played by hand."""
-    from westward.agent.engines.local import LAUNCH, SOURCE_ROOT
+    from westward.agent.engines.local import SOURCE_ROOT
 
     engine.start(grant("true"), LONG)
     finish(engine)
@@ -238,7 +171,7 @@ def test_a_run_whose_agent_died_before_the_supervisor_began_is_never_begun_later
     assert [(held.run_id, held.token) for held in engine.recover()] == [("run_1", 7), ("run_2", 8)]
     assert engine.look("run_2").status is RunStatus.VANISHED
     engine.clean("run_2", "the agent died before it began")
-    late = [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(half)]
+    late = processes.supervisor_command(SOURCE_ROOT, str(half))
     assert subprocess.run(late, check=False).returncode == 1
     assert not (tmp_path / "begun").exists()
     assert finish(engine, "run_2").outcome == "lease-expired"
@@ -257,19 +190,20 @@ def test_a_broken_deadline_counts_as_an_ended_lease(engine: LocalEngine, tmp_pat
     assert finish(engine).outcome == "lease-expired"
 
 
-def test_a_killed_supervisor_leaves_nothing_behind_though_no_agent_looks(
-    engine: LocalEngine, tmp_path: Path
-) -> None:
+def test_a_killed_supervisor_leaves_nothing_behind_though_no_agent_looks(tmp_path: Path) -> None:
     """Grandchildren too: the rank's bash dies with its supervisor, what it started would not."""
+    site = Site(LocalHarness(tmp_path), tmp_path)
     script = f"setsid sleep 1000 & echo $! > {tmp_path}/child; sleep 1000; true"
-    start_in_a_process_that_is_killed(engine, grant(script), LONG)
+    run, code = site.start_and_die(script)
+    assert code == -signal.SIGKILL
     child = pid_in(tmp_path / "child")
-    supervisor = json.loads((engine.folder("run_1") / "supervisor.json").read_text())["pid"]
-    os.kill(supervisor, signal.SIGKILL)
+    assert isinstance(site.engine, LocalEngine)
+    folder = site.engine.folder(run)
+    os.kill(json.loads((folder / "supervisor.json").read_text())["pid"], signal.SIGKILL)
     until(lambda: gone(child), "the grandchild is gone")
-    until(lambda: engine.look("run_1").status is RunStatus.VANISHED, "the supervisor is missed")
-    assert not (engine.folder("run_1") / "exit.json").exists(), "nobody has looked after it"
-    engine.clean("run_1", "the supervisor vanished")
+    until(lambda: site.engine.look(run).status is RunStatus.VANISHED, "the supervisor is missed")
+    assert not (folder / "exit.json").exists(), "nobody has looked after it"
+    site.close()
 
 
 def test_a_stopped_supervisor_does_not_outlast_its_lease(

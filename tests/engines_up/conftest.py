@@ -4,12 +4,6 @@ WESTWARD_TEST_ENGINES (``make test-ray``, ``make test-k8s``)."""
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
-
-ROOT = str(Path(__file__).resolve().parents[2])
-if ROOT not in sys.path:
-    sys.path.insert(0, ROOT)
 
 CHOSEN = os.environ.get("WESTWARD_TEST_ENGINES", "").split(",")
 collect_ignore = [f"test_{name}.py" for name in ("ray", "kubernetes") if name not in CHOSEN]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -13,14 +14,18 @@ from westward.agent.engines.processes import boot_ms
 from westward.model.job import Work
 from westward.model.wire import Grant
 
-PATIENCE_S = 180
+PATIENCE_S = int(os.environ.get("WESTWARD_TEST_PATIENCE_S", "60"))
+LOOK_EVERY_S = 0.02
+"""Other processes and their files tell nobody when they change: they are looked at this often."""
+LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
+WORK_KEYS = ("setup", "envs", "workdir", "file_mounts")
 
 
 def until(true: Callable[[], object], what: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < end, f"gave up waiting until {what}"
-        time.sleep(0.05)
+        time.sleep(LOOK_EVERY_S)
 
 
 def lease(ttl_ms: int) -> LeaseTimes:
@@ -30,11 +35,13 @@ def lease(ttl_ms: int) -> LeaseTimes:
 
 
 def grant(script: str, **changes: Any) -> Grant:
+    """With a run id of its own; ``changes`` are fields of the grant or of its work."""
+    work = {key: changes.pop(key) for key in WORK_KEYS if key in changes}
     values: dict[str, Any] = {
         "run_id": f"run_{uuid.uuid4().hex[:12]}", "job_id": "job_1", "attempt": 1, "token": 7,
         "ttl_ms": 60_000, "pool": "p", "nodes": 1, "devices_per_node_milli": 1000,
         "accelerator": None, "cpus_per_node_milli": 1000, "memory_per_node_mib": 0,
-        "time_limit_ms": None, "work": Work(run=script),
+        "time_limit_ms": None, "work": Work(run=script, **work),
     }  # fmt: skip
     return Grant(**(values | changes))
 
@@ -54,8 +61,8 @@ def ended(engine: Engine, run_id: str) -> RunResult:
     return result
 
 
-def output(engine: Engine, run_id: str) -> str:
-    return engine.read_log(run_id, 0, 0, 10**6).decode()
+def output(engine: Engine, run_id: str, rank: int = 0) -> str:
+    return engine.read_log(run_id, rank, 0, 10**6).decode()
 
 
 def gone(pid: int) -> bool:

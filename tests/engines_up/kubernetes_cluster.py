@@ -116,11 +116,11 @@ class KubernetesCluster:
 
     # -- faults
 
-    def freeze(self, name: str) -> None:
+    def freeze(self, name: str = "apiserver") -> None:
         """``name``: apiserver, controllers, kubelet (all nodes are then lost) …"""
         os.kill(self.running[name].pid, signal.SIGSTOP)
 
-    def thaw(self, name: str) -> None:
+    def thaw(self, name: str = "apiserver") -> None:
         os.kill(self.running[name].pid, signal.SIGCONT)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-for folder in (ROOT, ROOT / "tests" / "conformance" / "engines"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from engine_harness import Site  # noqa: E402
-from harness_slurm import PORT, At  # noqa: E402
-
-from tests.engines_up.slurm import Cluster  # noqa: E402
+from tests.conformance.engines.engine_harness import Site
+from tests.conformance.engines.harness_slurm import PORT, At
+from tests.engines_up.slurm import Cluster
 
 # `make test` needs no root and no Slurm: it does not look here at all.
 collect_ignore_glob = (

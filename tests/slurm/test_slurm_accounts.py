@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import Site, until
-from harness_slurm import PORT, At
 from test_slurm_queue import slurm
 
+from tests.conformance.engines.engine_harness import Site
+from tests.conformance.engines.harness_slurm import PORT, At
+from tests.engines_up.helping import until
 from tests.engines_up.slurm import Cluster
 from westward.agent.engines.slurm_accounting import Accounting, reconcile
 

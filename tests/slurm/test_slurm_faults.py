@@ -8,10 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from engine_harness import LONG, Site, gone, pid_in, short_lease, until
-from harness_slurm import At
 from test_slurm_queue import ALL_CPUS, fill, job_of, slurm
 
+from tests.conformance.engines.engine_harness import Site, short_lease
+from tests.conformance.engines.harness_slurm import At
+from tests.engines_up.helping import LONG, gone, pid_in, until
 from tests.engines_up.slurm import Cluster
 from westward.agent.engines.base import RunStatus
 

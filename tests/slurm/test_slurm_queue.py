@@ -7,8 +7,9 @@ import re
 from typing import cast
 
 import pytest
-from engine_harness import LONG, Site, gone, pid_in, until
 
+from tests.conformance.engines.engine_harness import Site
+from tests.engines_up.helping import LONG, gone, pid_in, until
 from tests.engines_up.slurm import Cluster
 from westward.agent.engines.base import RunStatus
 from westward.agent.engines.slurm import SlurmEngine

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = str(Path(__file__).resolve().parents[3])
-if ROOT not in sys.path:
-    sys.path.insert(0, ROOT)
-
-from engine_harness import Harness, Site, chosen, session  # noqa: E402
+from tests.conformance.engines.engine_harness import Harness, Site, chosen, session
 
 
 @pytest.fixture(scope="session", params=chosen())

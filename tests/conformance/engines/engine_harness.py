@@ -14,24 +14,21 @@ import os
 import pickle
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pytest
 
+from tests.engines_up.helping import LONG, grant, output, until
 from westward.agent.engines import processes
 from westward.agent.engines.base import Engine, LeaseTimes, RunResult, RunStatus, RunView
 from westward.agent.engines.cannot import CANNOT
 from westward.agent.engines.registry import open_engine
-from westward.model.job import Work
 from westward.model.wire import Grant
 
-PATIENCE_S = int(os.environ.get("WESTWARD_TEST_PATIENCE_S", "60"))
-LONG = LeaseTimes(term_at=2**60, kill_at=2**60)
 HARNESSES = {
     "local": "engine_harness:LocalHarness",
     "slurm": "harness_slurm:SlurmHarness",
@@ -63,13 +60,52 @@ class Harness:
         """The engine's options, with a grace of 300 ms and a reading each 200 ms."""
         return {"grace_ms": "300", "reading_ms": "200"}
 
-    def lose_controller(self) -> None:
-        """From now on the engine's controller does not answer (needs ``unknown-status``)."""
-        raise NotImplementedError
 
+class ControlledHarness(Harness, ABC):
+    """An engine with a controller that can be lost: one that can do ``unknown-status``."""
+
+    @abstractmethod
+    def lose_controller(self) -> None:
+        """From now on the engine's controller does not answer."""
+
+    @abstractmethod
     def find_controller(self) -> None:
         """It answers again."""
-        raise NotImplementedError
+
+
+class Cluster(Protocol):
+    """A cluster of ``tests/engines_up`` whose controller can be frozen."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
+
+
+C = TypeVar("C", bound=Cluster)
+
+
+class ClusterHarness(ControlledHarness, Generic[C]):
+    """An engine on a cluster that stands for the session."""
+
+    def __init__(self, folder: Path, cluster: C):
+        super().__init__(folder)
+        self.cluster = cluster
+
+    def up(self) -> None:
+        self.cluster.start()
+
+    def down(self) -> None:
+        self.cluster.stop()
+
+    def lose_controller(self) -> None:
+        self.cluster.freeze()
+
+    def find_controller(self) -> None:
+        self.cluster.thaw()
 
 
 class LocalHarness(Harness):
@@ -78,27 +114,8 @@ class LocalHarness(Harness):
 
 def load(name: str, folder: Path) -> Harness:
     module, _, cls = HARNESSES[name].partition(":")
-    return getattr(importlib.import_module(module), cls)(folder)  # type: ignore[no-any-return]
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, f"gave up waiting until {what}"
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
-
-
-def pid_in(path: Path) -> int:
-    until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path.name} is written")
-    return int(path.read_text())
+    harness: Harness = getattr(importlib.import_module(f"{__package__}.{module}"), cls)(folder)
+    return harness
 
 
 @dataclass
@@ -108,7 +125,6 @@ class Site:
     harness: Harness
     folder: Path
     """For the test's own files."""
-    runs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = self.folder / "state"
@@ -131,29 +147,8 @@ class Site:
             pytest.skip(f"{self.harness.name} cannot do {ability}: {why}")
 
     def grant(self, script: str, **changes: Any) -> Grant:
-        """A grant with a run id of its own."""
-        work = {"run": script}
-        for key in ("setup", "envs", "workdir", "file_mounts"):
-            if key in changes:
-                work[key] = changes.pop(key)
-        values: dict[str, Any] = {
-            "run_id": f"run_{uuid.uuid4().hex[:12]}",
-            "job_id": "job_1",
-            "attempt": 1,
-            "token": 7,
-            "ttl_ms": 15_000,
-            "pool": self.harness.pool,
-            "nodes": 1,
-            "devices_per_node_milli": 1000,
-            "accelerator": None,
-            "cpus_per_node_milli": 1000,
-            "memory_per_node_mib": 0,
-            "time_limit_ms": None,
-            "work": Work(**work),
-        }
-        grant = Grant(**(values | changes))
-        self.runs.append(grant.run_id)
-        return grant
+        """A grant with a run id of its own, for this site's pool."""
+        return grant(script, **({"pool": self.harness.pool, "ttl_ms": 15_000} | changes))
 
     def start(self, script: str, lease: LeaseTimes = LONG, **changes: Any) -> str:
         grant = self.grant(script, **changes)
@@ -210,7 +205,17 @@ class Site:
         until(lambda: self.look(run_id).status is RunStatus.RUNNING, f"{run_id} runs")
 
     def output(self, run_id: str, rank: int = 0) -> str:
-        return self.engine.read_log(run_id, rank, 0, 10**6).decode()
+        return output(self.engine, run_id, rank)
+
+    @contextlib.contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Inside, the engine's controller does not answer (needs ``unknown-status``)."""
+        assert isinstance(self.harness, ControlledHarness), f"{self.harness.name} has none"
+        self.harness.lose_controller()
+        try:
+            yield
+        finally:
+            self.harness.find_controller()
 
     def close(self) -> None:
         for held in self.engine.recover():

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine_harness import Harness
-
+from tests.conformance.engines.engine_harness import ClusterHarness
 from tests.engines_up.kubernetes_cluster import KubernetesCluster
 
 
-class KubernetesHarness(Harness):
+class KubernetesHarness(ClusterHarness[KubernetesCluster]):
     name = "kubernetes"
 
     def __init__(self, folder: Path):
-        super().__init__(folder)
-        self.cluster = KubernetesCluster()
-
-    def up(self) -> None:
-        self.cluster.start()
-
-    def down(self) -> None:
-        self.cluster.stop()
+        super().__init__(folder, KubernetesCluster())
 
     def options(self, state: Path) -> dict[str, str]:
         return {
@@ -28,9 +20,3 @@ class KubernetesHarness(Harness):
             "kubeconfig": str(self.cluster.kubeconfig),
             "image": "debian:12",
         }
-
-    def lose_controller(self) -> None:
-        self.cluster.freeze("apiserver")
-
-    def find_controller(self) -> None:
-        self.cluster.thaw("apiserver")

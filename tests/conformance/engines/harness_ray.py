@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine_harness import Harness
-
+from tests.conformance.engines.engine_harness import ClusterHarness
 from tests.engines_up.ray_cluster import RayCluster
 
 
-class RayHarness(Harness):
+class RayHarness(ClusterHarness[RayCluster]):
     name = "ray"
 
     def __init__(self, folder: Path):
-        super().__init__(folder)
-        self.cluster = RayCluster()
-
-    def up(self) -> None:
-        self.cluster.start()
-
-    def down(self) -> None:
-        self.cluster.stop()
+        super().__init__(folder, RayCluster())
 
     def options(self, state: Path) -> dict[str, str]:
         return {
@@ -28,9 +20,3 @@ class RayHarness(Harness):
             "address": self.cluster.address,
             "token_file": str(self.cluster.token_file),
         }
-
-    def lose_controller(self) -> None:
-        self.cluster.freeze()
-
-    def find_controller(self) -> None:
-        self.cluster.thaw()

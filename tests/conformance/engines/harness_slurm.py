@@ -7,14 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
-from engine_harness import Harness
-
+from tests.conformance.engines.engine_harness import ControlledHarness
 from tests.engines_up.slurm import Cluster
 
 PORT = int(os.environ.get("WESTWARD_TEST_SLURM_PORT", "21800"))
 
 
-class SlurmHarness(Harness):
+class SlurmHarness(ControlledHarness):
     name: ClassVar[str] = "slurm"
     clock: ClassVar[str] = os.environ.get("WESTWARD_TEST_SLURM_CLOCK", "boot")
     """``ask``: the node asks the agent for its lease, as one with another clock does."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from engine_harness import HARNESSES
-
+from tests.conformance.engines.engine_harness import HARNESSES
 from westward.agent.engines.cannot import ABILITIES, CANNOT, as_markdown
 from westward.agent.engines.registry import MODULES
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from engine_harness import LONG, Site, gone, pid_in, short_lease, until
-
+from tests.conformance.engines.engine_harness import Site, short_lease
+from tests.engines_up.helping import LONG, gone, pid_in, until
 from westward.agent.engines import processes
 from westward.agent.engines.base import RunStatus
 
@@ -132,15 +132,12 @@ def test_a_controller_that_does_not_answer_makes_the_status_unknown(site: Site) 
     run = site.start(f"echo up; until [ -e {site.folder}/go ]; do sleep 0.02; done")
     site.until_running(run)
     until(lambda: site.output(run) == "up\n", "it has said something")
-    site.harness.lose_controller()
-    try:
+    with site.without_controller():
         until(lambda: site.look(run).status is RunStatus.UNKNOWN, "nobody can say")
         view = site.look(run)
         assert view.result is None
         assert view.started
         site.engine.extend(run, LONG)
-    finally:
-        site.harness.find_controller()
     site.until_running(run)
     (site.folder / "go").touch()
     assert site.finish(run).outcome == "succeeded"
@@ -150,10 +147,7 @@ def test_a_stop_that_nobody_hears_is_kept_until_it_is_heard(site: Site) -> None:
     site.needs("unknown-status")
     run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
     child = pid_in(site.folder / "child")
-    site.harness.lose_controller()
-    try:
+    with site.without_controller():
         site.engine.stop(run, "cancelled")
-    finally:
-        site.harness.find_controller()
     assert site.finish(run).outcome == "cancelled"
     assert gone(child)

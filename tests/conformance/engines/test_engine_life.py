@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_harness import LONG, Site, gone, pid_in, until
 
+from tests.conformance.engines.engine_harness import Site
+from tests.engines_up.helping import LONG, gone, pid_in, until
 from westward.agent.checkpoints import KeepsCheckpoints
 from westward.agent.engines.base import AlreadyStarted
 from westward.agent.engines.cannot import CANNOT

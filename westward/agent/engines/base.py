@@ -8,9 +8,10 @@ A status that cannot be determined is ``unknown``, never success.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from westward.model.offer import DiscoveredPool as DiscoveredPool
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
@@ -53,6 +54,15 @@ class RunResult:
     outcome: Outcome
     exit_code: int | None
     detail: str
+
+
+def read_result(noted: Mapping[str, Any]) -> RunResult:
+    """How a run ended, out of a file or a message that says so."""
+    return RunResult(
+        outcome=cast(Outcome, noted["outcome"]),
+        exit_code=noted["exit_code"],
+        detail=str(noted["detail"]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from westward.agent.engines.base import LeaseTimes, RunResult
+from westward.agent.engines.base import LeaseTimes, RunResult, read_result
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.watched import WatchedRuns
-from westward.model.wire import Outcome, Reading
+from westward.model.wire import Reading
 
 HOLD_MOST_MS = 30_000
 BODY_MOST_BYTES = 16 << 20
@@ -124,7 +124,7 @@ class Door:
         note_readings(self.runs, run_id, question.get("readings") or [])
         end = question.get("end")
         if end is not None:
-            self.ends[run_id] = read_end(end)
+            self.ends[run_id] = read_result(end)
 
     async def _hold(self, run_id: str, hold_ms: int) -> None:
         event = self.news.setdefault(run_id, asyncio.Event())
@@ -139,10 +139,3 @@ def note_readings(runs: WatchedRuns, run_id: str, readings: list[dict[str, Any]]
     for reading in readings:
         if not runs.add_reading(run_id, Reading(**reading)):
             return
-
-
-def read_end(end: dict[str, Any]) -> RunResult:
-    """A run's own word of how it ended."""
-    return RunResult(
-        outcome=cast(Outcome, end["outcome"]), exit_code=end["exit_code"], detail=str(end["detail"])
-    )

@@ -15,11 +15,11 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from westward.agent.engines import processes
 from westward.agent.engines.base import AlreadyStarted
-from westward.model.wire import Grant, HeldRun, Reading
+from westward.model.wire import Grant, HeldRun, Outcome, Reading
 
 KEEP_FINISHED = 1_000
 """Folders of acknowledged runs kept, newest first."""
@@ -57,10 +57,7 @@ class RunFolders:
 
     def take(self, run_id: str) -> Path:
         """The new, empty folder of a run. AlreadyStarted; ValueError for a name that is none."""
-        if not run_id.replace("_", "").replace("-", "").isalnum():
-            raise ValueError(f"run id {run_id!r} cannot be a folder name")
-        if (self.root / "finished" / run_id).exists():
-            raise AlreadyStarted(run_id)
+        refuse_known(self.root, run_id)
         folder = self.folder(run_id)
         try:
             folder.mkdir(mode=0o700)
@@ -104,13 +101,7 @@ class RunFolders:
     def prune(self) -> None:
         """Remove the oldest folders of finished runs."""
         with self._pruning:
-            finished = self.root / "finished"
-            names = os.listdir(finished)
-            if len(names) <= KEEP_FINISHED:
-                return
-            by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
-            for name in by_age[:-KEEP_FINISHED]:
-                shutil.rmtree(finished / name, ignore_errors=True)
+            prune(self.root / "finished")
 
     def recover(self) -> tuple[HeldRun, ...]:
         held = []
@@ -121,6 +112,102 @@ class RunFolders:
             else:
                 held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
         return tuple(held)
+
+
+class Runs(Protocol):
+    """Runs as files: ``RunFolders`` beside a supervisor, ``watched.WatchedRuns`` elsewhere."""
+
+    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes: ...
+
+    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]: ...
+
+    def ranks(self, run_id: str) -> int: ...
+
+    def recover(self) -> tuple[HeldRun, ...]: ...
+
+
+class AnswersFromFiles:
+    """What every engine (``base.Engine``) answers from its runs' files alone."""
+
+    runs: Runs
+
+    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
+        return self.runs.read_log(run_id, rank, offset, most)
+
+    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
+        return self.runs.readings(run_id, after)
+
+    def ranks(self, run_id: str) -> int:
+        return self.runs.ranks(run_id)
+
+    def recover(self) -> tuple[HeldRun, ...]:
+        return self.runs.recover()
+
+
+class FolderEngine(AnswersFromFiles):
+    """An engine whose jobs see the folders of its runs under the agent's own paths."""
+
+    runs: RunFolders
+
+    def folder(self, run_id: str) -> Path:
+        return self.runs.folder(run_id)
+
+    def output_folder(self, run_id: str) -> Path:
+        """What the run was told as WESTWARD_OUTPUT."""
+        return self.folder(run_id) / "output"
+
+    def data_root(self) -> Path:
+        """Data sets lie here; jobs see them as links (``agent.data``)."""
+        return self.runs.root / "data"
+
+    def checkpoint_root(self) -> Path:
+        """What jobs save (``agent.checkpoints``)."""
+        return self.runs.root / "checkpoints"
+
+
+def refuse_known(root: Path, run_id: str) -> None:
+    """AlreadyStarted for a run that is over; ValueError for a name that can be no folder's."""
+    if not run_id.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"run id {run_id!r} cannot be a folder name")
+    if (root / "finished" / run_id).exists():
+        raise AlreadyStarted(run_id)
+
+
+def prune(finished: Path) -> None:
+    """Keep the newest folders of acknowledged runs."""
+    names = os.listdir(finished)
+    if len(names) <= KEEP_FINISHED:
+        return
+    by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
+    for name in by_age[:-KEEP_FINISHED]:
+        shutil.rmtree(finished / name, ignore_errors=True)
+
+
+def note_stop(folder: Path, outcome: Outcome) -> bool:
+    """Note that the run is to end so. True only for the first who says it; not of a run gone."""
+    try:
+        with open(folder / "stop", "x", encoding="utf-8") as file:
+            file.write(outcome)
+    except (FileExistsError, FileNotFoundError):
+        return False
+    return True
+
+
+def claim(folder: Path) -> bool:
+    """Take the supervisor's place, so that one that comes late does not work. False: one has."""
+    try:
+        with open(folder / "supervisor.json", "x", encoding="utf-8") as file:
+            file.write("{}")
+    except FileExistsError:
+        return False
+    return True
+
+
+def open_wake(fifo: Path) -> int:
+    """Made if need be, and opened both ways without blocking: writers need no reader, nor we one."""
+    if not fifo.exists():
+        os.mkfifo(fifo)
+    return os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def write_order(
@@ -137,7 +224,16 @@ def write_order(
         (folder / name).mkdir()
     (folder / "run.sh").write_text(grant.work.run, encoding="utf-8")
     (folder / "setup.sh").write_text(grant.work.setup, encoding="utf-8")
-    order = {
+    order = supervisor_order(grant, env=env, grace_ms=grace_ms, reading_every_ms=reading_every_ms)
+    processes.write_atomic(str(folder / "order.json"), json.dumps({**order, "wake": str(wake)}))
+
+
+def supervisor_order(
+    grant: Grant, *, env: Mapping[str, str], grace_ms: int, reading_every_ms: int
+) -> dict[str, Any]:
+    """A supervisor's ``order.json``, but for where it tells its news. ``grace_ms``: the engine's,
+    for jobs that ask for none. ValueError for an unknown signal."""
+    return {
         "run_id": grant.run_id,
         "token": grant.token,
         "job_id": grant.job_id,
@@ -152,22 +248,31 @@ def write_order(
             for mount in grant.work.file_mounts
         ],
         "env": dict(env),
-        "wake": str(wake),
         "grace_ms": grace_ms if grant.grace_ms is None else grant.grace_ms,
         "stop_signal": processes.signal_number(grant.stop_signal),
         "reading_every_ms": reading_every_ms,
     }
-    processes.write_atomic(str(folder / "order.json"), json.dumps(order))
 
 
 def job_env(folder: Path, grant: Grant, site: str) -> dict[str, str]:
-    """Inherited, then the job's own, then ours (which a job cannot override)."""
+    """Of a run in ``folder``: what is inherited, then what every job is told."""
     env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     env["HOME"] = str(folder / "home")
-    env.update(grant.work.envs)
+    env.update(told_env(grant, site))
+    env.update(
+        SKYPILOT_NODE_IPS="\n".join(["127.0.0.1"] * grant.nodes),
+        WESTWARD_PYTHON=sys.executable,
+        WESTWARD_OUTPUT=str(folder / "output"),
+    )
+    return env
+
+
+def told_env(grant: Grant, site: str) -> dict[str, str]:
+    """What every job is told: its own variables, then ours (which it cannot override). Addresses,
+    ranks and folders are the engine's to add."""
+    env = dict(grant.work.envs)
     env.update(
         SKYPILOT_NUM_NODES=str(grant.nodes),
-        SKYPILOT_NODE_IPS="\n".join(["127.0.0.1"] * grant.nodes),
         SKYPILOT_NUM_GPUS_PER_NODE=str(grant.gpus_per_node),
         SKYPILOT_TASK_ID=grant.run_id,
         WESTWARD_JOB_ID=grant.job_id,
@@ -177,8 +282,6 @@ def job_env(folder: Path, grant: Grant, site: str) -> dict[str, str]:
         WESTWARD_SITE=site,
         WESTWARD_POOL=grant.pool,
         WESTWARD_ACCELERATOR=grant.accelerator or "",
-        WESTWARD_PYTHON=sys.executable,
-        WESTWARD_OUTPUT=str(folder / "output"),
         PYTHONUNBUFFERED="1",
     )
     return env

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from westward.agent.engines import processes
-from westward.agent.engines.base import DiscoveredPool, LeaseTimes, RunView
+from westward.agent.engines.base import DiscoveredPool, LeaseTimes
 from westward.agent.engines.kubernetes_link import (
     Access,
     KubernetesLink,
@@ -27,8 +27,8 @@ from westward.agent.engines.kubernetes_link import (
 from westward.agent.engines.kubernetes_pod import Offer, check, job, lease_grace_s, service
 from westward.agent.engines.kubernetes_watch import KubernetesWatch, deadline_s, is_ready
 from westward.agent.engines.options import known
-from westward.agent.engines.watched import WatchedRuns, refuse_files
-from westward.model.wire import Grant, HeldRun, Outcome, Reading
+from westward.agent.engines.watched import WatchedEngine, WatchedRuns, refuse_files
+from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
@@ -43,7 +43,7 @@ OPTIONS = (
 
 
 @dataclass
-class KubernetesEngine:
+class KubernetesEngine(WatchedEngine):
     """One site's cluster; ``state`` is the agent's own folder on a local disk."""
 
     state: Path
@@ -65,9 +65,6 @@ class KubernetesEngine:
         self._thread.join(CLOSE_S)
         self.link.close()
         self.runs.close()
-
-    def wake_fd(self) -> int:
-        return self.runs.wake_fd()
 
     # -- a run's life
 
@@ -109,22 +106,7 @@ class KubernetesEngine:
         self.watch.tidy = True
         self.watch.news.set()
 
-    # -- what is known, without asking
-
-    def look(self, run_id: str) -> RunView:
-        return self.runs.look(run_id)
-
-    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        return self.runs.read_log(run_id, rank, offset, most)
-
-    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
-        return self.runs.readings(run_id, after)
-
-    def ranks(self, run_id: str) -> int:
-        return self.runs.ranks(run_id)
-
-    def recover(self) -> tuple[HeldRun, ...]:
-        return self.runs.recover()
+    # -- what the site offers
 
     def discover(self) -> tuple[DiscoveredPool, ...]:
         try:

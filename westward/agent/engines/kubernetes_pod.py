@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from westward.agent.engines.watched import job_env
+from westward.agent.engines.folders import told_env
 from westward.model.wire import Grant
 
 FOLDER = "/mnt/westward"
@@ -208,7 +208,7 @@ def _env(grant: Grant, offer: Offer, rank: int) -> dict[str, str]:
     name = base_name(grant.run_id)
     addresses = [f"rank{rank}.{name}" for rank in range(grant.nodes)]
     return {
-        **job_env(grant, offer.site),
+        **told_env(grant, offer.site),
         "SKYPILOT_NODE_RANK": str(rank),
         "SKYPILOT_NODE_IPS": "\n".join(addresses) if grant.nodes > 1 else "127.0.0.1",
         "WESTWARD_FOLDER": FOLDER,

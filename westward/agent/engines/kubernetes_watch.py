@@ -12,9 +12,9 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from westward.agent.engines.base import RunResult, RunStatus
+from westward.agent.engines.base import RunResult, RunStatus, read_result
 from westward.agent.engines.kubernetes_link import (
     KubernetesLink,
     Missing,
@@ -33,7 +33,6 @@ from westward.agent.engines.kubernetes_pod import (
 )
 from westward.agent.engines.processes import boot_id, boot_ms
 from westward.agent.engines.watched import Told, WatchedRuns
-from westward.model.wire import Outcome
 
 log = logging.getLogger("westward.agent")
 
@@ -144,7 +143,7 @@ class KubernetesWatch:
         left = False
         for job in jobs:
             run_id = run_of(job)
-            if run_id is None or not (self.runs.state / "finished" / run_id).exists():
+            if run_id is None or not (self.runs.root / "finished" / run_id).exists():
                 continue
             try:
                 self.link.delete_job(job["metadata"]["name"], pods_too=True)
@@ -256,11 +255,7 @@ class KubernetesWatch:
     def _decided(self, seen: Seen) -> RunResult | None:
         kept = self.runs.marked(seen.run_id, "decided")
         if kept is not None:
-            return RunResult(
-                outcome=cast(Outcome, kept["outcome"]),
-                exit_code=kept["exit_code"],
-                detail=str(kept["detail"]),
-            )
+            return read_result(kept)
         result = self._judge(seen)
         return None if result is None else self._decide(seen, result)
 

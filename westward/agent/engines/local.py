@@ -14,36 +14,38 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from westward.agent.engines import processes
 from westward.agent.engines.base import (
     DiscoveredPool,
     LeaseTimes,
-    RunResult,
     RunStatus,
     RunView,
+    read_result,
 )
-from westward.agent.engines.folders import RunFolders, job_env, write_order
+from westward.agent.engines.folders import (
+    FolderEngine,
+    RunFolders,
+    claim,
+    job_env,
+    note_stop,
+    open_wake,
+    write_order,
+)
 from westward.agent.engines.options import whole_numbers
-from westward.model.wire import Grant, HeldRun, Outcome, Reading
+from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
 """Between TERM and KILL, unless the lease ends earlier."""
-LAUNCH = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
-)
 SOURCE_ROOT = str(Path(__file__).resolve().parents[3])
 
 
 @dataclass
-class LocalEngine:
+class LocalEngine(FolderEngine):
     """One site's local engine; ``state`` is the agent's own folder on a local disk."""
 
     state: Path
@@ -51,15 +53,12 @@ class LocalEngine:
     reading_every_ms: int = READING_EVERY_MS
     grace_ms: int = GRACE_MS
     _supervisors: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _files: RunFolders = field(init=False)
     _wake_fd: int = -1
 
     def __post_init__(self) -> None:
         self.state = self.state.resolve()
-        self._files = RunFolders(self.state)
-        if not self.wake.exists():
-            os.mkfifo(self.wake)
-        self._wake_fd = os.open(self.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.runs = RunFolders(self.state)
+        self._wake_fd = open_wake(self.wake)
 
     @property
     def wake(self) -> Path:
@@ -84,23 +83,8 @@ class LocalEngine:
             ),
         )
 
-    def checkpoint_root(self) -> Path:
-        """Jobs here see the agent's own files (``agent.checkpoints``)."""
-        return self.state / "checkpoints"
-
-    def data_root(self) -> Path:
-        """Data sets lie here; jobs see them as links (``agent.data``)."""
-        return self.state / "data"
-
-    def output_folder(self, run_id: str) -> Path:
-        """What the run was told as WESTWARD_OUTPUT."""
-        return self.folder(run_id) / "output"
-
-    def folder(self, run_id: str) -> Path:
-        return self._files.folder(run_id)
-
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
-        folder = self._files.take(grant.run_id)
+        folder = self.runs.take(grant.run_id)
         try:
             write_order(
                 folder,
@@ -126,10 +110,7 @@ class LocalEngine:
 
     def stop(self, run_id: str, outcome: Outcome) -> None:
         folder = self.folder(run_id)
-        try:
-            with open(folder / "stop", "x", encoding="utf-8") as file:
-                file.write(outcome)
-        except (FileExistsError, FileNotFoundError):
+        if not note_stop(folder, outcome):
             return
         supervisor = processes.read_json(str(folder / "supervisor.json"))
         if supervisor is not None and _is_locked(folder):
@@ -144,15 +125,10 @@ class LocalEngine:
         ago_ms = max(0, processes.boot_ms() - int(begun["at"])) if begun is not None else 0
         ended = processes.read_json(str(folder / "exit.json"))
         if ended is not None:
-            result = RunResult(
-                outcome=cast(Outcome, ended["outcome"]),
-                exit_code=ended["exit_code"],
-                detail=str(ended["detail"]),
-            )
             return RunView(
                 status=RunStatus.ENDED,
                 started=started,
-                result=result,
+                result=read_result(ended),
                 engine_state="exited",
                 started_ago_ms=ago_ms,
             )
@@ -182,31 +158,18 @@ class LocalEngine:
         as "lease-expired": the job did not fail by its own doing and may be tried again.
         """
         folder = self.folder(run_id)
-        with contextlib.suppress(FileExistsError), open(folder / "supervisor.json", "x") as file:
-            file.write("{}")
+        claim(folder)
         while left := processes.marked_processes(f"WESTWARD_RUN_ID={run_id}"):
             processes.signal_each(left, signal.SIGKILL)
         ended = {"outcome": "lease-expired", "exit_code": None, "detail": detail, "wall_ms": 0}
         processes.write_atomic(str(folder / "exit.json"), json.dumps(ended), durable=True)
 
-    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        return self._files.read_log(run_id, rank, offset, most)
-
-    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
-        return self._files.readings(run_id, after)
-
-    def ranks(self, run_id: str) -> int:
-        return self._files.ranks(run_id)
-
     def forget(self, run_id: str) -> None:
-        self._files.forget(run_id)
+        self.runs.forget(run_id)
         supervisor = self._supervisors.pop(run_id, None)
         if supervisor is not None:
             supervisor.wait()
-        self._files.prune()
-
-    def recover(self) -> tuple[HeldRun, ...]:
-        return self._files.recover()
+        self.runs.prune()
 
 
 def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEngine:
@@ -224,7 +187,7 @@ def _launch(folder: Path) -> subprocess.Popen[bytes]:
     """Start the supervisor in its own session: signals to the agent do not reach it."""
     with open(folder / "supervisor.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", LAUNCH, SOURCE_ROOT, str(folder)],
+            processes.supervisor_command(SOURCE_ROOT, str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

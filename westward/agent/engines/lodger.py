@@ -27,8 +27,14 @@ import urllib.error
 import urllib.request
 import uuid
 import zlib
+from itertools import islice
 
-from westward.agent.engines.processes import boot_ms, read_json, write_atomic
+from westward.agent.engines.processes import (
+    boot_ms,
+    read_json,
+    supervisor_command,
+    write_atomic,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +50,6 @@ PRIVATE = ("WESTWARD_KIT", "WESTWARD_ORDER")
 """Variables that are for this process alone."""
 ANSWER_S = 10
 """The door may take this much longer than it was asked to hold the question."""
-LAUNCH = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
-)
 
 
 class Gone(Exception):
@@ -130,7 +132,7 @@ class Lodger:
         """What was metered and is not known to have been heard."""
         try:
             with open(self.path("readings.jsonl"), encoding="utf-8") as file:
-                return [json.loads(line) for line in file][self.acknowledged + 1 :]
+                return [json.loads(line) for line in islice(file, self.acknowledged + 1, None)]
         except FileNotFoundError:
             return []
 
@@ -156,7 +158,7 @@ class Lodger:
         signal.signal(signal.SIGTERM, lambda _number, _frame: self.stop("failed"))
         with open(self.path("supervisor.log"), "ab") as log:
             self.supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", LAUNCH, self.kit, self.folder],
+                supervisor_command(self.kit, self.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterable, Mapping
 
@@ -82,6 +83,15 @@ def read_json(path: str) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def supervisor_command(code: str, folder: str) -> list[str]:
+    """What starts a supervisor of the run in ``folder``; ``code`` holds our packages."""
+    start = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from westward.agent.engines.supervisor import main; sys.exit(main(sys.argv[2]))"
+    )
+    return [sys.executable, "-I", "-S", "-c", start, code, folder]
 
 
 def become_subreaper() -> None:

@@ -23,13 +23,14 @@ from typing import Any, TypeVar
 from westward.agent.engines import processes
 from westward.agent.engines.base import DiscoveredPool, LeaseTimes, RunView
 from westward.agent.engines.door import Door
+from westward.agent.engines.folders import supervisor_order, told_env
 from westward.agent.engines.kit import BOOTSTRAP, packed_kit, packed_order
 from westward.agent.engines.options import known
 from westward.agent.engines.ray_link import RayLink, Unreachable
 from westward.agent.engines.ray_nodes import pools_of
 from westward.agent.engines.ray_watch import RayWatch
-from westward.agent.engines.watched import WatchedRuns, job_env, refuse_files
-from westward.model.wire import Grant, HeldRun, Outcome, Reading
+from westward.agent.engines.watched import WatchedEngine, WatchedRuns, refuse_files
+from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
 GRACE_MS = 5_000
@@ -60,7 +61,7 @@ class RayOptions:
 
 
 @dataclass
-class RayEngine:
+class RayEngine(WatchedEngine):
     """One site's Ray cluster; ``state`` is the agent's own folder on a local disk."""
 
     state: Path
@@ -87,7 +88,7 @@ class RayEngine:
     async def _open_door(self) -> str:
         """The port it had before, if it was free to choose: runs know it by that."""
         host, port = self.options.door_host, self.options.door_port
-        noted = self.runs.state / "door.json"
+        noted = self.runs.root / "door.json"
         if port == 0:
             port = int((processes.read_json(str(noted)) or {}).get("port", 0))
         try:
@@ -115,9 +116,6 @@ class RayEngine:
         self._loop.close()
         self.runs.close()
 
-    def wake_fd(self) -> int:
-        return self.runs.wake_fd()
-
     # -- a run's life
 
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
@@ -133,33 +131,22 @@ class RayEngine:
 
     def _order(self, grant: Grant) -> dict[str, Any]:
         key = secrets.token_hex(16)
-        env = {
-            **job_env(grant, self.site),
-            "SKYPILOT_NODE_IPS": "127.0.0.1",
-        }
-        grace_ms = self.options.grace_ms if grant.grace_ms is None else grant.grace_ms
+        env = {**told_env(grant, self.site), "SKYPILOT_NODE_IPS": "127.0.0.1"}
+        supervised = supervisor_order(
+            grant,
+            env=env,
+            grace_ms=self.options.grace_ms,
+            reading_every_ms=self.options.reading_ms,
+        )
         lodged = {
             "key": key,
             "door": self.door_url,
             "ttl_ms": grant.ttl_ms,
             "hold_ms": grant.ttl_ms // HOLD_SHARE,
             "supervised": {
-                "run_id": grant.run_id,
-                "token": grant.token,
-                "job_id": grant.job_id,
-                "nodes": 1,
-                "devices_per_node_milli": grant.devices_per_node_milli,
-                "memory_per_node_mib": grant.memory_per_node_mib,
-                "time_limit_ms": grant.time_limit_ms,
-                "setup": bool(grant.work.setup.strip()),
+                **supervised,
                 "run_text": grant.work.run,
                 "setup_text": grant.work.setup,
-                "workdir": None,
-                "file_mounts": [],
-                "env": env,
-                "grace_ms": grace_ms,
-                "stop_signal": processes.signal_number(grant.stop_signal),
-                "reading_every_ms": self.options.reading_ms,
             },
         }
         return {
@@ -213,22 +200,10 @@ class RayEngine:
     # -- what is known, without asking
 
     def look(self, run_id: str) -> RunView:
-        view = self.runs.look(run_id)
+        view = super().look(run_id)
         if view.result is None and run_id not in self.watch.tasks and self.runs.order(run_id):
             self._loop.call_soon_threadsafe(self.watch.follow, run_id)
         return view
-
-    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        return self.runs.read_log(run_id, rank, offset, most)
-
-    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
-        return self.runs.readings(run_id, after)
-
-    def ranks(self, run_id: str) -> int:
-        return self.runs.ranks(run_id)
-
-    def recover(self) -> tuple[HeldRun, ...]:
-        return self.runs.recover()
 
     def discover(self) -> tuple[DiscoveredPool, ...]:
         try:

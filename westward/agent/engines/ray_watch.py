@@ -14,8 +14,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from westward.agent.engines.base import RunResult, RunStatus
-from westward.agent.engines.door import Door, note_readings, read_end
+from westward.agent.engines.base import RunResult, RunStatus, read_result
+from westward.agent.engines.door import Door, note_readings
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.ray_link import Missing, RayLink, Refused, Unreachable
 from westward.agent.engines.ray_log import LogCutter
@@ -251,7 +251,7 @@ class RayWatch:
                 pass
             if cutter.end is not None:
                 note_readings(self.runs, run_id, cutter.end.get("readings") or [])
-                self.ends[run_id] = read_end(cutter.end)
+                self.ends[run_id] = read_result(cutter.end)
                 event = self.news.get(run_id)
                 if event is not None:
                     event.set()

@@ -21,7 +21,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from westward.agent.engines import processes, slurm_accounting
 from westward.agent.engines.base import (
@@ -30,14 +29,23 @@ from westward.agent.engines.base import (
     RunResult,
     RunStatus,
     RunView,
+    read_result,
 )
-from westward.agent.engines.folders import RunFolders, job_env, write_order
+from westward.agent.engines.folders import (
+    FolderEngine,
+    RunFolders,
+    claim,
+    job_env,
+    note_stop,
+    open_wake,
+    write_order,
+)
 from westward.agent.engines.options import known, whole_numbers
 from westward.agent.engines.slurm_accounting import Accounting, WaitScore
 from westward.agent.engines.slurm_commands import WAITING, Commands, SlurmSilent
 from westward.agent.engines.slurm_job import launch
 from westward.agent.engines.slurm_watch import ABSENT_ANSWERS, Watch
-from westward.model.wire import Grant, HeldRun, Outcome, Reading
+from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
 GRACE_MS = 20_000
@@ -51,7 +59,7 @@ LIMIT_SLACK_MINUTES = 2
 
 
 @dataclass
-class SlurmEngine:
+class SlurmEngine(FolderEngine):
     """``state``: the agent's own folder; ``shared``: a folder that the nodes see under that path."""
 
     state: Path
@@ -75,14 +83,12 @@ class SlurmEngine:
     def __post_init__(self) -> None:
         self.state, self.shared = self.state.resolve(), self.shared.resolve()
         self.state.mkdir(parents=True, exist_ok=True)
-        self._files = RunFolders(self.shared)
+        self.runs = RunFolders(self.shared)
         (self.shared / "beats").mkdir(exist_ok=True)
         self._code = _install(self.shared)
         self._wake = self.state / "wake"
-        if not self._wake.exists():
-            os.mkfifo(self._wake)
-        self._wake_fd = os.open(self._wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watch = Watch(self._files, self.state, self.commands, self._news)
+        self._wake_fd = open_wake(self._wake)
+        self._watch = Watch(self.runs, self.state, self.commands, self._news)
         self._watch.begin()
 
     def wake_fd(self) -> int:
@@ -97,25 +103,10 @@ class SlurmEngine:
         os.close(self._wake_fd)
         self._wake_fd = -1
 
-    def data_root(self) -> Path:
-        """Data sets lie where the nodes see them too; jobs see them as links (``agent.data``)."""
-        return self.shared / "data"
-
-    def output_folder(self, run_id: str) -> Path:
-        """What the run was told as WESTWARD_OUTPUT."""
-        return self.folder(run_id) / "output"
-
-    def folder(self, run_id: str) -> Path:
-        return self._files.folder(run_id)
-
-    def checkpoint_root(self) -> Path:
-        """Jobs on the nodes and the agent see it under the same path (``agent.checkpoints``)."""
-        return self.shared / "checkpoints"
-
     # -- a run's life
 
     def start(self, grant: Grant, lease: LeaseTimes) -> None:
-        folder = self._files.take(grant.run_id)
+        folder = self.runs.take(grant.run_id)
         try:
             (folder / "batch.sh").write_text(self._batch(folder), encoding="utf-8")
             text = json.dumps({"always_ask": self.always_ask})
@@ -178,14 +169,8 @@ class SlurmEngine:
             self._watch.write_lease(run_id, (lease.term_at, lease.kill_at))
 
     def stop(self, run_id: str, outcome: Outcome) -> None:
-        try:
-            with open(self.folder(run_id) / "stop", "x", encoding="utf-8") as file:
-                file.write(outcome)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            return
-        self._watch.cancel_waiting(run_id)
+        if note_stop(self.folder(run_id), outcome):
+            self._watch.cancel_waiting(run_id)
 
     def look(self, run_id: str) -> RunView:
         folder = self.folder(run_id)
@@ -199,14 +184,11 @@ class SlurmEngine:
                 ended = None
         job = None if run is None else run.job
         state = "submitting" if job is None else job.state
-        status, result = RunStatus.RUNNING if started else RunStatus.STARTING, None
+        status = RunStatus.RUNNING if started else RunStatus.STARTING
+        result: RunResult | None = None
         if ended is not None:
             status, state = RunStatus.ENDED, "ended" if job is None else job.state
-            result = RunResult(
-                outcome=cast(Outcome, ended["outcome"]),
-                exit_code=ended["exit_code"],
-                detail=str(ended["detail"]),
-            )
+            result = read_result(ended)
         elif run is None or not self._watch.knows:
             status, state = RunStatus.UNKNOWN, self._watch.silent or "not yet asked"
         elif run.absent >= ABSENT_ANSWERS and run.job_id is not None:
@@ -239,31 +221,16 @@ class SlurmEngine:
         """For a run that Slurm does not know and whose supervisor noted no end. Taking
         ``supervisor.json`` first keeps a job that comes late from working."""
         folder = self.folder(run_id)
-        with contextlib.suppress(FileExistsError), open(folder / "supervisor.json", "x") as file:
-            file.write("{}")
+        claim(folder)
         with contextlib.suppress(SlurmSilent):
             self.commands.cancel(f"--name={run_id}")
         result = {"outcome": "lease-expired", "exit_code": None, "detail": detail}
         processes.write_atomic(str(folder / "result.json"), json.dumps(result), durable=True)
 
     def forget(self, run_id: str) -> None:
-        self._files.forget(run_id)
+        self.runs.forget(run_id)
         self._watch.forget(run_id)
-        self._files.prune()
-
-    def recover(self) -> tuple[HeldRun, ...]:
-        return self._files.recover()
-
-    # -- what it prints and uses
-
-    def read_log(self, run_id: str, rank: int, offset: int, most: int) -> bytes:
-        return self._files.read_log(run_id, rank, offset, most)
-
-    def readings(self, run_id: str, after: int) -> tuple[Reading, ...]:
-        return self._files.readings(run_id, after)
-
-    def ranks(self, run_id: str) -> int:
-        return self._files.ranks(run_id)
+        self.runs.prune()
 
     def accounting(self, run_id: str) -> Accounting | None:
         """Slurm's own account of a run that has ended; None = not kept yet, or never."""

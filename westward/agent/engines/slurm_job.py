@@ -27,7 +27,7 @@ import time
 from westward.agent.engines import processes
 from westward.agent.engines.processes import boot_ms, write_atomic
 from westward.agent.engines.slurm_lease import LeaseWatch
-from westward.agent.engines.supervisor import GUARD_NAP_MOST_MS, KILL_REPEAT_MS, Supervisor
+from westward.agent.engines.supervisor import Supervisor, guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class JobSupervisor(Supervisor):
         end = boot_ms() + FIRST_LEASE_MS
         note_deadline(self.deadline, end + FIRST_LEASE_MS)
         while self.watch.times() is None:
-            if os.path.exists(self.path("stop")):
-                with open(self.path("stop"), encoding="utf-8") as file:
-                    self._decide(file.read().strip() or "lease-expired", "stopped on request")
+            stop = self._stop_asked()
+            if stop is not None:
+                self._decide(stop, "stopped on request")
                 return False
             if boot_ms() >= end or termed:
                 self.ask_slurm = termed
@@ -107,7 +107,7 @@ class JobSupervisor(Supervisor):
         return super()._look()
 
     def _heed_slurm(self) -> None:
-        if termed and not self.ask_slurm and not os.path.exists(self.path("stop")):
+        if termed and not self.ask_slurm and self._stop_asked() is None:
             self.ask_slurm = True
             self._stop("lease-expired", "ended by Slurm", self._grace_end())
 
@@ -125,10 +125,8 @@ class JobSupervisor(Supervisor):
                 time.sleep(TERM_LAG_S)
             self._heed_slurm()
 
-    def _write_started(self) -> None:
-        at = {"at": boot_ms(), "boot_id": self.watch.boot_id}
-        write_atomic(self.path("started.json"), json.dumps(at))
-        self._wake_agent()
+    def _started_note(self) -> dict[str, Any]:
+        return {**super()._started_note(), "boot_id": self.watch.boot_id}
 
     def code_for_slurm(self) -> int:
         """What Slurm's own records shall say: 0 for success alone."""
@@ -137,20 +135,9 @@ class JobSupervisor(Supervisor):
         code = self.exit_code or 1
         return code if code > 0 else 128 - code
 
-    def _write_exit(self) -> None:
-        if not self.outcome:
-            self.outcome = "succeeded"
-            self.exit_code = 0
-        ended = {
-            "outcome": self.outcome,
-            "exit_code": self.exit_code,
-            "detail": self.detail,
-            "wall_ms": boot_ms() - self.began,
-            "ask_slurm": self.ask_slurm or self.outcome == "failed",
-            "unsure": self.unsure,
-        }
-        write_atomic(self.path("exit.json"), json.dumps(ended), durable=True)
-        self._wake_agent()
+    def _exit_note(self) -> dict[str, Any]:
+        asks = self.ask_slurm or self.outcome == "failed"
+        return {**super()._exit_note(), "ask_slurm": asks, "unsure": self.unsure}
 
 
 class RankSupervisor(JobSupervisor):
@@ -338,6 +325,7 @@ def _ask(*command: str) -> str:
 
 
 def note_deadline(memory: mmap.mmap, at: int) -> None:
+    """For the guard, which ends a supervisor that stands still beyond ``at`` (boot_ms)."""
     memory[:8] = max(0, min(at, 2**62)).to_bytes(8, "little")
 
 
@@ -365,7 +353,7 @@ def main(folder: str, role: str) -> int:
     note_deadline(deadline, boot_ms() + 2 * FIRST_LEASE_MS)
     worker = os.fork()
     if worker:
-        return guard(worker, deadline)
+        return guard(worker, lambda: int.from_bytes(deadline[:8], "little"))
     processes.become_subreaper()
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -381,21 +369,3 @@ def main(folder: str, role: str) -> int:
     job = (GangSupervisor if order["nodes"] > 1 else JobSupervisor)(*arguments)
     job.run()
     return job.code_for_slurm()
-
-
-def guard(worker: int, deadline: mmap.mmap) -> int:
-    """Outlives the supervisor: one that is killed, or stands still beyond the lease that it last
-    noted in shared memory, leaves nothing of the run behind."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    while True:
-        pid, status = os.waitpid(worker, os.WNOHANG)
-        if pid:
-            break
-        left_ms = int.from_bytes(deadline[:8], "little") - boot_ms()
-        if left_ms <= 0:
-            os.kill(worker, signal.SIGKILL)
-        nap_ms = max(KILL_REPEAT_MS, min(left_ms, GUARD_NAP_MOST_MS))
-        signal.sigtimedwait({signal.SIGCHLD}, nap_ms / 1000)
-    processes.kill_below(os.getpid())
-    return os.waitstatus_to_exitcode(status)

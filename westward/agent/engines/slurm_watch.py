@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from westward.agent.engines import processes
-from westward.agent.engines.folders import RunFolders
+from westward.agent.engines.folders import RunFolders, claim
 from westward.agent.engines.slurm_accounting import AccountKeeper, Foretold, note_wait
 from westward.agent.engines.slurm_commands import (
     WAITING,
@@ -351,7 +351,7 @@ class Watch:
             waited = run.exit_seen is not None and now > run.exit_seen + SETTLE_S
             if gone or waited:
                 self._conclude(run, ended["outcome"], ended["exit_code"], ended["detail"])
-        elif gone and run.job_id is None and self._claim(folder):
+        elif gone and run.job_id is None and claim(folder):
             detail = "Slurm never confirmed that it took the job, and does not know it"
             self._conclude(run, stop or "lease-expired", None, detail)
 
@@ -384,15 +384,6 @@ class Watch:
             return processes.boot_ms() > int(lease["kill_at"]) - kill + last_ms
         age_s = time.time() - os.stat(folder / "lease.json").st_mtime  # this machine was restarted
         return age_s > last_ms / 1000 + OTHER_BOOT_SLACK_S
-
-    def _claim(self, folder: Path) -> bool:
-        """Keep a job that comes late from working. False: one already does."""
-        try:
-            with open(folder / "supervisor.json", "x", encoding="utf-8") as file:
-                file.write("{}")
-        except FileExistsError:
-            return False
-        return True
 
     def _hand_back_hopeless(self, run: Tracked) -> None:
         job = run.job

@@ -27,6 +27,7 @@ from westward.agent.engines.processes import boot_ms, write_atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 LOOK_MS = 500
@@ -170,10 +171,9 @@ class Supervisor:
         now = boot_ms()
         term_at, lease_kill_at = self._lease()
         limit = self.order["time_limit_ms"]
-        if os.path.exists(self.path("stop")):
-            with open(self.path("stop"), encoding="utf-8") as file:
-                outcome = file.read().strip() or "lease-expired"
-            self._stop(outcome, "stopped on request", self._grace_end())
+        stop = self._stop_asked()
+        if stop is not None:
+            self._stop(stop, "stopped on request", self._grace_end())
         elif now >= term_at:
             self._stop("lease-expired", "the lease was not renewed in time", lease_kill_at)
         elif limit is not None and now >= self.began + limit:
@@ -185,6 +185,13 @@ class Supervisor:
         if self.kill_at is None:
             self._watch_memory()
         return bool(self.outcome)
+
+    def _stop_asked(self) -> str | None:
+        """The outcome with which the agent wants the run to end; None = it may go on."""
+        if not os.path.exists(self.path("stop")):
+            return None
+        with open(self.path("stop"), encoding="utf-8") as file:
+            return file.read().strip() or "lease-expired"
 
     def _lease(self) -> tuple[int, int]:
         """(TERM at, KILL at). A missing or broken file counts as an ended lease."""
@@ -263,21 +270,26 @@ class Supervisor:
     # -- telling
 
     def _write_started(self) -> None:
-        write_atomic(self.path("started.json"), json.dumps({"at": boot_ms()}))
+        write_atomic(self.path("started.json"), json.dumps(self._started_note()))
         self._wake_agent()
+
+    def _started_note(self) -> dict[str, Any]:
+        return {"at": boot_ms()}
 
     def _write_exit(self) -> None:
         if not self.outcome:
             self.outcome = "succeeded"
             self.exit_code = 0
-        ended = {
+        write_atomic(self.path("exit.json"), json.dumps(self._exit_note()), durable=True)
+        self._wake_agent()
+
+    def _exit_note(self) -> dict[str, Any]:
+        return {
             "outcome": self.outcome,
             "exit_code": self.exit_code,
             "detail": self.detail,
             "wall_ms": boot_ms() - self.began,
         }
-        write_atomic(self.path("exit.json"), json.dumps(ended), durable=True)
-        self._wake_agent()
 
     def _wake_agent(self) -> None:
         """A byte into the agent's fifo; nobody listening is fine, the files say it all."""
@@ -304,7 +316,7 @@ def main(folder: str) -> int:
     processes.become_subreaper()
     worker = os.fork()
     if worker:
-        return guard(worker, folder)
+        return guard(worker, lambda: lease_over(folder))
     os.write(mine, json.dumps({"pid": os.getpid(), "boot_id": processes.boot_id()}).encode())
     os.close(mine)
     processes.become_subreaper()
@@ -319,10 +331,10 @@ def main(folder: str) -> int:
     return 0
 
 
-def guard(worker: int, folder: str) -> int:
+def guard(worker: int, over_at: Callable[[], int]) -> int:
     """The supervisor's parent does nothing but outlive it: a supervisor that is killed, or stopped
-    beyond its deadline, leaves nothing of the run behind. It holds the same lock, so that the run
-    counts as vanished only once that is so.
+    beyond ``over_at`` (boot_ms), leaves nothing of the run behind. Here it holds the same lock, so
+    that the run counts as vanished only once that is so.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -330,7 +342,7 @@ def guard(worker: int, folder: str) -> int:
         pid, status = os.waitpid(worker, os.WNOHANG)
         if pid:
             break
-        left_ms = lease_over(folder) - boot_ms()
+        left_ms = over_at() - boot_ms()
         if left_ms <= 0:
             os.kill(worker, signal.SIGKILL)
         nap_ms = max(KILL_REPEAT_MS, min(left_ms, GUARD_NAP_MOST_MS))

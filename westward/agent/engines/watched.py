@@ -28,12 +28,16 @@ from westward.agent.engines.base import (
     RunResult,
     RunStatus,
     RunView,
+    read_result,
 )
-from westward.agent.engines.folders import read_log
+from westward.agent.engines.folders import (
+    AnswersFromFiles,
+    note_stop,
+    prune,
+    read_log,
+    refuse_known,
+)
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
-
-KEEP_FINISHED = 1_000
-"""Folders of acknowledged runs kept, newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Told:
 class WatchedRuns:
     """The runs of one engine. Every method may be called from any thread."""
 
-    state: Path
+    root: Path
     told: dict[str, Told] = field(default_factory=dict)
     _metered: dict[str, tuple[int, list[Reading]]] = field(default_factory=dict)
     """By run: the size of its readings file, and what stands in it."""
@@ -58,10 +62,10 @@ class WatchedRuns:
     _wake_write: int = -1
 
     def __post_init__(self) -> None:
-        self.state = self.state.resolve()
-        shutil.rmtree(self.state / "new", ignore_errors=True)  # an agent died while noting a run
+        self.root = self.root.resolve()
+        shutil.rmtree(self.root / "new", ignore_errors=True)  # an agent died while noting a run
         for name in ("new", "runs", "finished"):
-            (self.state / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(parents=True, exist_ok=True)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -80,19 +84,16 @@ class WatchedRuns:
     # -- a run begins
 
     def folder(self, run_id: str) -> Path:
-        return self.state / "runs" / run_id
+        return self.root / "runs" / run_id
 
     def take(self, grant: Grant, lease: LeaseTimes, order: Mapping[str, Any]) -> None:
         """Note the run; from here on ``recover`` lists it. AlreadyStarted, OSError, ValueError."""
-        if not grant.run_id.replace("_", "").replace("-", "").isalnum():
-            raise ValueError(f"run id {grant.run_id!r} cannot be a folder name")
-        if (self.state / "finished" / grant.run_id).exists():
-            raise AlreadyStarted(grant.run_id)
+        refuse_known(self.root, grant.run_id)
         folder = self.folder(grant.run_id)
         if folder.exists():
             raise AlreadyStarted(grant.run_id)
         whole = {"run_id": grant.run_id, "token": grant.token, "nodes": grant.nodes, **order}
-        being_made = self.state / "new" / f"{grant.run_id}.{uuid.uuid4().hex}"
+        being_made = self.root / "new" / f"{grant.run_id}.{uuid.uuid4().hex}"
         being_made.mkdir(mode=0o700)
         try:
             processes.write_atomic(str(being_made / "deadline.json"), _lease_text(lease))
@@ -120,7 +121,7 @@ class WatchedRuns:
 
     def held(self) -> tuple[str, ...]:
         """Runs taken and not forgotten."""
-        return tuple(sorted(os.listdir(self.state / "runs")))
+        return tuple(sorted(os.listdir(self.root / "runs")))
 
     def recover(self) -> tuple[HeldRun, ...]:
         found = []
@@ -154,12 +155,7 @@ class WatchedRuns:
 
     def stop(self, run_id: str, outcome: Outcome) -> bool:
         """Note that the run is to end so. True only for the first who says it."""
-        try:
-            with open(self.folder(run_id) / "stop", "x", encoding="utf-8") as file:
-                file.write(outcome)
-        except (FileExistsError, FileNotFoundError):
-            return False
-        return True
+        return note_stop(self.folder(run_id), outcome)
 
     def stopping(self, run_id: str) -> Outcome | None:
         try:
@@ -204,12 +200,7 @@ class WatchedRuns:
         ago_ms = self.started_ago_ms(run_id)
         ended = processes.read_json(str(self.folder(run_id) / "exit.json"))
         if ended is not None:
-            result = RunResult(
-                outcome=cast(Outcome, ended["outcome"]),
-                exit_code=ended["exit_code"],
-                detail=str(ended["detail"]),
-            )
-            status, engine_state = RunStatus.ENDED, "ended"
+            result, status, engine_state = read_result(ended), RunStatus.ENDED, "ended"
         elif told is None:  # an agent that was just started has not asked yet
             result, status, engine_state = None, RunStatus.UNKNOWN, "not asked yet"
         else:
@@ -305,20 +296,14 @@ class WatchedRuns:
     # -- it is over
 
     def forget(self, run_id: str) -> None:
-        finished = self.state / "finished"
+        finished = self.root / "finished"
         with contextlib.suppress(FileNotFoundError):
             os.replace(self.folder(run_id), finished / run_id)
         with self._lock:
             self._metered.pop(run_id, None)
             self._orders.pop(run_id, None)
             self.told.pop(run_id, None)
-            names = os.listdir(finished)
-            if len(names) > KEEP_FINISHED:
-                by_age = sorted(
-                    names, key=lambda name: ((finished / name).stat().st_mtime_ns, name)
-                )
-                for name in by_age[:-KEEP_FINISHED]:
-                    shutil.rmtree(finished / name, ignore_errors=True)
+            prune(finished)
 
 
 def _lease_text(lease: LeaseTimes) -> str:
@@ -327,24 +312,16 @@ def _lease_text(lease: LeaseTimes) -> str:
     )
 
 
-def job_env(grant: Grant, site: str) -> dict[str, str]:
-    """What every job is told: its own variables, then ours (which it cannot override). Addresses,
-    ranks and folders are the engine's to add."""
-    env = dict(grant.work.envs)
-    env.update(
-        SKYPILOT_NUM_NODES=str(grant.nodes),
-        SKYPILOT_NUM_GPUS_PER_NODE=str(grant.gpus_per_node),
-        SKYPILOT_TASK_ID=grant.run_id,
-        WESTWARD_JOB_ID=grant.job_id,
-        WESTWARD_RUN_ID=grant.run_id,
-        WESTWARD_ATTEMPT=str(grant.attempt),
-        WESTWARD_TOKEN=str(grant.token),
-        WESTWARD_SITE=site,
-        WESTWARD_POOL=grant.pool,
-        WESTWARD_ACCELERATOR=grant.accelerator or "",
-        PYTHONUNBUFFERED="1",
-    )
-    return env
+class WatchedEngine(AnswersFromFiles):
+    """What an engine with ``WatchedRuns`` answers without asking anybody."""
+
+    runs: WatchedRuns
+
+    def wake_fd(self) -> int:
+        return self.runs.wake_fd()
+
+    def look(self, run_id: str) -> RunView:
+        return self.runs.look(run_id)
 
 
 def refuse_files(grant: Grant, engine: str) -> None:
