@@ -184,7 +184,9 @@ class Wish:
             ended = after.run(run.run_id)
             assert ended is not None
             self.failed += ended.state is RunState.FAILED
-            self.lost += ended.state in (RunState.LOST, RunState.CANCELLED)
+            self.lost += ended.state is RunState.LOST
+            if ended.state is RunState.CANCELLED:
+                assert after.state is JobState.CANCELLED, "stopped for no owner's wish"
             if ended.state is RunState.PREEMPTED:
                 assert not after.terminal, "what was stopped to go on later does not go on"
             if ended.state is RunState.LOST and self.lost < 3 and not before_cancel(before):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from westward.agent.engines.base import LeaseTimes, RunStatus
 from westward.agent.engines.kubernetes_jobs import from_options, pools_of, quantity_milli
+from westward.agent.engines.kubernetes_link import KubernetesLink
 from westward.agent.engines.kubernetes_log import _comparable
 from westward.agent.engines.kubernetes_pod import (
     HOLDER,
@@ -26,9 +29,10 @@ from westward.agent.engines.kubernetes_pod import (
     lease_grace_s,
     rank_of,
 )
-from westward.agent.engines.kubernetes_watch import deadline_s
+from westward.agent.engines.kubernetes_watch import KubernetesWatch, deadline_s
+from westward.agent.engines.watched import WatchedRuns
 from westward.model.job import Work
-from westward.model.wire import Grant
+from westward.model.wire import Grant, Reading
 
 OFFER = Offer(namespace="lab", image="debian:12", site="site-a")
 
@@ -264,3 +268,54 @@ def test_every_fault_of_the_options_is_named(tmp_path: Path) -> None:
         from_options(tmp_path, "site-a", options)
     for name in ("namespace", "grace_ms", "selectors", "in_cluster"):
         assert f"engine option {name}: " in str(refusal.value)
+
+
+def test_every_reading_is_noted_once_whoever_wrote_the_ones_before(tmp_path: Path) -> None:
+    def reading(sequence: int) -> Reading:
+        return Reading(sequence=sequence, wall_ms=5, device_milli_ms=5, cpu_ms=0, max_rss_kib=0)
+
+    runs = WatchedRuns(tmp_path)
+    runs.take(grant(), LeaseTimes(term_at=1, kill_at=2), {})
+    assert runs.add_reading("run_0A", reading(0))
+    assert not runs.add_reading("run_0A", reading(2)), "one before is missing"
+    assert runs.add_reading("run_0A", reading(1))
+    assert runs.add_reading("run_0A", reading(0)), "noted before"
+    later = WatchedRuns(tmp_path)
+    assert later.add_reading("run_0A", reading(2))
+    assert later.readings("run_0A", -1) == tuple(map(reading, range(3)))
+    assert runs.readings("run_0A", 0) == tuple(map(reading, (1, 2))), "another wrote meanwhile"
+    for each in (runs, later):
+        each.close()
+
+
+def test_the_thread_outlives_a_look_that_breaks(tmp_path: Path) -> None:
+    """An answer that is none of Kubernetes' leaves the run unknown, and is looked at again."""
+    runs = WatchedRuns(tmp_path)
+    runs.take(grant(), LeaseTimes(term_at=2**60, kill_at=2**60), {"jobs": [], "service": None})
+
+    class Strange(KubernetesLink):
+        looks = 0
+
+        def __init__(self) -> None:
+            """Without a client: nothing is asked of a server."""
+
+        def jobs(self) -> list[dict[str, Any]]:
+            self.looks += 1
+            raise KeyError("metadata")
+
+    link = Strange()
+    watch = KubernetesWatch(runs, link, 200)
+    thread = threading.Thread(target=watch.loop)
+    thread.start()
+    for least in (1, 2):
+        end = time.monotonic() + 30
+        while link.looks < least and time.monotonic() < end:
+            watch.news.set()
+            time.sleep(0.01)
+    watch.close()
+    thread.join(30)
+    assert link.looks >= 2
+    view = runs.look("run_0A")
+    assert view.status is RunStatus.UNKNOWN
+    assert "cannot be followed" in view.engine_state
+    runs.close()

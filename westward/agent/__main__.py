@@ -177,7 +177,8 @@ async def _run(
             port = serve(collector, options.metrics_host, options.metrics_port)
         except OSError as error:
             await link.close()
-            raise SystemExit(f"--metrics-port {options.metrics_port}: {error.strerror}") from error
+            print(f"--metrics-port {options.metrics_port}: {error.strerror}", file=sys.stderr)
+            return 2
         log.info("metrics at http://%s:%d/metrics", options.metrics_host, port)
     fifo = engine.wake_fd()
     if fifo is not None:

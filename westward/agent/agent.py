@@ -265,7 +265,18 @@ class Agent:
         name = f"prepare {one.run_id}"
         task = asyncio.create_task(self._prepare(one), name=name)
         self.tasks[name] = task
-        task.add_done_callback(lambda _done: self.tasks.pop(name, None))
+        task.add_done_callback(lambda done: self._prepared(one, done))
+
+    def _prepared(self, one: Preparing, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(task.get_name(), None)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        # A broken invariant: were the run still held, its lease would be renewed for ever.
+        self.preparing.pop(one.run_id, None)
+        log.critical("run %s cannot be prepared", one.run_id, exc_info=error)
+        if not one.starting:  # else something of it may live: its lease ends
+            self._report_unable(one.grant, f"the site could not prepare the run: {error!r}")
 
     async def _prepare(self, one: Preparing) -> None:
         """Bring checkpoint and data, then start."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import logging
 import os
 import shutil
@@ -19,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
+from westward.agent.data_cache import digest_of
 from westward.agent.engines.base import Engine, RunResult
 from westward.agent.engines.processes import write_atomic
 from westward.agent.link import Refused, ServerLink, SessionEnded
@@ -89,7 +89,7 @@ class Checkpoints:
         envs = (
             *grant.work.envs,
             ("WESTWARD_CHECKPOINT", str(path)),
-            ("WESTWARD_RESUME", str(int(any(os.scandir(folder)) and _holds_a_file(folder)))),
+            ("WESTWARD_RESUME", str(int(_holds_a_file(folder)))),
         )
         return replace(grant, work=replace(grant.work, envs=envs))
 
@@ -137,7 +137,7 @@ class Checkpoints:
             had += len(data)
             brought += len(data)
         part.touch()
-        if await asyncio.to_thread(_digest, part) != one.sha256:
+        if await asyncio.to_thread(digest_of, part) != one.sha256:
             part.unlink()
             raise ValueError(f"{one.path} came with another digest")
         os.replace(part, target)
@@ -174,8 +174,8 @@ class Checkpoints:
                 run_id, "checkpoint", SavedCheckpoint, saved, CheckpointAnswer
             )
             if not answer.accepted:
-                word = "warning" if answer.reason == CHECKPOINT_TOO_LARGE else "error"
-                getattr(log, word)("run %s: checkpoint refused: %s", run_id, answer.reason)
+                level = logging.WARNING if answer.reason == CHECKPOINT_TOO_LARGE else logging.ERROR
+                log.log(level, "run %s: checkpoint refused: %s", run_id, answer.reason)
                 return
             if not answer.missing:
                 log.info("run %s: checkpoint of %d files handed over", run_id, len(files))
@@ -251,7 +251,7 @@ def scan(folder: Path) -> tuple[SavedFile, ...]:
                     found.append(SavedFile(path=shown, link=link))
             elif path.is_file():
                 size_bytes = path.stat().st_size
-                found.append(SavedFile(path=shown, size_bytes=size_bytes, sha256=_digest(path)))
+                found.append(SavedFile(path=shown, size_bytes=size_bytes, sha256=digest_of(path)))
     return tuple(sorted(found, key=lambda one: one.path))
 
 
@@ -279,7 +279,7 @@ def _have(target: Path, old: Path, one: SavedFile) -> bool:
     """Whether ``target`` is there, or can be had from what lies here."""
     for path in (target, old):
         if path.is_file() and not path.is_symlink() and path.stat().st_size == one.size_bytes:
-            if _digest(path) != one.sha256:
+            if digest_of(path) != one.sha256:
                 continue
             if path != target:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -306,11 +306,6 @@ def _read(path: Path, offset: int) -> bytes:
     with open(path, "rb") as file:
         file.seek(offset)
         return file.read(PART_BYTES)
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(path: Path) -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from westward.agent import credential as credentials
 from westward.agent.credential import Credential, digest_of, wall_ms
-from westward.agent.link import Refused, ServerLink, Unreachable
+from westward.agent.link import NotAdmitted, Refused, ServerLink, Unreachable
 from westward.agent.site_file import SiteFile, read_site_file
 from westward.model.faults import Fault, InputFaults
 from westward.model.offer import DiscoveredPool, OfferMessage, Rotate
@@ -136,9 +136,9 @@ class Member:
         except OSError as error:  # disk full: the one in use stays good
             log.error("the credential cannot be followed by another: %s", error)
             return
+        except NotAdmitted:
+            raise
         except Refused as error:
-            if getattr(error, "code", ""):
-                raise
             log.error("the server does not take another credential: %s", error)
             return
         self.credential = followed

@@ -30,9 +30,9 @@ def run_ended(record: JobRecord, run: RunRecord, event: RunEnded, now_ms: int) -
         case "preempted":
             to, holds = after_stop(record.pause)
             return close(record, run, event, now_ms, RunState.PREEMPTED, to, holds)
-    # Stopped by the site: because we asked, because its lease ran out there, or of its own accord.
-    run_to = RunState.CANCELLED if event.outcome == "cancelled" else RunState.LOST
-    return _lost(record, run, event, now_ms, run_to)
+    # Stopped by the site: because its owner asked, because its lease ran out there, or unasked.
+    asked = event.outcome == "cancelled" and record.state is JobState.CANCELLING
+    return _lost(record, run, event, now_ms, RunState.CANCELLED if asked else RunState.LOST)
 
 
 def lease_expired(record: JobRecord, run: RunRecord, event: LeaseExpired, now_ms: int) -> Step:
@@ -133,7 +133,6 @@ def close(
 
 _KINDS = {
     RunState.LOST: "lost",
-    RunState.CANCELLED: "lost",
     RunState.PREEMPTED: "preempted",
     RunState.FAILED: "run-failed",
 }
@@ -167,7 +166,7 @@ def _ending_text(record: JobRecord, run: RunRecord, to: JobState, what_next: str
         return f"{_stop_text(record, run)}; {_goes_on(record, to)}"
     what = (
         f"{run.site} stopped the run without being asked"
-        if run.state is RunState.CANCELLED
+        if run.outcome == "cancelled"
         else f"Contact with {run.site} was lost until the lease ended"
     )
     if to in (JobState.PENDING, JobState.HELD):

@@ -55,10 +55,11 @@ class RunState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    """Stopped because the job's owner cancelled it."""
     PREEMPTED = "preempted"
     """Stopped on request, with time to save. Counts neither as lost nor as failed."""
     LOST = "lost"
-    """The lease ended without word from the site, or the site stopped it for want of a lease."""
+    """The lease ended without word from the site, or the site stopped it unasked."""
 
 
 LIVE_RUN_STATES: tuple[RunState, ...] = (RunState.LEASED, RunState.RUNNING)
@@ -163,11 +164,8 @@ class JobRecord:
 
     @property
     def lost_runs(self) -> int:
-        """Runs ended by a site's fault: their lease ended, or the site stopped them unasked. (The
-        last run of a cancelled job was stopped for its owner.)"""
-        lost = sum(run.state in (RunState.LOST, RunState.CANCELLED) for run in self.runs)
-        asked = self.state is JobState.CANCELLED and bool(self.runs)
-        return lost - (asked and self.runs[-1].state is RunState.CANCELLED)
+        """Runs ended by a site's fault: their lease ended, or the site stopped them unasked."""
+        return sum(run.state is RunState.LOST for run in self.runs)
 
     @property
     def failed_runs(self) -> int:

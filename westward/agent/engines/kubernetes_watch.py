@@ -82,7 +82,12 @@ class KubernetesWatch:
 
     def loop(self) -> None:
         while not self.closing:
-            self.cycle()
+            try:
+                self.cycle()
+            except Exception as error:  # without this thread no run of the cluster is followed
+                log.critical("following the cluster's runs", exc_info=error)
+                for run_id in list(self.runs.told):
+                    self._tell(run_id, RunStatus.UNKNOWN, f"cannot be followed: {error!r}")
             self.news.wait(LOOK_S)
             self.news.clear()
 
@@ -101,13 +106,13 @@ class KubernetesWatch:
             order = self.runs.order(run_id)
             if order is None:
                 continue
-            seen = Seen(
-                run_id=run_id,
-                order=order,
-                jobs=[job for job in jobs if run_of(job) == run_id],
-                ranks=[rank_of(pod) for pod in pods if run_of(pod) == run_id],
-            )
             try:
+                seen = Seen(
+                    run_id=run_id,
+                    order=order,
+                    jobs=[job for job in jobs if run_of(job) == run_id],
+                    ranks=[rank_of(pod) for pod in pods if run_of(pod) == run_id],
+                )
                 self._step(seen)
             except (Unreachable, Missing) as error:
                 self._tell(run_id, RunStatus.UNKNOWN, f"the cluster does not answer: {error}")

@@ -257,14 +257,18 @@ class WatchedRuns:
     def add_reading(self, run_id: str, reading: Reading) -> bool:
         """Note the next reading; one noted before changes nothing. False: one before is missing."""
         with self._lock:
-            count = len(self._readings(run_id))
-            if reading.sequence != count:
-                return reading.sequence < count
+            known = self._readings(run_id)
+            if reading.sequence != len(known):
+                return reading.sequence < len(known)
             line = json.dumps(asdict(reading)) + "\n"
             try:
                 processes.append_whole(str(self.folder(run_id) / "readings.jsonl"), line)
             except OSError:  # disk full, or forgotten: told again
                 return False
+            # What was read stays known: the file of a run of weeks is not read anew each time.
+            size_bytes = self._metered.get(run_id, (0, known))[0] + len(line)  # ASCII
+            known.append(reading)
+            self._metered[run_id] = (size_bytes, known)
         return True
 
     def meter(self, run_id: str, ran_ms: int, most_age_ms: int) -> None:
