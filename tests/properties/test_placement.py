@@ -36,7 +36,10 @@ def assert_same_place(one: Placement, other: Answer) -> None:
     assert (one.job_id, one.starts_now, have.start_ms, have.earliest_ms, one.not_before_ms) == (
         (one.job_id, other.starts_now, other.start, other.earliest, other.not_before)
     )
-    got = (terms.device, terms.power, terms.carbon, terms.transfer, terms.wait, terms.shadow)
+    got = (
+        terms.device, terms.power, terms.carbon, terms.transfer, terms.wait, terms.shadow,
+        terms.vouchers,
+    )  # fmt: skip
     for mine, theirs in zip(got, other.terms, strict=True):
         assert same(mine, theirs), (one.job_id, got, other.terms)
     assert same(have.carbon_g, other.grams)

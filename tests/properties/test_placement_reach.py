@@ -46,13 +46,15 @@ LEAST = {
     "transfer decides the pool": 10,
     "wait decides the pool": 10,
     "capacity decides the pool": 10,
+    "vouchers decides the pool": 10,
     "a price of capacity": 100,
+    "a voucher": 100,
     "bound before starts now": 50,
     "new starts past one bound before": 30,
     "refused": 100,
     "reservations without priorities": 100,
 }
-TERMS = ("device", "power", "carbon", "transfer", "wait", "capacity")
+TERMS = ("device", "power", "carbon", "transfer", "wait", "capacity", "vouchers")
 
 
 def met(one: Played) -> set[str]:

@@ -94,6 +94,7 @@ def test_the_relaxation_told_really_places_the_job_at_the_sum_told() -> None:
             mine = told.estimate.terms
             terms = (
                     mine.device, mine.power, mine.carbon, mine.transfer, mine.wait, mine.shadow,
+                    mine.vouchers,
                 )  # fmt: skip
             for a, b in zip(theirs[spec.job_id].terms, terms, strict=True):
                 assert math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6), (seed, told.change)

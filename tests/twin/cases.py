@@ -20,7 +20,16 @@ from tests.twin.planner_twin import dominant_need
 from tests.twin.twin_filters import option_codes, site_codes
 from westward.model.job import InputData, JobSpec, LatencyRule, ResourceOption, TagRule
 from westward.model.network import Accelerator, Link, Network, Place, Pool, Series, Site, Zone
-from westward.model.plan import RULES, Claim, Policy, PoolState, QueuedJob, ShadowPrices, Snapshot
+from westward.model.plan import (
+    RULES,
+    Claim,
+    Cover,
+    Policy,
+    PoolState,
+    QueuedJob,
+    ShadowPrices,
+    Snapshot,
+)
 
 T = TypeVar("T")
 HOUR = 3_600_000
@@ -326,7 +335,9 @@ def case(seed: int) -> Case:
     )
     policy = _policy(dice)
     snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
-    return _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
+    return _covered(
+        _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed), seed
+    )
 
 
 def _limited(one: Case, seed: int) -> Case:
@@ -356,6 +367,36 @@ def _limited(one: Case, seed: int) -> Case:
     )
     network = replace(one.snapshot.network, pools=pools)
     return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network, pools=states))
+
+
+def _covered(one: Case, seed: int) -> Case:
+    """Every other time vouchers pay some or all of what some jobs cost at some pools. Drawn apart."""
+    dice = Random(f"covers {seed}")
+    if dice.randrange(2):
+        return one
+    accounts: list[str | None] = [None, "a", "b"]
+    limited = any(pool.accounts for pool in one.snapshot.network.pools)
+
+    def held_by(job: JobSpec) -> JobSpec:
+        account = dice.choice(accounts)
+        return job if limited else replace(job, account=account)
+
+    states = tuple(
+        replace(state, queue=tuple(replace(e, job=held_by(e.job)) for e in state.queue))
+        for state in one.snapshot.pools
+    )
+    covers = tuple(
+        Cover(
+            account=account,
+            pool=pool.name,
+            micros_per_device_hour=int(price * dice.choice([0, 0.5, 0.9, 1])),
+        )
+        for account in ("a", "b", "c")
+        for pool in one.snapshot.network.pools
+        if dice.randrange(3) and (price := pool.price_micros_per_device_hour) is not None
+    )
+    snapshot = replace(one.snapshot, pools=states, covers=covers)
+    return replace(one, jobs=tuple(held_by(job) for job in one.jobs), snapshot=snapshot)
 
 
 def _shadow(dice: Dice, snapshot: Snapshot, now: int) -> ShadowPrices | None:
@@ -391,7 +432,11 @@ def _less(one: Case) -> Iterator[Case]:
         if pools:
             net = replace(one.snapshot.network, pools=pools)
             rest = replace(
-                one.snapshot, network=net, pools=states[:at] + states[at + 1 :], shadow=None
+                one.snapshot,
+                network=net,
+                pools=states[:at] + states[at + 1 :],
+                shadow=None,
+                covers=tuple(c for c in one.snapshot.covers if c.pool != state.pool),
             )
             yield replace(one, snapshot=rest)
 

@@ -21,6 +21,8 @@ HOUR = 3_600_000
 TIE = 1e-9
 """Sums closer than this (relative) are equal: then the earlier start, then the pool's name."""
 NEVER = None
+Terms = tuple[float, float, float, float, float, float, float]
+"""Device, power, carbon, transfer, wait, price of capacity, vouchers."""
 
 __all__ = ["Answer", "Candidate", "Twin", "dominant_need", "twin_plan"]
 
@@ -62,7 +64,7 @@ class Candidate:
     ready: int = 0
     earliest: int = 0
     start: int = 0
-    terms: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    terms: Terms = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     grams: float = 0.0
 
 
@@ -78,7 +80,7 @@ class Answer:
     starts_now: bool
     start: int
     earliest: int
-    terms: tuple[float, float, float, float, float, float]
+    terms: Terms
     grams: float
     kwh: float
 
@@ -107,6 +109,7 @@ class Twin:
         self.network: Network = snapshot.network
         self.origin = snapshot.series_origin_ms
         self.shadow = snapshot.shadow
+        self.covers = snapshot.covers
         self.policy = policy
         self.now = now
         self.met: Counter[str] = Counter()
@@ -264,7 +267,20 @@ class Twin:
             transfer,
             (start - job.submit_ms) / HOUR * per_hour,
             devices * self.posted(pool, start, start + duration),
+            -devices * duration / HOUR * self.covered(job, pool),
         ), grams
+
+    def covered(self, job: JobSpec, pool: Pool) -> int:
+        """What vouchers pay of the job's device-hour; a rival rule knows of none."""
+        if self.policy.rule != "westward":
+            return 0
+        paid = sum(
+            one.micros_per_device_hour
+            for one in self.covers
+            if (one.account, one.pool) == (job.account, pool.name)
+        )
+        self.met["a voucher"] += paid > 0
+        return paid
 
     def posted(self, pool: Pool, start: int, end: int) -> float:
         """The price of one device's capacity over a run, hour by posted hour."""
@@ -288,7 +304,7 @@ class Twin:
             return contract
         return zone.carbon_location_g_per_kwh
 
-    def hourly(self, pool: Pool, need: int, at: int) -> float:
+    def hourly(self, job: JobSpec, pool: Pool, need: int, at: int) -> float:
         """Devices and power of the gang per hour, at the price of the hour it would start."""
         site = self.network.site(pool.site)
         tariff = self.network.zone(site.zone).tariff_per_kwh
@@ -297,9 +313,8 @@ class Twin:
         assert site.pue is not None
         assert pool.price_micros_per_device_hour is not None
         kw = need / 1000 * pool.power_w_per_device / 1000 * site.pue
-        return (
-            need / 1000 * pool.price_micros_per_device_hour + kw * tariff.at(at - self.origin) * 1e6
-        )
+        price = pool.price_micros_per_device_hour - self.covered(job, pool)
+        return need / 1000 * price + kw * tariff.at(at - self.origin) * 1e6
 
     def transfer(self, job: JobSpec, pool: Pool) -> tuple[float, int]:
         """Price of moving the inputs there, millionths, and the time it takes, one after another."""
@@ -375,7 +390,7 @@ class Twin:
         skipped = False
         cap = job.options[option].max_hourly_cost_micros
         for start in self.starts(book, job, need, duration, earliest, last):
-            if cap is not None and self.hourly(pool, need, start) > cap:
+            if cap is not None and self.hourly(job, pool, need, start) > cap:
                 skipped = True
                 continue
             terms, grams = self.terms(job, pool, need, start, duration, price)

@@ -101,6 +101,7 @@ def _estimate(one: Estimate) -> dict[str, Any]:
             "transfer": terms.transfer,
             "wait": terms.wait,
             "capacity": terms.shadow,
+            "vouchers": terms.vouchers,
             "total": terms.total,
         },
     }

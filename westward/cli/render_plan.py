@@ -18,7 +18,8 @@ from westward.model.reasons import Reason
 from westward.model.units import MICROS, format_duration, format_instant, format_mass, format_money
 
 _SUM = ("device", "power", "carbon", "transfer", "waiting")
-_POSTED = "capacity"
+_MORE = {"shadow": "capacity", "vouchers": "vouchers"}
+"""Terms told only where one is not 0."""
 """A further term, shown where a price of capacity is posted."""
 
 
@@ -198,8 +199,8 @@ def _no_relaxation(refusal: Refusal) -> str:
 
 def _sum_table(rows: Sequence[tuple[str, Estimate]], now_ms: int) -> list[str]:
     """The candidates with each term of the sum; ``>`` marks the chosen one."""
-    posted = any(one.terms.shadow for _, one in rows)
-    terms = {id(one): _terms(one, posted=posted) for _, one in rows}
+    more = [name for name in _MORE if any(getattr(one.terms, name) for _, one in rows)]
+    terms = {id(one): _terms(one, more) for _, one in rows}
     digits = enough_digits([value for values in terms.values() for value in values])
     energy = enough_digits([one.energy_kwh for _, one in rows], keep=3, least=0)
     carbon = enough_digits([one.carbon_g for _, one in rows], keep=3, least=0)
@@ -219,16 +220,16 @@ def _sum_table(rows: Sequence[tuple[str, Estimate]], now_ms: int) -> list[str]:
                 fixed(one.carbon_g, carbon),
             )
         )
-    names = (*_SUM, _POSTED) if posted else _SUM
+    names = (*_SUM, *(_MORE[name] for name in more))
     head = ("", "pool", "start", "put off", "runs", *names, "SUM", "kWh", "g CO2")
     return plain_table(head, cells, right=tuple(range(2, len(head))), indent="    ")
 
 
-def _terms(one: Estimate, *, posted: bool) -> tuple[float, ...]:
-    """The terms of the sum in currency units, in the order of ``_SUM``; what is posted last."""
+def _terms(one: Estimate, more: Sequence[str]) -> tuple[float, ...]:
+    """The terms of the sum in currency units, in the order of ``_SUM``, then those of ``more``."""
     terms = one.terms
     values = (terms.device, terms.power, terms.carbon, terms.transfer, terms.wait)
-    return tuple(value / MICROS for value in ((*values, terms.shadow) if posted else values))
+    return tuple(value / MICROS for value in (*values, *(getattr(terms, name) for name in more)))
 
 
 def _reasons(alternatives: Sequence[Alternative]) -> list[str]:

@@ -160,6 +160,17 @@ class ShadowPrices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """What funders pay of an account's device-hours at a pool, as far as is known now: the price
+    that its jobs are placed by is what is left."""
+
+    account: str
+    pool: str
+    micros_per_device_hour: int
+    """Not above the pool's price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A frozen view. ``pools`` holds one state for each pool of the network, by name."""
 
@@ -170,6 +181,9 @@ class Snapshot:
     pools: tuple[PoolState, ...]
     shadow: ShadowPrices | None = None
     """None: capacity has no price of its own."""
+    covers: tuple[Cover, ...] = ()
+    """At most one for an account and pool. Weighed by the rule ``westward`` only: the rivals go by
+    listed prices."""
 
 
 def idle_snapshot(network: Network, now_ms: int) -> Snapshot:
@@ -193,10 +207,13 @@ class CostTerms:
     wait: float
     shadow: float = 0.0
     """The posted price of the capacity taken; nobody is charged it."""
+    vouchers: float = 0.0
+    """What funders are expected to pay of it: not above 0."""
 
     @property
     def total(self) -> float:
-        return self.device + self.power + self.carbon + self.transfer + self.wait + self.shadow
+        charged = self.device + self.power + self.carbon + self.transfer
+        return charged + self.wait + self.shadow + self.vouchers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

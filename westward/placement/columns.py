@@ -144,6 +144,7 @@ def network_columns(network: Network, carbon_method: CarbonMethod) -> NetworkCol
             speed=speed,
             grade=grade.astype(np.int64),
             grade_speed=grade_speed,
+            cover=np.zeros((1, len(pools))),
         ),
         zones=Zones(tariff, tariff_steps, tariff_step_ms, carbon, carbon_steps, carbon_step_ms),
         links=_link_columns(network, sites),

@@ -19,6 +19,7 @@ from westward.placement.state import (
     CARBON_UNKNOWN,
     CONSTRAINT,
     DEADLINE,
+    F64,
     NO_LINK,
     NO_OPTION,
     NOT_HOME,
@@ -38,18 +39,27 @@ class Explainer:
     """Turns rows and codes back into names and numbers, for one network and policy."""
 
     def __init__(
-        self, network: Network, columns: NetworkColumns, rules: Rules, posted: Posted | None
+        self,
+        network: Network,
+        columns: NetworkColumns,
+        rules: Rules,
+        posted: Posted | None,
+        jobs: Jobs,
+        cover: F64,
     ) -> None:
         self.network = network
         self.columns = columns
         self.rules = rules
         self.posted = posted
+        self.jobs = jobs
+        self.cover = cover
         self.sites = {site.name: site for site in network.sites}
         self.kw: list[float] = columns.pools.kw.tolist()
 
     def estimate_at(
         self,
         job: JobSpec,
+        job_row: int,
         pool_row: int,
         *,
         option: int,
@@ -73,12 +83,15 @@ class Explainer:
             duration_ms=duration_ms,
             energy_kwh=need_milli / 1000.0 * self.kw[pool_row] * duration_ms / MS_PER_HOUR,
             carbon_g=cost[2],
-            terms=self.terms_at(job, pool_row, need_milli, duration_ms, start_ms, transfer, cost),
+            terms=self.terms_at(
+                job, job_row, pool_row, need_milli, duration_ms, start_ms, transfer, cost
+            ),
         )
 
     def terms_at(
         self,
         job: JobSpec,
+        job_row: int,
         pool_row: int,
         need_milli: int,
         duration_ms: int,
@@ -95,7 +108,15 @@ class Explainer:
             transfer=transfer,
             wait=(start_ms - job.submit_ms) / MS_PER_HOUR * self.wait_value(job, need_milli),
             shadow=self.shadow(pool_row, need_milli, start_ms, duration_ms),
+            vouchers=self.vouchers(job_row, pool_row, need_milli, duration_ms),
         )
+
+    def vouchers(self, job_row: int, pool_row: int, need_milli: int, duration_ms: int) -> float:
+        """What funders are expected to pay of a run, millionths, not above 0."""
+        if len(self.cover) == 1:
+            return 0.0
+        per_hour: float = self.cover[self.jobs.payer[job_row], pool_row].item()
+        return -(need_milli / 1000.0 * (duration_ms / MS_PER_HOUR) * per_hour)
 
     def shadow(self, pool_row: int, need_milli: int, start_ms: int, duration_ms: int) -> float:
         """The posted price of the capacity a run takes, millionths."""
@@ -137,6 +158,7 @@ class Explainer:
             if best.refusal == OK:
                 estimate = self.estimate_at(
                     job,
+                    job_row,
                     row,
                     option=options[row],
                     need_milli=best.need_milli,
@@ -258,7 +280,7 @@ class Explainer:
         last = kernels.latest_start(job_row, best.duration_ms, start, jobs, rules)
         lowest = float("inf")
         while start <= last:
-            lowest = min(lowest, self.hourly_cost(best.pool, best.need_milli, start))
+            lowest = min(lowest, self.hourly_cost(job_row, best.pool, best.need_milli, start))
             step = rules.defer_step_ms
             boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
             start = boundary
@@ -276,15 +298,17 @@ class Explainer:
             unit=f"{self.network.currency}/h",
         )
 
-    def hourly_cost(self, pool_row: int, need_milli: int, at_ms: int) -> float:
-        """Devices and power of the gang, millionths per hour, at the tariff of that moment."""
+    def hourly_cost(self, job_row: int, pool_row: int, need_milli: int, at_ms: int) -> float:
+        """See ``kernels.hourly_cost``."""
         return float(
             kernels.hourly_cost(
+                job_row,
                 pool_row,
                 need_milli / 1000.0,
                 at_ms,
-                self.columns.pools,
+                self.columns.pools._replace(cover=self.cover),
                 self.columns.zones,
+                self.jobs,
                 self.rules,
             )
         )

@@ -154,14 +154,25 @@ def latest_start(j: int, duration: int, earliest: int, jobs: Jobs, rules: Rules)
 
 @jit
 def hourly_cost(
-    p: int, devices: float, at_ms: int, pools: Pools, zones: Zones, rules: Rules
+    j: int, p: int, devices: float, at_ms: int, pools: Pools, zones: Zones, jobs: Jobs, rules: Rules
 ) -> float:
-    """Devices and power of the gang, millionths per hour, at the tariff of that moment."""
+    """Devices and power of job j's gang, millionths per hour, at the tariff of that moment and less
+    what vouchers pay."""
     zone = pools.zone[p]
     step = zones.tariff_step_ms[zone]
     k = ((at_ms - rules.origin_ms) // step) % zones.tariff_steps[zone]
     tariff = (zones.tariff[zone, k + 1] - zones.tariff[zone, k]) / (step / MS_PER_HOUR)
-    return devices * pools.price[p] + devices * pools.kw[p] * tariff
+    paid = covered(j, p, devices, 1.0, pools, jobs)
+    return devices * pools.price[p] + devices * pools.kw[p] * tariff - paid
+
+
+@jit
+def covered(j: int, p: int, devices: float, hours: float, pools: Pools, jobs: Jobs) -> float:
+    """What vouchers are expected to pay of a run of job j, millionths."""
+    if len(pools.cover) == 1:
+        return 0.0
+    per_hour: float = pools.cover[jobs.payer[j], p]
+    return devices * hours * per_hour
 
 
 @jit
@@ -239,7 +250,9 @@ def estimate(
     ready = max(arrival, jobs.start_after_ms[j])
     wait_value = asks.wait_value
     capped = classes.capped[klass] == 1 and not math.isnan(classes.hourly[klass, p])
-    base = 0.0 if rules.rule == RULE_CARBON else transfer
+    base = 0.0
+    if rules.rule != RULE_CARBON:
+        base = transfer - covered(j, p, devices, asks.hours, pools, jobs)
     # The least that any start from here on can come to, but for waiting.
     floor = -math.inf
     if rules.prunable == 1:
@@ -284,7 +297,7 @@ def estimate(
             beaten = True
             break
         if not capped or (
-            hourly_cost(p, devices, start, pools, zones, rules) <= classes.hourly[klass, p]
+            hourly_cost(j, p, devices, start, pools, zones, jobs, rules) <= classes.hourly[klass, p]
         ):
             candidate = (
                 base
@@ -379,7 +392,11 @@ def choose(
         # The least it could cost there, by a rounding or two, for which ``bound`` has room. It
         # settles most pools; the hint did better, so what is lost is no answer.
         prices = p != hint and rules.prunable == 1 and bound < math.inf
-        if prices and need * state.grade_hours[grade] * costs.least[p] > bound:
+        if prices and (
+            need * state.grade_hours[grade] * costs.least[p]
+            - covered(j, p, need, state.grade_hours[grade], pools, jobs)
+            > bound
+        ):
             continue
         this = first
         if turn < 0 or p != hint:

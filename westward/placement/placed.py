@@ -79,6 +79,7 @@ class Found(NamedTuple):
     start_after_ms: I64
     deadline_ms: I64
     wait_value: F64
+    payer: I64
 
     def at(self, rows: I64) -> Found:
         """Those rows only."""
@@ -111,6 +112,7 @@ def found_at(
         start_after_ms=jobs.start_after_ms[rows],
         deadline_ms=jobs.deadline_ms[rows],
         wait_value=jobs.wait_value[rows],
+        payer=jobs.payer[rows].astype(np.int64),
     )
 
 
@@ -246,13 +248,17 @@ def _terms(
         "transfer": found.transfer,
         "wait": (start_ms - found.submit_ms) / MS_PER_HOUR * per_hour,
         "shadow": np.zeros(len(start_ms)),
+        "vouchers": np.zeros(len(start_ms)),
     }
+    if len(explainer.cover) > 1:
+        covered = explainer.cover[found.payer, found.pool]
+        columns["vouchers"] = -(devices * (found.duration_ms / MS_PER_HOUR) * covered)
     if explainer.posted is not None:
         columns["shadow"] = devices * explainer.posted.costs(
             found.pool, start_ms, start_ms + found.duration_ms
         )
     total = columns["device"] + columns["power"] + columns["carbon"] + columns["transfer"]
-    total = total + columns["wait"] + columns["shadow"]
+    total = total + columns["wait"] + columns["shadow"] + columns["vouchers"]
     lists = {name: column.tolist() for name, column in columns.items()}
     return in_bulk(CostTerms, len(start_ms), **lists), total
 
@@ -297,6 +303,7 @@ def placement_at(
     starts = answers.starts.item(row) == 1
     estimate = explainer.estimate_at(
         job,
+        row,
         pool,
         option=classes.option.item(jobs.klass.item(row), pool),
         need_milli=need_milli,
@@ -312,7 +319,14 @@ def placement_at(
     elif chosen_start_ms > chosen_ms:
         why = Why.WAITS_FOR_BETTER_HOUR
         at_once = explainer.terms_at(
-            job, pool, need_milli, duration_ms, chosen_ms, transfer, answers.at_once[row].tolist()
+            job,
+            row,
+            pool,
+            need_milli,
+            duration_ms,
+            chosen_ms,
+            transfer,
+            answers.at_once[row].tolist(),
         )
         saved = at_once.total - estimate.terms.total
     elif not_before_ms > now_ms:

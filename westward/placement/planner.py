@@ -17,6 +17,7 @@ from operator import attrgetter
 import numpy as np
 
 from westward.model.job import JobSpec
+from westward.model.network import Network
 from westward.model.plan import Alternative, Plan, Policy, QueuedJob, Refusal, Snapshot
 from westward.placement import kernels
 from westward.placement import rows as kernel_rows
@@ -27,6 +28,7 @@ from westward.placement.columns import (
     new_state,
     rule_columns,
 )
+from westward.placement.covers import cover_rows
 from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
 from westward.placement.placed import PlacementColumns, found_at
@@ -75,6 +77,11 @@ class Tables:
     def with_costs(self, costs: Costs, posted: Posted | None) -> Tables:
         """The same tables at other prices."""
         return replace(self, costs=costs, posted=posted)
+
+    def explainer(self, network: Network) -> Explainer:
+        return Explainer(
+            network, self.columns, self.rules, self.posted, self.jobs, self.pools.cover
+        )
 
     def plan_rows(
         self, rows: I64, first: int, started: int, now_ms: int, *, tells: bool = False
@@ -209,7 +216,7 @@ def _plan(
 
     tables = _tables(snapshot, network, everyone, policy, now_ms)
     restore(bound_rows, bound, bound_pools, now_ms, tables)
-    explainer = Explainer(snapshot.network, tables.columns, tables.rules, tables.posted)
+    explainer = tables.explainer(snapshot.network)
     new_rows = np.flatnonzero(order < len(jobs))
     alternatives: dict[str, tuple[Alternative, ...]] = {}
     refusals: list[Refusal] = []
@@ -302,6 +309,11 @@ def _tables(
     columns = network.columns
     slots, classes, inputs = job_columns(everyone, network.all_allowed(everyone), columns)
     jobs = jobs_of(slots)
+    cover = columns.pools.cover
+    if snapshot.covers and policy.rule == "westward":
+        accounts = {job.account for job in everyone}
+        rows, cover = cover_rows(snapshot.covers, network.pool_rows, columns.pools.price, accounts)
+        jobs.payer[:] = [rows.get(job.account, 0) for job in everyone]
     claims = max((len(one.running) for one in snapshot.pools), default=0)
     conservative = policy.discipline == "conservative"
     state = new_state(
@@ -324,7 +336,7 @@ def _tables(
         kernel_rows.hold_claims(pool, need, end, 0, state)
     return Tables(
         columns=columns,
-        pools=columns.pools._replace(open=open_pools),
+        pools=columns.pools._replace(open=open_pools, cover=cover),
         rules=rules,
         costs=costs,
         posted=posted,

@@ -130,7 +130,8 @@ def _deadline_for(estimate: Estimate, capped: bool, policy: Policy) -> int | Non
 
 
 def _hourly_cost(network: Network, estimate: Estimate, snapshot: Snapshot) -> float:
-    """Devices and power, millionths per hour, at the tariff of the hour it starts."""
+    """Devices and power less what vouchers pay, millionths per hour, at the tariff of the hour it
+    starts."""
     pool = network.pool(estimate.pool)
     tariff = network.zone(network.site(pool.site).zone).tariff_per_kwh
     assert tariff is not None
@@ -138,7 +139,8 @@ def _hourly_cost(network: Network, estimate: Estimate, snapshot: Snapshot) -> fl
     hours = estimate.duration_ms / MS_PER_HOUR
     kw = estimate.energy_kwh / hours
     price = tariff.at(estimate.start_ms - snapshot.series_origin_ms) * MICROS
-    return pool.price_micros_per_device_hour * estimate.need_milli / 1000 + kw * price
+    listed = pool.price_micros_per_device_hour * estimate.need_milli / 1000 + kw * price
+    return listed + estimate.terms.vouchers / hours
 
 
 def _variants(

@@ -42,7 +42,7 @@ from westward.placement.columns import (
     rule_columns,
     table_step_ms,
 )
-from westward.placement.explain import Explainer
+from westward.placement.covers import cover_rows
 from westward.placement.placed import placement_at
 from westward.placement.planner import Tables, row_order
 from westward.placement.prepared import prepared
@@ -202,6 +202,7 @@ class Resident:
                 for name, row in self._pool_rows.items()
             ),
             shadow=self._shadow,
+            covers=self._covers,
         )
 
     # -- columns ------------------------------------------------------------------------------
@@ -228,10 +229,13 @@ class Resident:
         )
         rules = rule_columns(self.policy, columns, self.origin_ms)
         self._shadow = snapshot.shadow
+        self._covers = snapshot.covers
+        covers = self._covers if self.policy.rule == "westward" else ()
+        self._payers, cover = cover_rows(covers, self._pool_rows, columns.pools.price)
         costs, posted = network.costs(rules, now_ms, snapshot.shadow)
         self._tables = Tables(
             columns=columns,
-            pools=columns.pools._replace(open=np.zeros_like(columns.pools.open)),
+            pools=columns.pools._replace(open=np.zeros_like(columns.pools.open), cover=cover),
             rules=rules,
             costs=costs,
             posted=posted,
@@ -245,7 +249,7 @@ class Resident:
             answers=new_answers(room, count),
         )
         self._tables.inputs.dataset[:] = -1
-        self._explainer = Explainer(self.network, columns, rules, posted)
+        self._explainer = self._tables.explainer(self.network)
         self._rules, self._one = rules, np.zeros(1, dtype=np.int64)
         self._step_ms = table_step_ms(columns, rules)
         self._now_ms = self._priced_ms = now_ms
@@ -308,6 +312,7 @@ class Resident:
         row = self._free.pop()
         jobs, first = tables.jobs, self._inputs_used
         jobs.klass[row] = klass
+        jobs.payer[row] = self._payers.get(job.account, 0)
         jobs.order[row] = self._rank(job, row)
         fill_terms(jobs, slice(row, row + 1), [job], self._site_rows)
         jobs.input_from[row] = first
@@ -378,7 +383,7 @@ class Resident:
         costs, posted = self._network.costs(self._rules, now_ms, self._shadow)
         if costs is not self._tables.costs:
             self._tables = self._tables.with_costs(costs, posted)
-            self._explainer = Explainer(self.network, self._network.columns, self._rules, posted)
+            self._explainer = self._tables.explainer(self.network)
 
     def _enqueue(self, rows: Sequence[int], now_ms: int) -> None:
         if rows:

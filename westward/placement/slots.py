@@ -28,6 +28,7 @@ JOB_FIELDS: tuple[tuple[str, type], ...] = (
     ("input_to", np.int32),
     ("home", np.int32),
     ("pinned", np.int32),
+    ("payer", np.int32),
 )
 QUEUE_FIELDS: tuple[tuple[str, type], ...] = (
     ("job_need", np.int64),

@@ -43,6 +43,9 @@ class Pools(NamedTuple):
     """Which of the speeds there are."""
     grade_speed: F64
     """(G,) those, each once."""
+    cover: F64
+    """(K, P) millionths per device-hour that others than the job's owner pay there, by payer; row 0
+    is nobody's and all 0."""
 
 
 class Zones(NamedTuple):
@@ -128,6 +131,8 @@ class Jobs(NamedTuple):
     """Site row, -1 = none."""
     pinned: I32
     """1 = only at its home site."""
+    payer: I32
+    """Row of ``Pools.cover``."""
 
 
 class Options(NamedTuple):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from westward.jit import jit
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch_nodes import ask_of, leave_nodes
+from westward.placement.kernels import covered
 from westward.placement.packing_state import Packing
 from westward.placement.preempt import choose_victims, kept_ms
 from westward.placement.preempt_nodes import choose_victims_on_nodes
@@ -189,13 +190,14 @@ def make_way(p: int, now: int, pools: Pools, classes: Classes, jobs: Jobs, input
 
 
 @jit
-def going_on(j: int, now: int, pools: Pools, zones: Zones, costs: Costs, rules: Rules,
+def going_on(j: int, now: int, pools: Pools, zones: Zones, costs: Costs, jobs: Jobs, rules: Rules,
              state: State, live: Live) -> float:  # fmt: skip
     """The rule's sum of what is expected to be left of the run of slot j where it runs."""
     p = state.job_pool[j]
     end = live.start_ms[j] + state.job_duration_ms[j]
     devices: float = state.job_need[j] / 1000.0
-    return devices * run_sum(p, now, end, pools, zones, costs, rules)
+    left = devices * run_sum(p, now, end, pools, zones, costs, rules)
+    return left - covered(j, p, devices, (end - now) / MS_PER_HOUR, pools, jobs)
 
 
 @jit

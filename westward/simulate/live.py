@@ -34,6 +34,8 @@ class Arrivals(NamedTuple):
     checkpoint_ms: I64
     pinned: U8
     tenant: I32
+    payer: I32
+    """Row of ``Pools.cover``."""
 
 
 LIVE_FIELDS: tuple[tuple[str, type], ...] = (

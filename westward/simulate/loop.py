@@ -161,6 +161,7 @@ def take_slot(r: int, arrivals: Arrivals, classes: Classes, jobs: Jobs, inputs: 
     jobs.deadline_ms[j] = arrivals.deadline_ms[r if len(arrivals.deadline_ms) > 1 else 0]
     jobs.home[j] = arrivals.home[r]
     jobs.pinned[j] = arrivals.pinned[r if len(arrivals.pinned) > 1 else 0]
+    jobs.payer[j] = arrivals.payer[r if len(arrivals.payer) > 1 else 0]
     jobs.order[j] = ((127 - priority) << PRIORITY_SHIFT) | row
     if len(clock.weight) > 1:
         jobs.order[j] = tag_order(j, int(arrivals.tenant[r]), priority, live, clock)
@@ -249,7 +250,7 @@ def place(
     old = -1
     if runs:
         state.hint[0] = state.job_pool[j]
-        staying = going_on(j, now, pools, zones, costs, rules, state, live)
+        staying = going_on(j, now, pools, zones, costs, jobs, rules, state, live)
         as_it_was = pretend_stopped(j, now, pools, jobs, inputs, rules, state, live)
     elif state.job_pool[j] >= 0:
         old = state.job_pool[j]

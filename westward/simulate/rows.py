@@ -188,10 +188,16 @@ def _or_one(column: Any, value: int, kind: type) -> Any:
 
 
 def arrivals(
-    workload: Workload, klass: I32, home: I32, zero_ms: int, tenant: I32 | None = None
+    workload: Workload,
+    klass: I32,
+    home: I32,
+    zero_ms: int,
+    tenant: I32 | None = None,
+    payer: I32 | None = None,
 ) -> Arrivals:
     """A stretch of a workload for the loop. ``zero_ms``: absolute time of the workload's zero.
-    ``tenant``: rows' tenants, where shares count."""
+    ``tenant``: rows' tenants, where shares count. ``payer``: rows of ``Pools.cover``, where
+    vouchers are rehearsed."""
     deadline = workload.deadline_ms
     has_deadline = len(deadline) > 0 and bool((deadline >= 0).any())
     has_input = len(workload) > 0 and bool((workload.input_bytes > 0).any())
@@ -210,6 +216,7 @@ def arrivals(
         checkpoint_ms=_or_one(workload.checkpoint_ms, 0, np.int64),
         pinned=_or_one(workload.pinned, 0, np.uint8),
         tenant=np.zeros(1, dtype=np.int32) if tenant is None else tenant,
+        payer=np.zeros(1, dtype=np.int32) if payer is None else payer,
     )
 
 
