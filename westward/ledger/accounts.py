@@ -95,6 +95,39 @@ class Balances(NamedTuple):
 ZERO = Balances()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """``created`` False: it was there before, and the same."""
+
+    account: Account
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRefused:
+    """Nothing was changed. Codes: ``account-malformed``, ``account-with-other-content``."""
+
+    account_id: str
+    code: str
+    text: str
+
+
+def judge_account(account: Account, known: Account | None) -> Opened | AccountRefused:
+    """Whether it may be opened, ``known`` being the account that has its id already."""
+    problem = account_problem(account)
+    if problem is not None:
+        return AccountRefused(
+            account_id=account.account_id, code="account-malformed", text=problem
+        )
+    if known is None or known == account:
+        return Opened(account=account, created=known is None)
+    return AccountRefused(
+        account_id=account.account_id,
+        code="account-with-other-content",
+        text=f"account {account.account_id} is open with other content",
+    )
+
+
 def standard_id(kind: AccountKind, name: str, unit: str) -> str:
     """``pot:shanghai-2026:CNY``: the id by which everybody finds the account of ``name``."""
     return f"{kind.value}:{name}:{unit}" if name else f"{kind.value}:{unit}"
@@ -108,8 +141,18 @@ def account_problem(account: Account) -> str | None:
         return f"a unit has 1 to {UNIT_MOST_CHARS} printable characters without spaces"
     if len(account.owner) > ID_MOST_CHARS or len(account.label) > LABEL_MOST_CHARS:
         return f"owner and label have at most {LABEL_MOST_CHARS} characters"
+    if not (can_be_kept(account.owner) and can_be_kept(account.label)):
+        return UNKEEPABLE
     return None
 
 
 def well_formed_id(text: str) -> bool:
     return 0 < len(text) <= ID_MOST_CHARS and text.isprintable() and " " not in text
+
+
+UNKEEPABLE = "a text has no null characters and no half characters"
+
+
+def can_be_kept(text: str) -> bool:
+    """PostgreSQL takes no null characters; no database takes half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

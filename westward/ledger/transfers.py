@@ -17,8 +17,10 @@ from westward.ledger.accounts import (
     AMOUNT_MOST,
     BALANCE_MOST,
     ID_MOST_CHARS,
+    UNKEEPABLE,
     Account,
     Balances,
+    can_be_kept,
     well_formed_id,
 )
 
@@ -265,8 +267,8 @@ def _text_problem(transfer: Transfer) -> str | None:
         return f"a category has at most {CATEGORY_MOST_CHARS} characters"
     if len(transfer.reason) > REASON_MOST_CHARS:
         return f"a reason has at most {REASON_MOST_CHARS} characters"
-    if "\0" in transfer.category or "\0" in transfer.reason:
-        return "a text has no null character"
+    if not (can_be_kept(transfer.category) and can_be_kept(transfer.reason)):
+        return UNKEEPABLE
     return None
 
 
@@ -290,7 +292,6 @@ def _judge_start(books: Books, transfer: Transfer, now_ms: int) -> Effects | Ref
     if transfer.kind is TransferKind.PENDING:
         if transfer.expires_ms is not None and transfer.expires_ms <= now_ms:
             return _refuse(transfer, RefusalCode.PAST, "it would have expired before it began")
-        debit, credit = Balances(debits_pending=amount), Balances(credits_pending=amount)
         hold = Hold(
             transfer_id=transfer.transfer_id,
             left=amount,
@@ -298,9 +299,7 @@ def _judge_start(books: Books, transfer: Transfer, now_ms: int) -> Effects | Ref
             state=HoldState.OPEN,
         )
     else:
-        debit, credit = Balances(debits_posted=amount), Balances(credits_posted=amount)
         hold = None
-    # Asked before and after: a limit is never passed, and an account over it says so first.
     available = books.balances[payer.account_id].available
     if not payer.overdraft and available < amount:
         return _refuse(
@@ -308,7 +307,7 @@ def _judge_start(books: Books, transfer: Transfer, now_ms: int) -> Effects | Ref
             RefusalCode.NOT_ENOUGH,
             f"{payer.account_id} has {available} left, {amount} is asked for",
         )
-    return _within_bounds(books, Effects(transfer=transfer, debit=debit, credit=credit, hold=hold))
+    return _within_bounds(books, transfer, hold)
 
 
 def _correction_problem(books: Books, transfer: Transfer) -> Refused | None:
@@ -358,38 +357,40 @@ def _judge_end(books: Books, transfer: Transfer, now_ms: int) -> Effects | Refus
                 RefusalCode.MORE_THAN_HELD,
                 f"{pending_id} holds {hold.left} still, {transfer.amount} is asked for",
             )
-        amount, posted = transfer.amount, transfer.amount
-        left = hold.left - amount
+        left = hold.left - transfer.amount
         state = HoldState.OPEN if left else HoldState.POSTED
     elif transfer.kind is TransferKind.EXPIRE and not over:
         return _refuse(transfer, RefusalCode.NOT_DUE, f"{pending_id} has not expired yet")
     else:
         # Voiding what has expired but was not swept gives the same back: it is not refused.
-        amount, posted, left = hold.left, 0, 0
+        left = 0
         voids = transfer.kind is TransferKind.VOID
         state = HoldState.VOIDED if voids else HoldState.EXPIRED
-        whole = replace(whole, amount=amount)
-    return _within_bounds(
-        books,
-        Effects(
-            transfer=whole,
-            debit=Balances(debits_pending=-amount, debits_posted=posted),
-            credit=Balances(credits_pending=-amount, credits_posted=posted),
-            hold=Hold(
-                transfer_id=pending_id, left=left, expires_ms=hold.expires_ms, state=state
-            ),
-        ),
-    )
+        whole = replace(whole, amount=hold.left)
+    after = Hold(transfer_id=pending_id, left=left, expires_ms=hold.expires_ms, state=state)
+    return _within_bounds(books, whole, after)
 
 
-def _within_bounds(books: Books, effects: Effects) -> Effects | Refused:
-    transfer = effects.transfer
-    for name, change in ((transfer.debit, effects.debit), (transfer.credit, effects.credit)):
-        if max(books.balances[name].plus(change)) > BALANCE_MOST:
+def change_of(kind: TransferKind, amount: int, *, pays: bool) -> Balances:
+    """What an accepted transfer adds to the balances of its debit (``pays``) or credit account."""
+    pending = amount if kind is TransferKind.PENDING else 0
+    posted = amount if kind in (TransferKind.POSTED, TransferKind.POST) else 0
+    if kind in _OF_A_PENDING:
+        pending = -amount
+    return Balances(pending, posted, 0, 0) if pays else Balances(0, 0, pending, posted)
+
+
+def _within_bounds(books: Books, transfer: Transfer, hold: Hold | None) -> Effects | Refused:
+    debit = change_of(transfer.kind, transfer.amount, pays=True)
+    credit = change_of(transfer.kind, transfer.amount, pays=False)
+    for name, change in ((transfer.debit, debit), (transfer.credit, credit)):
+        after = books.balances[name].plus(change)
+        debits = after.debits_pending + after.debits_posted
+        if max(debits, after.credits_pending + after.credits_posted) > BALANCE_MOST:
             return _refuse(
                 transfer, RefusalCode.TOO_LARGE, f"{name} would pass {BALANCE_MOST}, the most kept"
             )
-    return effects
+    return Effects(transfer=transfer, debit=debit, credit=credit, hold=hold)
 
 
 def _refuse(transfer: Transfer, code: RefusalCode, text: str) -> Refused:
