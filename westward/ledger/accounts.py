@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from westward.model.units import MICROS
+
 ID_MOST_CHARS = 200
 UNIT_MOST_CHARS = 20
 LABEL_MOST_CHARS = 200
@@ -156,3 +158,17 @@ UNKEEPABLE = "a text has no null characters and no half characters"
 def can_be_kept(text: str) -> bool:
     """PostgreSQL takes no null characters; no database takes half of a surrogate pair."""
     return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def is_currency(unit: str) -> bool:
+    """Amounts of a currency (three capitals, ISO 4217) count millionths, others whole units."""
+    return len(unit) == 3 and unit.isascii() and unit.isalpha() and unit.isupper()
+
+
+def amount_text(amount: int, unit: str) -> str:
+    """``1234567890`` of ``CNY`` → ``1,234.56789``; exact to the last digit, at least two of them."""
+    if not is_currency(unit):
+        return f"{amount:,}"
+    whole, part = divmod(abs(amount), MICROS)
+    digits = f"{part:06d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if amount < 0 else ''}{whole:,}.{digits}"
