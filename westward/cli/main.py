@@ -37,6 +37,7 @@ ENTRIES = {
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
+    "ledger": Entry("westward.cli.cmd_ledger", "ledger", "Look at the ledger, and audit it."),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),

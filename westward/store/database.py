@@ -6,13 +6,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from westward.model.job import JobSpec
-from westward.store import sqlite
+from westward.store import postgres, sqlite
 
 SPEC_CACHE_JOBS = 20_000
 """Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
@@ -31,7 +34,9 @@ class Store:
         """Job requests by id; ``codec`` fills it and holds it to SPEC_CACHE_JOBS."""
         # SQLite lets one writer in at a time and makes others poll for their turn; within this
         # process they queue here instead, which is fair and wakes at once.
-        self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._writing = threading.Lock() if is_sqlite else None
+        self._reads: dict[str, Any] = {sqlite.READ_ONLY: True} if is_sqlite else postgres.READS
         self._mine = threading.local()
 
     @contextmanager
@@ -42,7 +47,7 @@ class Store:
         if shared is not None:
             yield shared
             return
-        with self.engine.connect().execution_options(**{sqlite.READ_ONLY: True}) as connection:
+        with self.engine.connect().execution_options(**self._reads) as connection:
             yield connection
             connection.rollback()
 
@@ -83,6 +88,12 @@ class Store:
                 self._mine.connection = None
             connection.exec_driver_sql("RELEASE SAVEPOINT whole")
 
+    @property
+    def sharing(self) -> bool:
+        """Whether this thread is within ``together``: a ``write`` alone cannot be tried again
+        where the database gave up the whole transaction."""
+        return self._shared() is not None
+
     def _shared(self) -> Connection | None:
         found: Connection | None = getattr(self._mine, "connection", None)
         return found
@@ -104,34 +115,71 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str) -> Store:
-    """Opens ``url`` (``sqlite:////absolute/path.db``) and brings its tables up to date.
+def open_store(url: str, *, migrate: bool = True) -> Store:
+    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be).
 
-    Raises ``ValueError`` for a database this version does not support, ``sqlalchemy.exc.
-    OperationalError`` when it cannot be reached.
+    ``sqlite:////absolute/path.db``, or ``postgresql://user@host/database`` (which needs psycopg:
+    the extra ``postgres``). Raises ``ValueError`` for a database this version does not support, one
+    that is not there or not up to date, ``sqlalchemy.exc.OperationalError`` when it cannot be
+    reached.
     """
-    parsed = make_url(url)
-    if (
-        parsed.get_backend_name() != "sqlite"
-        or not parsed.database
-        or parsed.database == ":memory:"
-    ):
-        raise ValueError(f"{url!r} is not supported; write sqlite:////path/to/file.db")
-    engine = create_engine(parsed)
-    sqlite.prepare(engine)
+    engine = _engine(url, migrate)
     store = Store(engine)
     try:
-        with store.write() as connection:
-            _migrate(connection)
+        if migrate:
+            with store.write() as connection:
+                if engine.dialect.name == "postgresql":
+                    postgres.lock_migrations(connection)
+                _migrate(connection)
+        else:
+            with store.read() as connection:
+                _check_version(connection)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _migrate(connection: Connection) -> None:
-    """To the newest tables, within the caller's transaction: all of it or nothing."""
+def _engine(url: str, make: bool) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        if not make and not Path(str(parsed.database)).is_file():
+            raise ValueError(f"{parsed.database!r}: there is no such file")
+        engine = create_engine(parsed)
+        sqlite.prepare(engine)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        try:
+            engine = create_engine(parsed.set(drivername="postgresql+psycopg"))
+        except ModuleNotFoundError:
+            raise ValueError(
+                f"{parsed.render_as_string()!r} needs psycopg; pip install 'westward[postgres]'"
+            ) from None
+        postgres.prepare(engine)
+        return engine
+    raise ValueError(
+        f"{parsed.render_as_string()!r} is not supported; write sqlite:////path/to/file.db or "
+        "postgresql://host/name"
+    )
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _migrate(connection: Connection) -> None:
+    """To the newest tables, within the caller's transaction: all of it or nothing."""
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _check_version(connection: Connection) -> None:
+    there = MigrationContext.configure(connection).get_current_revision()
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    if there != wanted:
+        state = "holds no tables of Westward" if there is None else f"is of version {there}"
+        name = connection.engine.url.render_as_string()
+        raise ValueError(f"{name!r} {state}; {wanted} is needed. The server makes it at its start")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -328,3 +329,94 @@ SITE_MARKS = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 """The network operator's word on a site (pool "") or one of its pools."""
+
+LEDGER_ACCOUNTS = Table(
+    "ledger_accounts",
+    METADATA,
+    Column("account_id", String(200), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("unit", String(20), nullable=False),
+    Column("overdraft", Integer, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("debits_pending", BigInteger, nullable=False),
+    Column("debits_posted", BigInteger, nullable=False),
+    Column("credits_pending", BigInteger, nullable=False),
+    Column("credits_posted", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    # The database itself refuses what the judge must never let through.
+    CheckConstraint(
+        "overdraft = 1 OR debits_pending + debits_posted <= credits_posted",
+        name="ledger_never_overspent",
+    ),
+    CheckConstraint(
+        "debits_pending >= 0 AND debits_posted >= 0 AND "
+        "credits_pending >= 0 AND credits_posted >= 0",
+        name="ledger_no_balance_below_zero",
+    ),
+    Index("ledger_accounts_by_kind", "kind", "account_id"),
+)
+"""What never changes of an account, and its running balances in its unit."""
+
+LEDGER_TRANSFERS = Table(
+    "ledger_transfers",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("transfer_id", String(200), nullable=False, unique=True),
+    Column("kind", String(10), nullable=False),
+    Column("debit", String(200), ForeignKey("ledger_accounts.account_id"), nullable=False),
+    Column("credit", String(200), ForeignKey("ledger_accounts.account_id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("pending_id", String(200), ForeignKey("ledger_transfers.transfer_id")),
+    Column("expires_ms", BigInteger),
+    Column("group_id", String(200)),
+    Column("group_position", Integer, nullable=False),
+    Column("group_size", Integer, nullable=False),
+    Column("category", String(40), nullable=False),
+    Column("job_id", String(200)),
+    Column("run_id", String(200)),
+    Column("corrects", String(200), ForeignKey("ledger_transfers.transfer_id")),
+    Column("reason", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    CheckConstraint("amount > 0", name="ledger_amount_above_zero"),
+    UniqueConstraint("group_id", "group_position", name="one_transfer_per_place_in_group"),
+    Index("ledger_transfers_by_debit", "debit", "seq"),
+    Index("ledger_transfers_by_credit", "credit", "seq"),
+    Index(
+        "ledger_transfers_by_pending",
+        "pending_id",
+        sqlite_where=text("pending_id IS NOT NULL"),
+        postgresql_where=text("pending_id IS NOT NULL"),
+    ),
+    Index(
+        "ledger_transfers_by_job",
+        "job_id",
+        sqlite_where=text("job_id IS NOT NULL"),
+        postgresql_where=text("job_id IS NOT NULL"),
+    ),
+)
+"""Every transfer that was accepted. Triggers refuse to change or delete a row. Of rows that touch
+one account the numbers rise in the order in which they took effect."""
+
+LEDGER_HOLDS = Table(
+    "ledger_holds",
+    METADATA,
+    Column(
+        "transfer_id",
+        String(200),
+        ForeignKey("ledger_transfers.transfer_id"),
+        primary_key=True,
+    ),
+    Column("remaining", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("state", String(10), nullable=False),
+    CheckConstraint("remaining >= 0", name="ledger_no_hold_below_zero"),
+    Index(
+        "ledger_holds_open",
+        "expires_ms",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+"""What is left of each pending transfer: a running balance, like those of accounts."""

@@ -1,0 +1,227 @@
+"""Posting to the ledger: accounts, batches of transfers, expiry. Reading: ``ledger_reading``.
+
+One transaction a batch: lock the accounts, load what the transfers touch, let the pure judge
+decide, write rows and balances. Rows are only ever added. Every update names the version it was
+decided on, so that a mistake in the locking could lose no money unseen. See docs/decisions/0032.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from westward.ledger.accounts import (
+    ZERO,
+    Account,
+    AccountRefused,
+    Balances,
+    Opened,
+    judge_account,
+)
+from westward.ledger.batch import Book, judge_batch
+from westward.ledger.transfers import (
+    EXPIRY_PREFIX,
+    Accepted,
+    Hold,
+    Outcome,
+    Recorded,
+    Transfer,
+    TransferKind,
+)
+from westward.store.database import Store
+from westward.store.ledger_rows import (
+    UPDATE_BALANCES,
+    UPDATE_HOLD,
+    Statements,
+    account_values,
+    among,
+    read_account,
+    read_balances,
+    read_hold,
+    read_recorded,
+    statements_for,
+    transfer_values,
+)
+from westward.store.rows import LostWrite
+from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
+
+TRIES = 8
+"""Another process may have taken the same id, or locked our rows the other way round."""
+EXPIRED_MOST = 1_000
+"""Transfers that one sweep lets expire."""
+_DEADLOCK = "40P01"
+T = TypeVar("T")
+
+
+class _Again(Exception):
+    """A transfer was committed by another process between two looks; look once more."""
+
+
+def open_accounts(
+    store: Store, accounts: Sequence[Account], now_ms: int
+) -> tuple[Opened | AccountRefused, ...]:
+    """One answer an account, in order. One that is open already is opened again without change."""
+
+    def work(connection: Connection) -> tuple[Opened | AccountRefused, ...]:
+        found = connection.execute(
+            statements_for(connection).accounts,
+            among(connection, ids=[one.account_id for one in accounts]),
+        )
+        known = {row["account_id"]: read_account(row) for row in found.mappings()}
+        answers: list[Opened | AccountRefused] = []
+        for account in accounts:
+            answer = judge_account(account, known.get(account.account_id))
+            answers.append(answer)
+            if isinstance(answer, Opened):
+                known[account.account_id] = account
+        fresh = [
+            account_values(one.account, now_ms)
+            for one in answers
+            if isinstance(one, Opened) and one.created
+        ]
+        if fresh:
+            connection.execute(insert(LEDGER_ACCOUNTS), fresh)
+        return tuple(answers)
+
+    return _in_one_transaction(store, work)
+
+
+def post(store: Store, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outcome, ...]:
+    """One outcome a transfer, in order; what was accepted is durable, whole groups or none.
+
+    Alone, or within ``Store.together``. Each transfer sees those before it in the batch. Sorting
+    busy accounts' transfers into one batch is worth it: an account changes once a batch. Raises
+    what the database raises when it fails; then nothing was accepted, and the same batch may be
+    sent again.
+    """
+    if not transfers:
+        return ()
+    return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms))
+
+
+def expire_due(store: Store, now_ms: int, most: int = EXPIRED_MOST) -> tuple[Transfer, ...]:
+    """Gives back what pending transfers still hold whose time is over, the longest over first.
+
+    Returns the transfers made; call again while there are ``most``.
+    """
+    with store.read() as connection:
+        due = connection.execute(
+            statements_for(connection).due, {"now_ms": now_ms, "most": most}
+        ).scalars()
+        expiring = [
+            Transfer(
+                transfer_id=f"{EXPIRY_PREFIX}{pending_id}",
+                kind=TransferKind.EXPIRE,
+                pending_id=pending_id,
+            )
+            for pending_id in due
+        ]
+    # Refused is what somebody voided or let expire meanwhile.
+    outcomes = post(store, expiring, now_ms)
+    return tuple(
+        one.transfer for one in outcomes if isinstance(one, Accepted) and not one.repeated
+    )
+
+
+def _in_one_transaction(store: Store, work: Callable[[Connection], T]) -> T:
+    for attempt in range(1, TRIES + 1):
+        try:
+            with store.write() as connection:
+                return work(connection)
+        except (_Again, IntegrityError):
+            if attempt == TRIES:
+                raise
+        except OperationalError as error:
+            deadlock = getattr(error.orig, "sqlstate", None) == _DEADLOCK
+            if store.sharing or not deadlock or attempt == TRIES:
+                raise
+    raise AssertionError("not reached")
+
+
+def _post(connection: Connection, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outcome, ...]:
+    statements = statements_for(connection)
+    book, versions = _load(connection, statements, transfers)
+    balances, holds = dict(book.balances), dict(book.holds)
+    outcomes = judge_batch(book, transfers, now_ms)
+    if book.new:
+        connection.execute(
+            insert(LEDGER_TRANSFERS).inline(),
+            [transfer_values(recorded, now_ms) for recorded in book.new],
+        )
+        _write_holds(connection, book, holds)
+        _write_balances(connection, book, balances, versions)
+    return outcomes
+
+
+def _load(
+    connection: Connection, statements: Statements, transfers: Sequence[Transfer]
+) -> tuple[Book, dict[str, int]]:
+    """What the judge needs, and the version of each account. The accounts come first: once they
+    are locked, nobody else changes what is read after them."""
+    names = {one.debit for one in transfers} | {one.credit for one in transfers}
+    pendings = {one.pending_id for one in transfers}
+    query = statements.lock_with_pendings if any(pendings) else statements.lock
+    found = connection.execute(query, among(connection, ids=names, pendings=pendings)).mappings()
+    book, versions = Book(), {}
+    for row in found:
+        account = read_account(row)
+        book.accounts[account.account_id] = account
+        book.balances[account.account_id] = read_balances(row)
+        versions[account.account_id] = row["version"]
+    wanted = {one.transfer_id for one in transfers} | pendings | {one.corrects for one in transfers}
+    rows = connection.execute(statements.recorded, among(connection, ids=wanted)).mappings()
+    for row in rows:
+        recorded: Recorded = read_recorded(row)
+        transfer = recorded.transfer
+        book.recorded[transfer.transfer_id] = recorded
+        hold = read_hold(row)
+        if hold is not None:
+            book.holds[transfer.transfer_id] = hold
+            if transfer.transfer_id in pendings and not (
+                transfer.debit in versions and transfer.credit in versions
+            ):
+                raise _Again
+    groups = {one.group_id for one in transfers} - {""}
+    if groups:
+        known = connection.execute(statements.groups, among(connection, ids=groups))
+        book.groups.update(known.scalars())
+    return book, versions
+
+
+def _write_holds(connection: Connection, book: Book, before: dict[str, Hold]) -> None:
+    made, changed = [], []
+    for transfer_id, hold in book.holds.items():
+        old = before.get(transfer_id)
+        values = {"remaining": hold.left, "state": hold.state.value}
+        if old is None:
+            made.append({"transfer_id": transfer_id, "expires_ms": hold.expires_ms, **values})
+        elif hold != old:
+            changed.append({"of": transfer_id, "seen": old.left, **values})
+    if made:
+        connection.execute(insert(LEDGER_HOLDS), made)
+    if changed:
+        _guarded(connection, UPDATE_HOLD, changed)
+
+
+def _write_balances(
+    connection: Connection, book: Book, before: dict[str, Balances], versions: dict[str, int]
+) -> None:
+    changed = []
+    for account_id in sorted(book.balances):
+        now = book.balances[account_id]
+        if now != before.get(account_id, ZERO):
+            changed.append(
+                {"of": account_id, "seen": versions[account_id], "next": versions[account_id] + 1}
+                | now._asdict()
+            )
+    if changed:
+        _guarded(connection, UPDATE_BALANCES, changed)
+
+
+def _guarded(connection: Connection, statement: Any, values: list[dict[str, Any]]) -> None:
+    result = connection.execute(statement, values)
+    if result.rowcount != len(values):
+        raise LostWrite(f"{len(values)} rows of the ledger were decided on, {result.rowcount} kept")
