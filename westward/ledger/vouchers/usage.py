@@ -1,0 +1,67 @@
+"""What has been used of each rule so far: the counters that caps and pots are held against.
+
+Money counts as used from the moment it is held, so that no two claims can be promised the same.
+The second wave reads these from ledger accounts; here they are plain mappings, by calendar year
+of the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from westward.ledger.vouchers.split import Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Used by claims other than the one that is being split. Absent keys are nought."""
+
+    pot: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """(rule, year) → micros."""
+    entity: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    """(rule, entity, year) → micros. For a supplier's reward the entity is the seller."""
+    contract: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(rule, contract) → micros paid."""
+    contract_counted: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(rule, contract) → micros of spend that the rule has counted."""
+    contract_claims: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(rule, contract) → other claims that were paid under it."""
+    contract_rules: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """contract → rules that have paid for it."""
+    spend: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    """(rule, entity, year) → micros of spend of the rule's kind, paid for or not."""
+    device_milli_ms: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    """(rule, entity, year) → device time paid for."""
+    first_paid_ms: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(rule, entity) → the entity's first paid line."""
+
+
+NO_USAGE = Usage()
+
+_SUMS = ("pot", "entity", "contract", "contract_counted", "contract_claims", "spend",
+         "device_milli_ms")  # fmt: skip
+
+
+def used(usage: Usage, split: Split) -> Usage:
+    """Usage once ``split`` is posted too: what the next claim is held against."""
+    own = split.usage
+    changed: dict[str, Any] = {
+        name: _sum(getattr(usage, name), getattr(own, name)) for name in _SUMS
+    }
+    contract_rules = dict(usage.contract_rules)
+    for contract, rules in own.contract_rules.items():
+        contract_rules[contract] = contract_rules.get(contract, frozenset()) | rules
+    first = dict(usage.first_paid_ms)
+    for key, at_ms in own.first_paid_ms.items():
+        first[key] = min(first.get(key, at_ms), at_ms)
+    return replace(usage, contract_rules=contract_rules, first_paid_ms=first, **changed)
+
+
+def _sum(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
+    total = dict(a)
+    for key, value in b.items():
+        total[key] = total.get(key, 0) + value
+    return total
