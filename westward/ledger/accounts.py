@@ -35,6 +35,8 @@ class AccountKind(StrEnum):
     PROJECT = "project"
     SITE = "site"
     """Earned by a site."""
+    CLEARING = "clearing"
+    """Between those who pay for a site's runs and those who are paid; empty in between."""
     DATA_OWNER = "data-owner"
     """Earned by the owner of data sets that were read."""
     NETWORK_POWER = "network-power"
@@ -118,9 +120,7 @@ def judge_account(account: Account, known: Account | None) -> Opened | AccountRe
     """Whether it may be opened, ``known`` being the account that has its id already."""
     problem = account_problem(account)
     if problem is not None:
-        return AccountRefused(
-            account_id=account.account_id, code="account-malformed", text=problem
-        )
+        return AccountRefused(account_id=account.account_id, code="account-malformed", text=problem)
     if known is None or known == account:
         return Opened(account=account, created=known is None)
     return AccountRefused(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from westward.model.units import MS_PER_HOUR
+from westward.model.voucher import Entity, NamedFact, Rule, VoucherClaim
 
 OutageKind = Literal["outage", "drain"]
 
@@ -56,6 +57,28 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoucherPlay:
+    """Who hands in the jobs and which funders pay part of them.
+
+    The workload's users are dealt to ``entities`` by weight, the same user always to the same one.
+    """
+
+    rules: tuple[Rule, ...]
+    entities: tuple[Entity, ...]
+    weights: tuple[float, ...]
+    """One an entity."""
+    claims: tuple[VoucherClaim, ...] = ()
+    adopted: frozenset[str] = frozenset()
+    """Rules known from the press alone that pay all the same."""
+    pool_facts: tuple[tuple[str, tuple[NamedFact, ...]], ...] = ()
+    """(Pool, what its bills show for rules that ask)."""
+    period_ms: int = 6 * MS_PER_HOUR
+    """So often runs are held for and settled, and covers worked out anew."""
+    usual_device_ms: int = 64 * MS_PER_HOUR
+    """Device time that covers are worked out for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything about a rehearsal that is neither network, workload nor policy."""
 
@@ -71,3 +94,4 @@ class Scenario:
     strict_kinds: bool = False
     """A job runs on no accelerator kind it did not name. Else a job none of whose kinds the
     network has may run on any, at the kinds' relative speeds."""
+    vouchers: VoucherPlay | None = None

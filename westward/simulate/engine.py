@@ -141,6 +141,7 @@ def simulate(
         segments=gather.segments(workload.checkpoint_ms),
         runs=gather.runs(workload.checkpoint_ms),
         scenario=scenario,
+        vouchers=None if machine.purses is None else machine.purses.finish(machine.now_ms),
     )
 
 

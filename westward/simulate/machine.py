@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -73,6 +74,7 @@ from westward.simulate.loop import advance, members_of
 from westward.simulate.posting import Posting
 from westward.simulate.rows import Homes, Requests, arrivals, kinds_of
 from westward.simulate.shares import ShareTables, tenants_of
+from westward.simulate.vouchers import Purses
 
 FIRST_SLOTS = 4_096
 RESERVED_SLOTS = 1 << 20
@@ -181,6 +183,14 @@ class Machine:
         if policy.price_period_ms > 0 and policy.rule == "westward":
             self._posting = Posting(self.columns, self.rules, zero_ms)
             self.stop_at(zero_ms + policy.price_period_ms, self._post)
+        self.purses: Purses | None = None
+        if scenario.vouchers is not None:
+            self.purses = Purses(scenario.vouchers, network, policy, self.columns, origin_ms, seed)
+            if policy.rule == "westward":
+                # The rivals go by listed prices; who pays is the same for all.
+                pools_covered = self.columns.pools._replace(cover=self.purses.cover)
+                self.columns = replace(self.columns, pools=pools_covered)
+            self._settle(zero_ms)
         self._forecast: Forecast | None = None
         if scenario.forecast is not None:
             step_ms = int(self.costs.window[1])
@@ -196,6 +206,13 @@ class Machine:
             shadow=None if price is None else np.repeat(price[:, None], COST_STEPS, axis=1),
         )  # fmt: skip
         self.stop_at(now_ms + PERIOD_MS, self._foresee)
+
+    def _settle(self, now_ms: int) -> None:
+        """Who pays for what ran since the last time, and what vouchers will pay from now on."""
+        assert self.purses is not None
+        self.flush()
+        self.purses.turn(now_ms, self._slots, self.in_use())
+        self.stop_at(now_ms + self.purses.play.period_ms, self._settle)
 
     @property
     def now_ms(self) -> int:
@@ -294,7 +311,8 @@ class Machine:
             self.clock = self._shares.grown(self.clock, int(tenant.max(initial=0)) + 1)
         if workload.dataset is not None:
             self._meet_datasets(workload, home)
-        rows = arrivals(workload, klass, home, self.zero_ms, tenant)
+        payer = None if self.purses is None else self.purses.payers(workload)
+        rows = arrivals(workload, klass, home, self.zero_ms, tenant, payer)
         cursor = self.clock.cursor
         cursor[CURSOR_ARRIVAL] = 0
         self._stretch, self._told = rows, 0
@@ -350,6 +368,8 @@ class Machine:
             count, self.records, c.pools, c.zones, self.other_zones, self.rules, self.money
         )
         self.sink.take(count, self.records, self.money)
+        if self.purses is not None:
+            self.purses.over(count, self.records)
         cursor[CURSOR_RECORDS] = 0
 
     def resize(self, reserve: int, opened: int) -> None:

@@ -18,6 +18,7 @@ from westward.model.plan import Policy
 from westward.model.reasons import Code
 from westward.model.scenario import Scenario
 from westward.model.workload import I32, I64, Workload
+from westward.simulate.vouchers import Outcome
 
 I16 = npt.NDArray[np.int16]
 F64 = npt.NDArray[np.float64]
@@ -121,6 +122,8 @@ class SimulationResult:
     """Where jobs were packed on nodes: every run of every job, with its nodes. None otherwise."""
     scenario: Scenario | None = None
     """What else was rehearsed; None: the network as it is."""
+    vouchers: Outcome | None = None
+    """Where vouchers were rehearsed: the ledger at the end."""
 
     def __post_init__(self) -> None:
         rows = len(self.workload)

@@ -4,7 +4,7 @@ from westward.ledger.vouchers.claims import ClawBack, advance, claw_back, pendin
 from westward.ledger.vouchers.effective import PriceAfter, PriceLine, price_after_vouchers
 from westward.ledger.vouchers.period import share_out
 from westward.ledger.vouchers.split import Split, increments, split
-from westward.ledger.vouchers.usage import NO_USAGE, Usage, used
+from westward.ledger.vouchers.usage import NO_USAGE, Usage, released, used
 
 __all__ = [
     "NO_USAGE",
@@ -18,6 +18,7 @@ __all__ = [
     "increments",
     "pending_step",
     "price_after_vouchers",
+    "released",
     "share_out",
     "split",
     "used",

@@ -60,6 +60,19 @@ def used(usage: Usage, split: Split) -> Usage:
     return replace(usage, contract_rules=contract_rules, first_paid_ms=first, **changed)
 
 
+def released(usage: Usage, split: Split) -> Usage:
+    """Usage without ``split``, which ``used`` had added: its claim is about to be split anew.
+
+    When an entity was first paid, and that a contract was, is not taken back: a rule that asks for
+    it errs to the funder's side until the next ``used``.
+    """
+    changed: dict[str, Any] = {}
+    for name in _SUMS:
+        own = {key: -value for key, value in getattr(split.usage, name).items()}
+        changed[name] = _sum(getattr(usage, name), own)
+    return replace(usage, **changed)
+
+
 def _sum(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
     total = dict(a)
     for key, value in b.items():

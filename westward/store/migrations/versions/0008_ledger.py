@@ -96,9 +96,7 @@ def upgrade() -> None:
     op.create_index(
         "ledger_transfers_by_job", "ledger_transfers", ["job_id"], **_where("job_id IS NOT NULL")
     )
-    op.create_index(
-        "ledger_holds_open", "ledger_holds", ["expires_ms"], **_where("state = 'open'")
-    )
+    op.create_index("ledger_holds_open", "ledger_holds", ["expires_ms"], **_where("state = 'open'"))
     if op.get_bind().dialect.name == "sqlite":
         _seal_in_sqlite()
     else:
