@@ -381,6 +381,7 @@ def choose(
         state.grade_ms[g] = expected_ms(j, pools.grade_speed[g], jobs, rules)
         state.grade_hours[g] = state.grade_ms[g] / MS_PER_HOUR / 1000.0
     asks = ask(j, 0, 1, jobs, rules)
+    covers = len(pools.cover) > 1
     for turn in range(-1, len(pools.site)):
         p = hint if turn < 0 else turn
         if again and p != hint and state.head[p] >= 0:
@@ -392,12 +393,12 @@ def choose(
         # The least it could cost there, by a rounding or two, for which ``bound`` has room. It
         # settles most pools; the hint did better, so what is lost is no answer.
         prices = p != hint and rules.prunable == 1 and bound < math.inf
-        if prices and (
-            need * state.grade_hours[grade] * costs.least[p]
-            - covered(j, p, need, state.grade_hours[grade], pools, jobs)
-            > bound
-        ):
-            continue
+        if prices:
+            least = costs.least[p]
+            if covers:
+                least -= pools.cover[jobs.payer[j], p]
+            if need * state.grade_hours[grade] * least > bound:
+                continue
         this = first
         if turn < 0 or p != hint:
             if need > 0 and (need != asks.need or state.grade_ms[grade] != asks.duration_ms):
