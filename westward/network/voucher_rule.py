@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, cast
@@ -64,6 +64,10 @@ class RuleReader:
     root: Node
     currency: str
     sources: frozenset[str] | None
+    top: dict[str, Node] = field(init=False, default_factory=dict)
+    offset: int = field(init=False, default=0)
+    source: str = field(init=False, default="")
+    grade: str = field(init=False, default="")
 
     def read(self) -> Rule:
         """The rule; where a fault was added, with harmless stand-ins."""
