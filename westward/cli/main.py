@@ -37,6 +37,9 @@ ENTRIES = {
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
+    "voucher": Entry(
+        "westward.cli.cmd_voucher", "voucher", "Voucher rules: who pays which share of what."
+    ),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),
