@@ -38,6 +38,9 @@ ENTRIES = {
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
     "ledger": Entry("westward.cli.cmd_ledger", "ledger", "Look at the ledger, and audit it."),
+    "voucher": Entry(
+        "westward.cli.cmd_voucher", "voucher", "Voucher rules: who pays which share of what."
+    ),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),
