@@ -60,20 +60,8 @@ def test_a_plan_of_columns_is_the_plan_of_their_tuple() -> None:
 
 
 def test_a_bulk_is_what_one_by_one_would_be() -> None:
-    terms = {
-        name: [1.0 * at + shift for at in range(3)]
-        for shift, name in enumerate(
-            (
-                "device",
-                "power",
-                "carbon",
-                "transfer",
-                "wait",
-                "shadow",
-                "vouchers",
-            )
-        )  # fmt: skip
-    }
+    names = ("device", "power", "carbon", "transfer", "wait", "shadow", "vouchers")
+    terms = {name: [1.0 * at + shift for at in range(3)] for shift, name in enumerate(names)}
     made = in_bulk(CostTerms, 3, **terms)
     assert made == [
         CostTerms(**{name: column[at] for name, column in terms.items()}) for at in range(3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from westward.model.units import MS_PER_HOUR
-from westward.model.voucher import Entity, NamedFact, Rule, VoucherClaim
+from westward.model.voucher import Entity, NamedFact, Rule
 
 OutageKind = Literal["outage", "drain"]
 
@@ -67,7 +67,11 @@ class VoucherPlay:
     entities: tuple[Entity, ...]
     weights: tuple[float, ...]
     """One an entity."""
-    claims: tuple[VoucherClaim, ...] = ()
+    programmes: tuple[tuple[str, ...], ...]
+    """By entity: names of the rules it has been admitted to."""
+    contract_micros: tuple[int, ...] = ()
+    """By entity: the value of its contract with the platform in each calendar year; empty: nobody
+    has one."""
     adopted: frozenset[str] = frozenset()
     """Rules known from the press alone that pay all the same."""
     pool_facts: tuple[tuple[str, tuple[NamedFact, ...]], ...] = ()

@@ -67,8 +67,8 @@ def _list(folder: Path, faults: list[Fault]) -> list[str]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name.lower().endswith(".md"):
             continue
-        if path.name == "vouchers" and path.is_dir():
-            continue  # read by voucher_files: money does not change what the network is
+        if (path.name == "vouchers" and path.is_dir()) or path.name == "entities.yaml":
+            continue  # voucher_files, entity_files: money does not change what the network is
         if path.name == "series" and path.is_dir():
             found += [
                 f"series/{inner.name}"

@@ -9,7 +9,8 @@ every posting goes through the ledger's judge. Simulation only: no money moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -42,12 +43,12 @@ from westward.ledger.vouchers import (
     split,
     used,
 )
-from westward.ledger.vouchers.calendar import next_year_ms, year_of
+from westward.ledger.vouchers.calendar import day_start_ms, next_year_ms, year_of
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.scenario import VoucherPlay
 from westward.model.units import BYTES_PER_GB
-from westward.model.voucher import BillLine, Entity, NamedFact
+from westward.model.voucher import BillLine, Contract, Entity, NamedFact, Rule, VoucherClaim
 from westward.model.workload import I32, Workload
 from westward.placement.columns import NetworkColumns
 from westward.placement.slots import Slots
@@ -102,6 +103,14 @@ class Purses:
         self._pool_names = columns.pool_names
         self._prices = [price_list(network, name, origin_ms, policy) for name in self._pool_names]
         self._facts: dict[str, tuple[NamedFact, ...]] = dict(play.pool_facts)
+        self._rules = {
+            entity.name: tuple(rule for rule in play.rules if rule.name in admitted)
+            for entity, admitted in zip(play.entities, play.programmes, strict=True)
+        }
+        self._claims = {name: _claims(name, rules) for name, rules in self._rules.items()}
+        self._contracts = dict(
+            zip((one.name for one in play.entities), play.contract_micros, strict=False)
+        )
         self._entity_of = np.zeros(0, dtype=np.int32)
         self._seed = seed
         self._book = Book()
@@ -237,9 +246,28 @@ class Purses:
         return total, tuple(lines)
 
     def _split(self, entity: Entity, lines: Sequence[BillLine], at_ms: int) -> Split:
-        play = self.play
-        claims = [one for one in play.claims if one.entity == entity.name]
-        return split(lines, claims, play.rules, self.usage, entity, at_ms, adopted=play.adopted)
+        return split(
+            lines, self._claims[entity.name], self._rules[entity.name], self._usage(), entity,
+            at_ms, contract=self._contract(entity, at_ms), adopted=self.play.adopted,
+        )  # fmt: skip
+
+    def _usage(self) -> Usage:
+        """All runs of an entity are one claim under each rule: none is another one's claim."""
+        return replace(self.usage, contract_claims={})
+
+    def _contract(self, entity: Entity, at_ms: int) -> Contract | None:
+        """With the platform, for the calendar year; between strangers, paid at once."""
+        value = self._contracts.get(entity.name)
+        if value is None:
+            return None
+        offset = next((rule.utc_offset_minutes for rule in self._rules[entity.name]), 0)
+        year = year_of(at_ms, offset)
+        start_ms = day_start_ms(date(year, 1, 1), offset)
+        return Contract(
+            id=f"{entity.name}-{year}", value_micros=value, signed_ms=start_ms, start_ms=start_ms,
+            end_ms=next_year_ms(start_ms, offset), related=False,
+            facts=(NamedFact(name="paid", value=True, evidence="assumption"),),
+        )  # fmt: skip
 
     def _hold(
         self, row: int, start_ms: int, pool: int, end_ms: int, need: int, now_ms: int
@@ -309,7 +337,7 @@ class Purses:
         """What is left of pots and caps decides; written in place, where the kernels read it."""
         play = self.play
         for number, entity in enumerate(play.entities, start=1):
-            claims = [one for one in play.claims if one.entity == entity.name]
+            contract, usage = self._contract(entity, now_ms), self._usage()
             known: dict[tuple[str, int, tuple[NamedFact, ...]], int] = {}
             for pool, name in enumerate(self._pool_names):
                 price = self._prices[pool].price_micros_per_device_hour
@@ -322,8 +350,9 @@ class Purses:
                         via_platform=True, facts=facts,
                     )  # fmt: skip
                     after = price_after_vouchers(
-                        play.rules, entity, self.usage, (line,), play.usual_device_ms * 1000,
-                        now_ms, claims=claims, adopted=play.adopted,
+                        self._rules[entity.name], entity, usage, (line,),
+                        play.usual_device_ms * 1000, now_ms, claims=self._claims[entity.name],
+                        contract=contract, adopted=play.adopted,
                     )  # fmt: skip
                     known[key] = max(0, price - after.payer_micros_per_device_hour)
                 self.cover[number, pool] = known[key]
@@ -332,6 +361,18 @@ class Purses:
             year = year_of(now_ms, rule.utc_offset_minutes)
             if pot is not None and self.usage.pot.get((rule.name, year), 0) >= pot:
                 self._dry.setdefault((rule.name, year), now_ms)
+
+
+def _claims(entity: str, rules: Sequence[Rule]) -> tuple[VoucherClaim, ...]:
+    """Admitted, with whatever each rule wants before it is used."""
+    early = ("claim", "approve", "hold")
+    return tuple(
+        VoucherClaim(
+            id=f"{entity}:{rule.name}", rule=rule.name, entity=entity,
+            done=tuple(step.name for step in rule.procedure if step.name in early),
+        )
+        for rule in rules
+    )  # fmt: skip
 
 
 def add_bills(one: Bill, other: Bill) -> Bill:
