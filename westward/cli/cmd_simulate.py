@@ -29,7 +29,7 @@ from westward.cli.scenario_options import make_scenario, scenario_options
 from westward.cli.trace_options import NAMES as TRACE_OPTIONS
 from westward.cli.trace_options import make_trace_options, trace_options
 from westward.model.plan import Discipline, Policy, Rule
-from westward.model.scenario import Outage, Scenario
+from westward.model.scenario import Outage, Scenario, VoucherPlay
 
 if TYPE_CHECKING:
     from westward.model.network import Network
@@ -162,11 +162,11 @@ def simulate(
     if figures["packing"] != "pool" and discipline != "easy":
         raise Failure(f"--packing {figures['packing']} goes with --discipline easy.")
     fair_share = figures.pop("fair_share")
-    scenario = make_scenario(figures, outages, seed)
-    if scenario is not None and scenario.shares and not fair_share:
+    vouchers = figures.pop("vouchers")
+    if figures["shares"] and not fair_share:
         raise Failure("--share goes with --fair-share; without it jobs wait in order of arrival.")
     if stream:
-        _check_stream(count, describe, rules)
+        _check_stream(count, describe, rules, vouchers=vouchers)
         _unless_told(figures, "price_period")
     if out is not None and not stream:
         from westward.simulate.outputs import check_destination
@@ -183,6 +183,8 @@ def simulate(
         except ValueError as problem:
             raise Failure(f"--devices {devices}: {problem}.") from None
     _check_sites(network, outages)
+    play = _voucher_play(folder, network) if vouchers else None
+    scenario = make_scenario(figures, outages, seed, play)
     if stream and out is not None and count is not None:
         from westward.cli.stream_run import run_stream
 
@@ -229,7 +231,19 @@ def _check(
         raise Failure(*(f"westward simulate: {line}" for line in lines))
 
 
-def _check_stream(count: int | None, describe: bool, rules: tuple[Rule, ...]) -> None:
+def _voucher_play(folder: Path, network: Network) -> VoucherPlay:
+    from westward.network.entity_files import load_play
+    from westward.network.voucher_files import load_vouchers
+
+    found = load_vouchers(folder)
+    if found is None:
+        raise Failure(f"--vouchers: {folder} has no folder of voucher rules (vouchers/).")
+    return load_play(folder, network, found)
+
+
+def _check_stream(
+    count: int | None, describe: bool, rules: tuple[Rule, ...], *, vouchers: bool
+) -> None:
     lines = []
     if count is None:
         lines.append("--stream goes with --generate JOBS.")
@@ -237,6 +251,8 @@ def _check_stream(count: int | None, describe: bool, rules: tuple[Rule, ...]) ->
         lines.append("--stream rehearses; --describe does not. Give one of them.")
     if len(dict.fromkeys(rules)) > 1:
         lines.append("--stream takes one --policy; rehearse the others into folders of their own.")
+    if vouchers:
+        lines.append("--stream keeps no ledger. Leave out --vouchers, or --stream.")
     if lines:
         raise Failure(*(f"westward simulate: {line}" for line in lines))
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from westward.model.scenario import ForecastError, Outage, Scenario, Share
+from westward.model.scenario import ForecastError, Outage, Scenario, Share, VoucherPlay
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST_PERCENT = 300.0
@@ -91,6 +91,11 @@ def scenario_options(command: F) -> F:
             help="With --fair-share: TENANT, PROGRAMME or PROGRAMME/TENANT and its weight. [1]",
         ),
         click.option(
+            "--vouchers",
+            is_flag=True,
+            help="Funders pay by NETWORK/vouchers for the organisations of NETWORK/entities.yaml.",
+        ),
+        click.option(
             "--fair-share",
             is_flag=True,
             help="Jobs wait by their users' shares of the network, not by arrival.",
@@ -101,14 +106,18 @@ def scenario_options(command: F) -> F:
 
 
 def make_scenario(
-    options: dict[str, Any], outages: tuple[Outage, ...], seed: int
+    options: dict[str, Any],
+    outages: tuple[Outage, ...],
+    seed: int,
+    vouchers: VoucherPlay | None = None,
 ) -> Scenario | None:
     """Takes its options out of ``options``; None where nothing was asked for."""
     error = options.pop("forecast_error")
     shared = options.pop("shared_links")
     shares = options.pop("shares")
     delegated = options.pop("delegated_pools")
-    if not (outages or error is not None or shared or shares or delegated):
+    asked = outages or error is not None or shared or shares or delegated
+    if not asked and vouchers is None:
         return None
     forecast = None
     if error is not None:
@@ -119,4 +128,5 @@ def make_scenario(
         shared_links=shared,
         shares=shares,
         delegated_pools=delegated,
+        vouchers=vouchers,
     )

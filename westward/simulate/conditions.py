@@ -22,6 +22,11 @@ def conditions(policies: Sequence[Values]) -> list[str]:
         )
     if scenario.get("shared_links"):
         lines.append("Transfers over one link queued behind each other.")
+    if policies[0].get("vouchers"):
+        lines.append(
+            "Funders paid part by the network's voucher rules, for made-up organisations. Only "
+            "westward placed jobs by what is left for their owners to pay."
+        )
     if scenario.get("delegated_pools"):
         lines.append("Pools that are not managed kept their own order; waits there were learnt.")
     if scenario.get("strict_kinds"):

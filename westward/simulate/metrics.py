@@ -6,7 +6,7 @@ pool took are counted beside them, by reason, so that refusing work cannot look 
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from westward.simulate.tables import (
     total_micros,
 )
 from westward.simulate.waits import wait_scores
+from westward.simulate.who_paid import who_paid
 
 SLOWDOWN_FLOOR_MS = 10 * MS_PER_S
 """Run time below which slowdown is not blamed on the scheduler (Feitelson's bound)."""
@@ -78,7 +79,11 @@ def _scenario(result: SimulationResult) -> Values:
         return {}
     delegated = result.scenario.delegated_pools
     scores = [asdict(one) for one in wait_scores(result, delegated=True)] if delegated else []
-    return {"scenario": asdict(result.scenario), "waits_by_pool": scores}
+    told: Values = {}
+    if result.vouchers is not None:
+        told["vouchers"] = who_paid(result.vouchers, result.network)
+    scenario = asdict(replace(result.scenario, vouchers=None))
+    return {"scenario": scenario, "waits_by_pool": scores, **told}
 
 
 def wait_ms(result: SimulationResult) -> I64:

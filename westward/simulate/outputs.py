@@ -24,6 +24,7 @@ from westward.simulate.plots import draw_all
 from westward.simulate.report import render_report
 from westward.simulate.results import Provenance, SimulationResult
 from westward.simulate.tables import hours_table, jobs_table, segments_table
+from westward.simulate.who_paid import ledger_table
 
 FORMAT = "westward-rehearsal-1"
 """Stands in ``summary.json``; a folder whose summary says so was made by us."""
@@ -31,7 +32,7 @@ SUMMARY = "summary.json"
 PERFORMANCE = "performance.json"
 REPORT = "report.html"
 OUR_FILES = re.compile(
-    r"(jobs|hours|segments)(-[a-z0-9-]+)?\.parquet|(summary|performance)\.json|report\.html"
+    r"(jobs|hours|segments|ledger)(-[a-z0-9-]+)?\.parquet|(summary|performance)\.json|report\.html"
     r"|(cost|wait|tariff|carbon|utilisation|flows)(-[a-z0-9-]+)?\.png"
 )
 ROW_GROUP_ROWS = 1 << 18
@@ -181,6 +182,9 @@ def _write_all(
         if (runs := segments_table(result)) is not None:
             progress(f"segments{suffix}.parquet")
             _write_parquet(runs, folder / f"segments{suffix}.parquet")
+        if result.vouchers is not None:
+            progress(f"ledger{suffix}.parquet")
+            _write_parquet(ledger_table(result.vouchers), folder / f"ledger{suffix}.parquet")
         progress(f"hours{suffix}.parquet")
         hours.append(hours_table(result))
         _write_parquet(hours[-1], folder / f"hours{suffix}.parquet")

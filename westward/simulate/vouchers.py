@@ -76,11 +76,18 @@ class Outcome:
     at_ms: list[int]
     """By transfer of ``book.new``."""
     audit: AuditReport
-    entities: tuple[str, ...]
-    funders: dict[str, str]
-    """Rule → who pays."""
+    unit: str
+    entities: dict[str, str]
+    """Job → organisation."""
+    sites: dict[str, str]
+    """Run → where it ran."""
+    pots: dict[str, tuple[Rule, int]]
+    """Account → rule and year."""
     dry: list[tuple[str, int, int]] = field(default_factory=list)
     """(Rule, year, when its pot was first seen empty)."""
+
+    def entity_of(self, job_id: str) -> str:
+        return self.entities[job_id]
 
 
 class Purses:
@@ -119,7 +126,9 @@ class Purses:
         self._ended: list[tuple[int, int, int, int, int, int]] = []
         self._dry: dict[tuple[str, int], int] = {}
         self._payers: list[I32] = []
-        self._rows = 0
+        self._job_entities: dict[str, str] = {}
+        self._run_sites: dict[str, str] = {}
+        self._pots: dict[str, tuple[Rule, int]] = {}
         for account in network_accounts(self.unit):
             self._book.open(account)
         for site in network.sites:
@@ -199,8 +208,10 @@ class Purses:
             book=self._book,
             at_ms=self._at_ms,
             audit=report,
-            entities=tuple(entity.name for entity in self.play.entities),
-            funders={rule.name: rule.funder for rule in self.play.rules},
+            unit=self.unit,
+            entities=self._job_entities,
+            sites=self._run_sites,
+            pots=self._pots,
             dry=[(*key, at_ms) for key, at_ms in self._dry.items()],
         )
 
@@ -208,13 +219,16 @@ class Purses:
 
     def _run(self, row: int, pool: int, start_ms: int) -> tuple[RunOnRoad, Entity]:
         entity = self._entity(row)
-        return RunOnRoad(
+        run = RunOnRoad(
             run_id=f"run_{row}_{start_ms}",
             job_id=f"job_{row}",
             site=self._network.pools[pool].site,
             project=self._project(entity),
             unit=self.unit,
-        ), entity
+        )
+        self._job_entities[run.job_id] = entity.name
+        self._run_sites[run.run_id] = run.site
+        return run, entity
 
     def _bill(
         self, pool: int, start_ms: int, end_ms: int, need: int, moved_micros: int
@@ -308,6 +322,7 @@ class Purses:
             if name in self._book.accounts:
                 continue
             rule = next(rule for rule in self.play.rules if rule.name == part.rule)
+            self._pots[name] = rule, part.year
             amount = rule.pot_year_micros.value
             self._book.open(
                 Account(
