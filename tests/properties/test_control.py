@@ -112,6 +112,8 @@ events: st.SearchStrategy[Event] = st.one_of(
         [
             PauseRequested(kind="suspend"),
             PauseRequested(kind="preempt", by="the planner"),
+            PauseRequested(kind="money", by="the budget", reason="nothing is left"),
+            HoldEnded(code="money", reason="there is money"),
             PauseRequested(kind="move", aim=Aim(site="site-a")),
             PauseRequested(kind="move", aim=Aim(site="site-b", pool="b")),
             ResumeRequested(),
@@ -132,6 +134,7 @@ def likely_event(draw: st.DrawFn, state: JobState, last_run: int) -> Event:
         codes: list[Event] = [
             HoldEnded(code="after", reason="over"),
             HoldEnded(code="retry", reason="over"),
+            HoldEnded(code="money", reason="there is some"),
             ResumeRequested(),
         ]
         return draw(st.sampled_from([*codes, *codes, suspend, CancelRequested()]))
@@ -155,6 +158,7 @@ def likely_event(draw: st.DrawFn, state: JobState, last_run: int) -> Event:
         CancelRequested(),
         suspend,
         PauseRequested(kind="preempt", by="the planner"),
+        PauseRequested(kind="money", by="the budget"),
         PauseRequested(kind="move", aim=Aim(site="site-b")),
         ResumeRequested(),
     ]

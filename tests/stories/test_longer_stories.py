@@ -328,3 +328,35 @@ def test_a_time_limit_is_not_a_failure_to_try_again() -> None:
     life = Life(replace(JOB, retry=Retry(attempts=5))).running()
     life.on(ended(1, "time-limit", None), 5)
     assert life.record.state is JobState.FAILED
+
+
+def test_money_runs_out_in_mid_run_and_comes_again() -> None:
+    life = Life().running()
+    assert life.on(PauseRequested(kind="money", by="the budget"), 9).instructions == (STOP,)
+    assert life.record.state is JobState.SUSPENDING
+    life.on(ended(1, "preempted", 0), 10)
+    assert (life.record.state, life.codes) == (JobState.HELD, ["money"])
+    ignored = life.on(ResumeRequested(), 11)
+    assert ignored.ignored is not None, "its owner cannot wish money into being"
+    life.on(HoldEnded(code="money", reason="The pot was filled"), 12)
+    assert life.record.state is JobState.PENDING
+    assert life.kinds[-3:] == ["money-requested", "preempted", "released"]
+    assert (life.record.lost_runs, life.record.failed_runs) == (0, 0)
+
+
+def test_no_money_before_the_start() -> None:
+    life = Life(JOB)
+    life.on(JobBound(binding=PLACE), 3)
+    life.on(PauseRequested(kind="money", by="the budget", reason="5.00 CNY are left, 9 asked"), 4)
+    assert (life.record.state, life.codes) == (JobState.HELD, ["money"])
+    assert "5.00 CNY are left" in life.record.holds[0].text
+    assert life.record.bound is None
+    assert life.on(PauseRequested(kind="money", by="the budget"), 5).ignored is not None
+
+
+def test_a_run_that_saves_nothing_is_not_stopped_for_money() -> None:
+    """Who would rather lose the work than bear the rest cancels it: that is another event."""
+    life = Life(JOB).running()
+    ignored = life.on(PauseRequested(kind="money", by="the budget"), 9).ignored
+    assert ignored is not None
+    assert ignored.code == "no-checkpoint"

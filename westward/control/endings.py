@@ -15,6 +15,7 @@ from westward.model.units import format_duration
 
 Ending = RunEnded | LeaseExpired | CancelRequested | PauseRequested
 SUSPENDED = Hold(code="suspended", text="suspended until its owner resumes it")
+UNFUNDED = Hold(code="money", text="waits for money: its budget has run out")
 
 
 def run_ended(record: JobRecord, run: RunRecord, event: RunEnded, now_ms: int) -> Step:
@@ -47,6 +48,8 @@ def after_stop(pause: Pause | None) -> tuple[JobState, tuple[Hold, ...]]:
     """Where a job goes whose run was stopped to go on later. None: the site's own scheduler did."""
     if pause is not None and pause.kind == "suspend":
         return JobState.HELD, (SUSPENDED,)
+    if pause is not None and pause.kind == "money":
+        return JobState.HELD, (UNFUNDED,)
     return JobState.PENDING, ()
 
 

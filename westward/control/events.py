@@ -109,7 +109,8 @@ class PauseRequested:
     """Stop the run so that the job can go on later, without the loss of an attempt.
 
     ``suspend``: until its owner resumes it; ``move``: at once, at ``aim``; ``preempt``: wherever
-    the planner says. A job without a run is held (suspend) or aimed (move) as it stands.
+    the planner says; ``money``: until somebody can pay for it again. A job without a run is held
+    (suspend, money) or aimed (move) as it stands.
     ``reason`` is a clause for the owner.
     """
 

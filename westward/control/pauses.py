@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from westward.control.endings import SUSPENDED, after_stop, close
+from westward.control.endings import SUSPENDED, UNFUNDED, after_stop, close
 from westward.control.events import AfterFailed, HoldEnded, PauseRequested, ResumeRequested
 from westward.control.instructions import PlanAgain, StopRun
 from westward.control.records import Aim, Hold, HoldCode, JobRecord, JobState, Pause, RunState
@@ -43,6 +43,14 @@ def _pause_waiting(record: JobRecord, event: PauseRequested, now_ms: int) -> Ste
             return ignore(record, "repeat", "the job is suspended")
         to = move_job(record, event, JobState.HELD)
         after = changed(record, now_ms, state=to, bound=None, holds=(*record.holds, SUSPENDED))
+    elif event.kind == "money":
+        if record.hold("money") is not None:
+            return ignore(record, "repeat", "the job waits for money")
+        to = move_job(record, event, JobState.HELD)
+        hold = replace(
+            UNFUNDED, text=f"waits for money: {event.reason}" if event.reason else UNFUNDED.text
+        )
+        after = changed(record, now_ms, state=to, bound=None, holds=(*record.holds, hold))
     else:
         place = record.bound
         if record.aim == event.aim:
@@ -85,7 +93,7 @@ def _pause_again(record: JobRecord, event: PauseRequested, now_ms: int) -> Step:
     """It is being stopped: only how it goes on may change, and only by its owner."""
     known = record.pause
     same = known is not None and known.kind == event.kind and event.aim in (None, record.aim)
-    if same or event.kind == "preempt":
+    if same or event.kind in ("preempt", "money"):
         return ignore(record, "repeat", "it is being stopped already")
     to = move_job(record, event, JobState.SUSPENDING)
     pause = Pause(kind=event.kind, by=event.by)
@@ -150,7 +158,12 @@ def _is_at(aim: Aim, site: str, pool: str) -> bool:
 
 
 def _asked(event: PauseRequested, now_ms: int) -> StoryLine:
-    what = {"suspend": "suspend it", "move": "move it", "preempt": "stop it for a while"}
+    what = {
+        "suspend": "suspend it",
+        "move": "move it",
+        "preempt": "stop it for a while",
+        "money": "hold it until there is money for it",
+    }
     text = f"{event.by} asked to {what[event.kind]}"
     if event.aim is not None:
         text += f" to {event.aim.pool or event.aim.site}"

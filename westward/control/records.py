@@ -11,8 +11,8 @@ from westward.model.job import JobSpec
 ATTEMPTS_MAX_DEFAULT = 3
 """Runs of one job that may be lost by sites in all, before it is given up."""
 
-HoldCode = Literal["after", "retry", "suspended"]
-PauseKind = Literal["suspend", "move", "preempt"]
+HoldCode = Literal["after", "retry", "suspended", "money"]
+PauseKind = Literal["suspend", "move", "preempt", "money"]
 
 
 class JobState(StrEnum):
@@ -70,7 +70,8 @@ class Hold:
     """One thing a held job waits for. At most one of each code at a time.
 
     ``after``: the jobs of its request's ``after``; ``retry``: the time ``until_ms``;
-    ``suspended``: its owner's ``resume``. ``text`` is for the owner.
+    ``suspended``: its owner's ``resume``; ``money``: that whoever pays has enough again. ``text`` is
+    for the owner.
     """
 
     code: HoldCode

@@ -80,7 +80,7 @@ class JobView(TypedDict):
     lost_runs: int
     failed_runs: int
     holds: list[HoldView]
-    pause: Literal["suspend", "move", "preempt"] | None
+    pause: Literal["suspend", "move", "preempt", "money"] | None
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
