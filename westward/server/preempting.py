@@ -72,7 +72,10 @@ def _for_head(
     ]
     missing = head.estimate.need_milli - free
     for victim in choose_victims(runners, missing, job.priority, before.now_ms):
-        reason = f"{job.name} ({job.job_id}) of priority {job.priority} waits for its place"
+        # Its story is read by its own project, which need not know of another's jobs.
+        same = before.records[victim].job.account == job.account
+        who = f"{job.name} ({job.job_id})" if same else "a job of another project,"
+        reason = f"{who} of priority {job.priority} waits for its place"
         yield Change(
             job_id=victim,
             event=PauseRequested(kind="preempt", by="the planner", reason=reason),

@@ -114,9 +114,7 @@ def revoke_token(store: Store, token_id: str, by: str, now_ms: int) -> bool:
 
 def note_used(store: Store, digest: str, used_ms: int) -> None:
     with store.write() as connection:
-        connection.execute(
-            update(TOKENS).where(TOKENS.c.digest == digest).values(used_ms=used_ms)
-        )
+        connection.execute(update(TOKENS).where(TOKENS.c.digest == digest).values(used_ms=used_ms))
 
 
 def all_organisations(store: Store) -> tuple[Organisation, ...]:
