@@ -14,8 +14,8 @@ ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 ROWS = 500
 
 
-def _name(column: str, **more: bool) -> sa.Column[str]:
-    return sa.Column(column, sa.String(200), nullable=False, **more)
+def _name(column: str) -> sa.Column[str]:
+    return sa.Column(column, sa.String(200), nullable=False)
 
 
 def _ms(column: str, nullable: bool = False) -> sa.Column[int]:
