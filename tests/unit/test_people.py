@@ -424,8 +424,11 @@ def test_no_secret_and_nothing_of_another_project_gets_out(
     (kept,) = world.as_("other-lead", "GET", "/v1/jobs").json()["jobs"]
     life = life_of(world.core.store, kept["job_id"])
     assert life is not None
+    work = life[0].job.work
+    assert word in repr(work.envs), "they are there"
+    assert word in repr(work)
+    assert f"{word}-env" not in repr(life[0]), "an error about a job may be logged with all of it"
     for secret in (f"{word}-env", f"{word}-run"):
-        assert secret in repr(life[0].job), "it is there"
         assert secret not in repr(steps_of(*life)), "and in no trace"
         assert secret not in repr(life[2]), "nor in its events"
     job_id = world.job("speech", name=f"{word}-ended")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,7 @@ from westward.server.openapi import describe
 from westward.server.rights import sealed
 from westward.server.settings import Settings
 
+log = logging.getLogger("westward.server")
 ROUTERS = (
     api_jobs.router,
     api_lives.router,
@@ -55,6 +57,11 @@ def create_app(settings: Settings) -> FastAPI:
     TableBroken (a route without a rule)."""
     core = open_core(settings)
     core.operator_token = operator_token(settings.data)
+    if settings.users and not settings.require_credentials:
+        log.warning(
+            "users are told apart, but whoever is on this machine can speak as an agent of a site "
+            "of the network folder; --require-credentials ends that"
+        )
     loops = Loops(core)
 
     @asynccontextmanager

@@ -488,6 +488,10 @@ def _described(document: Json) -> Json:
             several = answer if isinstance(answer, tuple) else (answer,)
             found = [_component(schemas, one) for one in several]
             content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
+    told = "A token, where the server tells users apart; an agent's credential; the operator's."
+    bearer = {"type": "http", "scheme": "bearer", "description": told}
+    document["components"]["securitySchemes"] = {"token": bearer}
+    document["security"] = [{}, {"token": []}]
     error = _component(schemas, ErrorView)
     for operations in document["paths"].values():
         for operation in operations.values():
