@@ -282,6 +282,32 @@ def test_a_lead_chooses_no_more_than_a_lead_may(world: World) -> None:
         assert answer.status == status, (kind, place)
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "role", "choosers"),
+    [
+        ("project", "vision", "owner", {"lead"}),
+        ("site", "harbor", "site-operator", {"site-operator"}),
+        ("dataset", "images", "data-owner", {"data-owner", "lead"}),
+        ("programme", "city", "funder", {"funder"}),
+        ("network", "network", "network-operator", set()),
+        ("network", "network", "auditor", set()),
+    ],
+)
+def test_who_chooses_whom(
+    world: World, kind: str, place: str, role: str, choosers: set[str]
+) -> None:
+    """And sees who holds what there: whoever holds something there, and the overseers."""
+    path = f"/v1/members/{kind}/{place}"
+    for caller in PEOPLE:
+        body = {"user": world.fresh("new"), "role": role}
+        done = [world.as_(caller, "POST", path + end, body).status for end in ("", "/remove")]
+        allowed = caller in choosers or caller == "network-operator"
+        assert (done == [200, 200]) == allowed, caller
+        assert allowed or set(done) <= {403, 404}
+        if allowed or caller == "auditor":
+            assert world.as_(caller, "GET", path).status == 200
+
+
 def test_a_token_makes_none_that_is_more_than_itself(world: World) -> None:
     little = world.new_token(
         "owner", Scope.PEOPLE, Scope.READ, expires_ms=world.core.clock.now_ms() + 60_000
