@@ -18,6 +18,7 @@ from westward.agent.credential import Credential, digest_of, new_secret
 from westward.agent.engines.base import DiscoveredPool
 from westward.model.offer import Invitation, SiteOffer
 from westward.network.loader import load_network
+from westward.server.access import Access
 from westward.server.core import Core
 from westward.server.guard import Gate, is_local, operator_token
 from westward.server.joined import View, load_view
@@ -180,7 +181,12 @@ def through(path: str, client: tuple[str, int] | None, **settings: bool) -> int:
     """The status of a request: 200 if the gate lets it through."""
     core = SimpleNamespace(
         settings=SimpleNamespace(
-            **{"open_to_users": False, "require_credentials": False, **settings}
+            **{
+                "open_to_users": False,
+                "require_credentials": False,
+                "users": False,
+                **settings,
+            }
         ),
         joined=SimpleNamespace(credentials={}, sites={}),
     )
@@ -197,7 +203,8 @@ def through(path: str, client: tuple[str, int] | None, **settings: bool) -> int:
         raise AssertionError("a stranger's body is not read")
 
     scope = {"type": "http", "path": path, "client": client, "headers": [], "method": "POST"}
-    asyncio.run(Gate(app, core)(scope, receive, send))  # type: ignore[arg-type]
+    gate = Gate(app, core, Access((), {}))  # type: ignore[arg-type]
+    asyncio.run(gate(scope, receive, send))
     return told[0]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from westward.cli.fail import Failure
-from westward.cli.server_option import find_server
+from westward.cli.server_option import find_server, find_token
 from westward.model.faults import Fault, InputFaults
 
 Json = dict[str, Any]
@@ -29,6 +29,11 @@ LONG_POLL_MS = 10_000
 _REMEDIES = {
     "job-id-taken": " Choose another id, or leave --id out.",
     "not-the-owner": " Choose another name, or give its --owner.",
+    "token-missing": " Set it, or write the token to ~/.config/westward/token (mode 600).",
+    "token-unknown": " Look at WESTWARD_TOKEN; 'westward whoami' tells whom it stands for.",
+    "project-missing": " Name it with --project or WESTWARD_PROJECT.",
+    "scope-missing": " 'westward whoami' tells what yours may be used for.",
+    "role-missing": " 'westward whoami' lists your roles.",
 }
 """By the server's code."""
 _LISTS = {"job": "jobs", "array": "jobs", "site": "sites", "pool": "sites", "data set": "data list"}
@@ -44,8 +49,8 @@ class Client:
 
     def __init__(self, server: str | None, token: str | None = None) -> None:
         self.url = find_server(server)
-        self.token = token
-        """The operator's, for requests that are only the operator's."""
+        self.token = token if token is not None else find_token()
+        """The operator's, for requests that are only the operator's; else the user's, if any."""
         parts = urlsplit(self.url)
         try:
             port = parts.port

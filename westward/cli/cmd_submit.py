@@ -33,9 +33,23 @@ PLACED_WITHIN_MS = 1_500
 @click.option(
     "--wait", is_flag=True, help="Tell what happens until all is over; exit 1 if a job failed."
 )
+@click.option(
+    "--project",
+    metavar="PROJECT",
+    envvar="WESTWARD_PROJECT",
+    help="Whose job it is, where the file does not say (westward.account). "
+    "[$WESTWARD_PROJECT, else your only one]",
+)
 @server_option
 @json_option
-def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_json: bool) -> int:
+def submit(
+    file: Path,
+    job_id: str | None,
+    wait: bool,
+    project: str | None,
+    server: str | None,
+    as_json: bool,
+) -> int:
     """Hand in the job in FILE, a SkyPilot task YAML: one job, several (separated by ---), an array.
 
     Prints its id and, as soon as it is known, where it goes. The whole file is checked first: a
@@ -58,11 +72,20 @@ def submit(file: Path, job_id: str | None, wait: bool, server: str | None, as_js
     return hand_in(
         Client(server), text, file=file, job_id=chosen,
         several=len(named) > 1 or named[0].count is not None, wait=wait, as_json=as_json,
+        project=project,
     )  # fmt: skip
 
 
 def hand_in(
-    client: Client, text: str, *, file: Path, job_id: str, several: bool, wait: bool, as_json: bool
+    client: Client,
+    text: str,
+    *,
+    file: Path,
+    job_id: str,
+    several: bool,
+    wait: bool,
+    as_json: bool,
+    project: str | None = None,
 ) -> int:
     """Hand in the text of a job file (``several``: more documents, or an array); the exit code."""
     from westward.cli.client import job_path
@@ -70,6 +93,8 @@ def hand_in(
 
     folder = file.resolve().parent
     body = {"task": text, "job_id": job_id, "file": str(file), "base_dir": str(folder)}
+    if project is not None:
+        body["account"] = project
     if several:
         return _submit_all(client, body, wait=wait, as_json=as_json)
     job = client.post("/v1/jobs", body)

@@ -34,6 +34,11 @@ ENTRIES = {
     "data": Entry("westward.cli.cmd_data", "data", "The catalogue of data sets."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
+    "whoami": Entry("westward.cli.cmd_people", "whoami", "Tell who you are to the server."),
+    "org": Entry("westward.cli.cmd_people", "org", "Organisations: create, list."),
+    "project": Entry("westward.cli.cmd_people", "project", "Projects: create, list."),
+    "member": Entry("westward.cli.cmd_people", "member", "Who holds which role where."),
+    "token": Entry("westward.cli.cmd_people", "token", "Tokens: mint, list, revoke."),
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),

@@ -48,14 +48,43 @@ def operator_option(command: F) -> F:
     )(command)
 
 
+TOKEN_VARIABLE = "WESTWARD_TOKEN"
+TOKEN_FILE_VARIABLE = "WESTWARD_TOKEN_FILE"
+
+
+def find_token() -> str | None:
+    """The user's token: $WESTWARD_TOKEN, else the file $WESTWARD_TOKEN_FILE, else
+    ~/.config/westward/token if it is there. Raises Failure for a file that others can read."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if token:
+        return token
+    named = os.environ.get(TOKEN_FILE_VARIABLE)
+    path = Path(named) if named else Path.home() / ".config" / "westward" / "token"
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Failure(f"{path} holds a token and others can read it. Run: chmod 600 {path}")
+        return path.read_text(encoding="ascii").strip() or None
+    except FileNotFoundError:
+        if named:
+            raise Failure(f"there is no {path}, named by {TOKEN_FILE_VARIABLE}.") from None
+        return None
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or "it is not a token"
+        raise Failure(f"{path} cannot be read ({what}). Look at {TOKEN_FILE_VARIABLE}.") from None
+
+
 def find_operator_token(file: Path | None) -> str:
-    """Raises Failure that says what to do."""
+    """The operator's, or else the user's own: that may be an operator's too. Raises Failure that
+    says what to do."""
     if file is None and os.environ.get("WESTWARD_OPERATOR_TOKEN"):
         return os.environ["WESTWARD_OPERATOR_TOKEN"].strip()
     path = file or default_data() / OPERATOR_FILE
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
+        own = find_token() if file is None else None
+        if own is not None:
+            return own
         what = getattr(error, "strerror", None) or "it is not a token"
         raise Failure(
             f"this is for the network's operator, and {path} cannot be read ({what}). It lies in "

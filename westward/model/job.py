@@ -148,7 +148,8 @@ class Work:
 
     run: str = ""
     setup: str = ""
-    envs: tuple[tuple[str, str], ...] = ()
+    envs: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Not in the text of a job that a log may hold: people put keys there."""
     workdir: str | None = None
     file_mounts: tuple[FileMount, ...] = ()
 

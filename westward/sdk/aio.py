@@ -35,7 +35,7 @@ PAGE = 500
 class AsyncClient:
     """One Westward server.
 
-    ``url`` defaults to $WESTWARD_SERVER. A server that does not answer is asked again for
+    ``url`` defaults to $WESTWARD_SERVER, ``token`` (the user's) to $WESTWARD_TOKEN. A server that does not answer is asked again for
     ``retry_for_s`` seconds, where a repeat is safe; then Unreachable is raised. A refusal is an
     ApiError with a stable code. ``api`` has one method for each route, with the server's own names.
     """
@@ -47,8 +47,9 @@ class AsyncClient:
         timeout_s: float = TIMEOUT_S,
         retry_for_s: float = RETRY_FOR_S,
         headers: Mapping[str, str] | None = None,
+        token: str | None = None,
     ) -> None:
-        self._transport = AsyncTransport(url, timeout_s, retry_for_s, headers or {})
+        self._transport = AsyncTransport(url, timeout_s, retry_for_s, headers or {}, token)
         self.url = self._transport.url
         self.api = AsyncApi(self._transport.call)
 

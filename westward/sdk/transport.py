@@ -33,7 +33,12 @@ AGAIN = (408, 429, 502, 503, 504)
 
 class _Base:
     def __init__(
-        self, url: str | None, timeout_s: float, retry_for_s: float, headers: Mapping[str, str]
+        self,
+        url: str | None,
+        timeout_s: float,
+        retry_for_s: float,
+        headers: Mapping[str, str],
+        token: str | None = None,
     ) -> None:
         given = url or os.environ.get("WESTWARD_SERVER")
         if not given:
@@ -45,6 +50,9 @@ class _Base:
         self.timeout_s = timeout_s
         self.retry_for_s = retry_for_s
         self.headers = dict(headers)
+        shown = token or os.environ.get("WESTWARD_TOKEN", "").strip()
+        if shown and not any(name.lower() == "authorization" for name in self.headers):
+            self.headers["Authorization"] = f"Bearer {shown}"
 
     def pauses(self, method: str, path: str, body: Json | None) -> Iterator[float]:
         """Seconds before each further try; none for what must not be repeated."""

@@ -116,6 +116,11 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         action="store_true",
         help="take users' requests from other machines: anyone who reaches the port is a user",
     )
+    parser.add_argument(
+        "--users",
+        action="store_true",
+        help="tell users apart: everyone but agents needs a token (see docs/howto/people.md)",
+    )
     parser.add_argument("--rotate", default="1d", help="age at which credentials are followed")
     parser.add_argument(
         "--tes-host-image",
@@ -157,6 +162,10 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         parser.error("--lease: at least 1s")
     if rotate_ms < 1_000:
         parser.error("--rotate: at least 1s")
+    if options.users and options.open_to_users:
+        parser.error(
+            "--users lets users of other machines in by their tokens: leave --open-to-users out"
+        )
     if (options.tls_cert is None) != (options.tls_key is None):
         parser.error("--tls-cert and --tls-key go together")
     for path in (options.tls_cert, options.tls_key):
@@ -183,6 +192,7 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         port=options.port,
         require_credentials=options.require_credentials,
         open_to_users=options.open_to_users,
+        users=options.users,
         rotate_ms=rotate_ms,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -10,20 +11,31 @@ from pydantic import BaseModel, Field
 
 from westward.formats.data_terms import DATASET_NAME
 from westward.formats.job_terms import parse_residency
+from westward.model.access import readable
 from westward.model.dataset import (
     FILES_MOST,
     DataFile,
+    DataSet,
     Replica,
     broken_terms,
     file_problems,
 )
 from westward.model.faults import Fault, InputFaults
 from westward.model.job import TagRule
+from westward.model.people import Principal
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
 from westward.server.data_views import dataset_view
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS
+from westward.server.rights import (
+    JudgedDep,
+    PrincipalDep,
+    dataset_places,
+    of_owner,
+    permit,
+    shows_job,
+)
 from westward.store.catalogue import (
     PAGE_MOST,
     NotTheOwner,
@@ -33,6 +45,7 @@ from westward.store.catalogue import (
     load_dataset,
     remove_replica,
 )
+from westward.store.people import account_of, owner_of
 
 SCHEMES = ("file", "s3")
 """What sites fetch from. Everything else fsspec knows is refused: a URL must not make a site
@@ -72,8 +85,14 @@ class ReplicaRequest(BaseModel, extra="forbid"):
 
 
 @router.post("", status_code=201)
-async def new_dataset(body: DataRequest, core: CoreDep, response: Response) -> Json:
+async def new_dataset(
+    body: DataRequest, core: CoreDep, response: Response, judged: JudgedDep
+) -> Json:
     """201 with the new version; 200 where the newest is just this already."""
+    known = await core.read(owner_of, core.store, body.name)
+    # Whoever owns this one set may add versions of it; a new name is for members of its project.
+    about = dataset_places(body.name, body.owner) if known is not None else of_owner(body.owner)
+    permit(judged, about)
     faults: list[Fault] = []
     files = tuple(
         DataFile(path=one.path, size_bytes=one.size_bytes, sha256=one.sha256) for one in body.files
@@ -105,12 +124,14 @@ async def new_dataset(body: DataRequest, core: CoreDep, response: Response) -> J
     if not made.created:
         response.status_code = 200
     core.queue_changed()
-    return {**dataset_view(made.dataset, files=True), "created": made.created}
+    shown = await _view(core, judged.principal, made.dataset, files=True)
+    return {**shown, "created": made.created}
 
 
 @router.get("")
 async def datasets(
     core: CoreDep,
+    principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
     after: str | None = None,
 ) -> Json:
@@ -119,24 +140,39 @@ async def datasets(
     following = found[-1].name if len(found) == limit else None
     return {
         "currency": core.network.currency,
-        "datasets": [dataset_view(one) for one in found],
+        "datasets": [await _view(core, principal, one) for one in found],
         "next": following,
     }
 
 
 @router.get("/{name}")
 async def dataset(
-    name: str, core: CoreDep, version: Annotated[int, Query(ge=0, lt=2**31)] = 0
+    name: str,
+    core: CoreDep,
+    principal: PrincipalDep,
+    version: Annotated[int, Query(ge=0, lt=2**31)] = 0,
 ) -> Json:
-    """One version (0: the newest) with its files, copies and provenance."""
+    """One version (0: the newest) with its files, copies and, for who may see the job that made
+    it, its provenance."""
     found = await core.read(load_dataset, core.store, name, version)
     if found is None:
         raise not_found("data set", f"{name}@{version}" if version else name)
-    return {"currency": core.network.currency, **dataset_view(found, files=True)}
+    return {"currency": core.network.currency, **await _view(core, principal, found, files=True)}
+
+
+async def _view(core: Core, principal: Principal, found: DataSet, *, files: bool = False) -> Json:
+    """The catalogue is for all; which job made a version is its project's."""
+    if found.provenance is not None and readable(principal) is not None:
+        account = await core.read(account_of, core.store, found.provenance.job_id)
+        if not shows_job(principal, account):
+            found = replace(found, provenance=None)
+    return dataset_view(found, files=files)
 
 
 @router.post("/{name}/replicas")
-async def set_replica(name: str, body: ReplicaRequest, core: CoreDep) -> Json:
+async def set_replica(
+    name: str, body: ReplicaRequest, core: CoreDep, principal: PrincipalDep
+) -> Json:
     """Say where another copy lies, or (without ``url``) that there is none any more. The bytes
     are checked by each site that reads them."""
     found = await core.read(load_dataset, core.store, name, body.version)
@@ -155,7 +191,7 @@ async def set_replica(name: str, body: ReplicaRequest, core: CoreDep) -> Json:
         if left is None:
             raise not_found("data set", found.reference)
     core.queue_changed()
-    return dataset_view(left)
+    return await _view(core, principal, left)
 
 
 def _rules(text: str, faults: list[Fault]) -> tuple[TagRule, ...]:

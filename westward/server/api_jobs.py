@@ -16,6 +16,7 @@ from westward.control.machine import Ignored
 from westward.control.records import JobRecord, JobState
 from westward.formats.skypilot import read_task
 from westward.formats.task_set import NamedJob, read_tasks
+from westward.model.access import readable
 from westward.model.job import JobSpec
 from westward.model.plan import Refusal
 from westward.model.reasons import Code
@@ -27,6 +28,14 @@ from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
 from westward.server.naming import look_up
+from westward.server.rights import (
+    Judged,
+    JudgedDep,
+    PrincipalDep,
+    account_for,
+    permit_project,
+    shows_job,
+)
 from westward.server.snapshot import idle
 from westward.server.views import (
     array_view,
@@ -80,6 +89,10 @@ class JobRequest(BaseModel, extra="forbid"):
     home_site: Annotated[str | None, Field(max_length=200)] = None
     account: Annotated[str | None, Field(max_length=200)] = None
 
+    def of(self, judged: Judged) -> JobRequest:
+        """With the asker's only project, where the request names none. Its digest may differ."""
+        return self.model_copy(update={"account": account_for(judged, self.account)})
+
     def read(self, job_id: str, now_ms: int) -> JobSpec:
         job = read_task(
             self.task,
@@ -113,21 +126,25 @@ class JobRequest(BaseModel, extra="forbid"):
 
 
 @router.post("/jobs", status_code=201)
-async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Json:
+async def submit_job(
+    body: JobRequest, core: CoreDep, response: Response, judged: JudgedDep
+) -> Json:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
     now_ms = core.clock.now_ms()
     if body.job_id is not None:  # before it is read: its deadline may have passed meanwhile
         before = await core.read(submitted_before, core.store, body.job_id, body.digest())
         if before is not None:
+            check_own(judged, before)
             response.status_code = 200
             return {**job_view(before), "created": False}
-    submissions = await core.read(admit, core, body, body.job_id or new_job_id(), now_ms)
+    submissions = await core.read(admit, core, body, body.job_id or new_job_id(), now_ms, judged)
     if len(submissions) != 1 or submissions[0].job.array is not None:
         text = f"this text holds {len(submissions)} jobs: hand it to POST /v1/batches"
         raise ApiError(400, "several-jobs", text)
     (answer,) = await core.write(submit_jobs, core.store, submissions, now_ms)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
+    check_own(judged, answer.record)
     core.submitted("v1", answer.record, answer.created)
     if answer.created:
         core.queue_changed()
@@ -140,13 +157,26 @@ def new_job_id() -> str:
     return f"job_{uuid4().hex[:12]}"
 
 
-def admit(core: Core, body: JobRequest, job_id: str, now_ms: int) -> tuple[Submission, ...]:
-    """Every job of the request, read, its names looked up, and judged: one that no site could
-    ever take is submitted as refused. Alike jobs of an array are judged once."""
+def check_own(judged: Judged, record: JobRecord) -> None:
+    """Raises ApiError where the very same request was made before, for another project: what is
+    known of its job is not the asker's to know."""
+    if not shows_job(judged.principal, record.job.account):
+        text = "another request was submitted under this id"
+        raise ApiError(409, "job-id-taken", text)
+
+
+def admit(
+    core: Core, body: JobRequest, job_id: str, now_ms: int, judged: Judged
+) -> tuple[Submission, ...]:
+    """Every job of the request, read, its project permitted, its names looked up, and judged: one
+    that no site could ever take is submitted as refused. Alike jobs of an array are judged once."""
     digest = body.digest()
     submissions: list[Submission] = []
-    named = pin_all(core.store, body.read_all(job_id, now_ms), body.file)
-    for one in look_up(core.store, named, body.file):
+    read = body.of(judged).read_all(job_id, now_ms)
+    for account in dict.fromkeys(one.job.account for one in read):
+        permit_project(judged, account)
+    named = pin_all(core.store, read, body.file)
+    for one in look_up(core.store, named, body.file, readable(judged.principal)):
         refused = _impossible(core, one.job, now_ms)
         submissions += [
             Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
@@ -174,10 +204,12 @@ def _with_copies(core: Core, job: JobSpec) -> JobSpec:
 
 
 @router.post("/plan")
-async def dry_run(body: JobRequest, core: CoreDep) -> Json:
+async def dry_run(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Json:
     """What would be decided for this job now, on the live network. Changes nothing."""
+    now_ms = core.clock.now_ms()
+    job = await core.read(body.of(judged).read, body.job_id or "job_dry-run", now_ms)
+    permit_project(judged, job.account)
     found = await core.read(core.situation)
-    job = await core.read(body.read, body.job_id or "job_dry-run", found.now_ms)
     if job.job_id in found.records:
         raise ApiError(409, "job-id-taken", f"{job.job_id} is a job already")
     job = await core.read(pin_data, core.store, job, body.file)
@@ -190,13 +222,15 @@ async def dry_run(body: JobRequest, core: CoreDep) -> Json:
 @router.get("/jobs")
 async def jobs(
     core: CoreDep,
+    principal: PrincipalDep,
     state: JobState | None = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
     after: str | None = None,
     newest_first: bool = False,
     arrays_once: bool = False,
 ) -> Json:
-    """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+    """A page, in order of submission, of the jobs that the asker may see; ``next`` goes into
+    ``after`` for the next page. With
     ``arrays_once`` (and no ``state``) an array's first job stands for all of them."""
     once = arrays_once and state is None
     found = await core.read(
@@ -207,6 +241,7 @@ async def jobs(
         after=after,
         newest_first=newest_first,
         arrays_once=once,
+        accounts=readable(principal),
     )
     ids = {one.job.array.array_id for one in found if once and one.job.array is not None}
     counts = await core.read(count_arrays, core.store, ids)

@@ -14,11 +14,19 @@ from westward.model.job import JobSpec
 from westward.model.plan import Plan
 from westward.model.reasons import Code
 from westward.placement import plan
-from westward.server.api_jobs import CoreDep, JobRequest, admit, new_job_id, to_all
+from westward.server.api_jobs import (
+    CoreDep,
+    JobRequest,
+    admit,
+    check_own,
+    new_job_id,
+    to_all,
+)
 from westward.server.core import Core
 from westward.server.data_names import with_data
 from westward.server.errors import ApiError, not_found
 from westward.server.resumed import bound_to, resumed_spec
+from westward.server.rights import JudgedDep
 from westward.server.views import array_view, job_view
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import load_job, submit_jobs, submitted_under
@@ -30,21 +38,27 @@ Json = dict[str, Any]
 
 
 @router.post("/batches", status_code=201)
-async def submit_batch(body: JobRequest, core: CoreDep, response: Response) -> Json:
+async def submit_batch(
+    body: JobRequest, core: CoreDep, response: Response, judged: JudgedDep
+) -> Json:
     """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
     200 then, with the jobs as they stand."""
     now_ms = core.clock.now_ms()
     base = body.job_id or new_job_id()
     before = await core.read(submitted_under, core.store, base, body.digest())
     if before:
+        for record in before:
+            check_own(judged, record)
         response.status_code = 200
         return await _batch_view(core, before, created=False)
-    submissions = await core.read(admit, core, body, base, now_ms)
+    submissions = await core.read(admit, core, body, base, now_ms, judged)
     answers = await core.write(submit_jobs, core.store, submissions, now_ms, all_or_none=True)
     for answer in answers:
         if isinstance(answer, Conflict):
             raise ApiError(409, "job-id-taken", f"{answer.job_id}: {answer.reason}")
     records = tuple(one.record for one in answers if isinstance(one, Submitted))
+    for record in records:
+        check_own(judged, record)
     for record in records:
         core.submitted("v1", record, True)
     core.queue_changed()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
 from westward import __version__
 from westward.control.records import TERMINAL_JOB_STATES, JobRecord
+from westward.model.access import readable
 from westward.model.network import Pool, PoolStatus, Site, Zone
+from westward.model.people import Grant, Place, Principal, Role
 from westward.server.api_jobs import PAGE_MOST, CoreDep
 from westward.server.core import Core
+from westward.server.rights import PrincipalDep
 from westward.server.views import aside_view, bill_view, report_row, snapshot_view
 from westward.store.decisions import last_decision
 from westward.store.jobs import count_jobs, list_jobs, load_active
@@ -24,12 +28,13 @@ Json = dict[str, Any]
 
 
 @router.get("/sites")
-async def sites(core: CoreDep) -> Json:
-    """Every site with its pools, who runs and waits there, prices now, and sums so far."""
-    return await core.read(_sites, core)
+async def sites(core: CoreDep, principal: PrincipalDep) -> Json:
+    """Every site with its pools, how many run and wait there, prices now, and, for who oversees
+    the network or the site, sums so far."""
+    return await core.read(_sites, core, principal)
 
 
-def _sites(core: Core) -> Json:
+def _sites(core: Core, principal: Principal) -> Json:
     now_ms = core.clock.now_ms()
     joined = core.joined
     statuses = core.pool_statuses(joined)
@@ -41,10 +46,22 @@ def _sites(core: Core) -> Json:
         "currency": core.network.currency,
         "now_ms": now_ms,
         "sites": [
-            _site(core, site, statuses, agents.get(site.name), totals.get(site.name), records)
+            _site(
+                core,
+                site,
+                statuses,
+                agents.get(site.name),
+                totals.get(site.name) if _sees_sums(principal, site.name) else None,
+                records,
+            )
             for site in joined.network.sites
         ],
     }
+
+
+def _sees_sums(principal: Principal, site: str) -> bool:
+    own = Grant(Role.SITE_OPERATOR, Place("site", site))
+    return readable(principal) is None or own in principal.grants
 
 
 def _site(
@@ -115,16 +132,23 @@ async def snapshot(core: CoreDep) -> Json:
 
 @router.get("/report")
 async def report(
-    core: CoreDep, limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = PAGE_MOST
+    core: CoreDep,
+    principal: PrincipalDep,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = PAGE_MOST,
 ) -> Json:
-    """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
-    return await core.read(_report, core, limit)
+    """The newest finished jobs that the asker may see, in the order of submission: where, why
+    there, how long, how much."""
+    return await core.read(_report, core, limit, readable(principal))
 
 
-def _report(core: Core, limit: int) -> Json:
+def _report(core: Core, limit: int, accounts: Collection[str] | None) -> Json:
     currency = core.network.currency
     finished = list_jobs(
-        core.store, states=sorted(TERMINAL_JOB_STATES), limit=limit, newest_first=True
+        core.store,
+        states=sorted(TERMINAL_JOB_STATES),
+        limit=limit,
+        newest_first=True,
+        accounts=accounts,
     )
     rows = [
         report_row(
@@ -148,11 +172,13 @@ health = APIRouter(tags=["network"])
 
 @health.get("/healthz")
 @health.get("/v1/healthz", include_in_schema=False)
-async def healthz(request: Request, core: CoreDep) -> Json:
-    """``ok`` while every loop's last round went through and no job or run is set aside."""
+async def healthz(request: Request, core: CoreDep, principal: PrincipalDep) -> Json:
+    """``ok`` while every loop's last round went through and no job or run is set aside. What is set
+    aside, and how many jobs there are, only for who oversees the network."""
     errors: dict[str, int] = request.app.state.loops.errors
     aside = [*core.jobs_aside.all(), *core.runs_aside.all()]
-    counts = await core.read(count_jobs, core.store)
+    oversees = readable(principal) is None
+    counts = await core.read(count_jobs, core.store) if oversees else {}
     return {
         "status": "ok" if not any(errors.values()) and not aside else "degraded",
         "version": __version__,
@@ -160,7 +186,7 @@ async def healthz(request: Request, core: CoreDep) -> Json:
         "now_ms": core.clock.now_ms(),
         "series_origin_ms": core.series_origin_ms,
         "failures_in_a_row": errors,
-        "set_aside": [aside_view(one) for one in aside[:ASIDE_SHOWN_MOST]],
+        "set_aside": [aside_view(one) for one in aside[:ASIDE_SHOWN_MOST] if oversees],
         "set_aside_count": len(aside),
         "jobs": {state.value: count for state, count in counts.items()},
     }

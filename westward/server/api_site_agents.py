@@ -21,9 +21,10 @@ from westward.network.offer_check import check_offer
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
 from westward.server.errors import ApiError
-from westward.server.guard import SpeakerDep, admit, digest_of
+from westward.server.guard import SpeakerDep, admit
 from westward.server.joined import invitation_of, pools_of_others
 from westward.server.limits import check_message
+from westward.server.rights import digest_of
 from westward.store.enrol import Enrolment, enrol, rotate, save_offer
 from westward.store.sites import check_session
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from westward.control.events import CancelRequested
 from westward.control.records import JobRecord
 from westward.formats.tes import BACKEND_PARAMETERS, HOST_IMAGE, TesJob, read_tes
 from westward.formats.tes_model import FILE, State, TesTask, View, read_document
+from westward.model.access import readable
 from westward.model.faults import Fault, InputFaults
 from westward.model.network import Network
 from westward.server.api_jobs import CoreDep, _impossible
@@ -21,6 +24,13 @@ from westward.server.applier import Outcome
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import check_job
+from westward.server.rights import (
+    JudgedDep,
+    PrincipalDep,
+    account_for,
+    permit_project,
+    shows_job,
+)
 from westward.server.tes_view import (
     TesLabels,
     states_for,
@@ -72,12 +82,14 @@ async def service_info(core: CoreDep) -> Json:
         }
     },
 )
-async def create_task(request: Request, core: CoreDep) -> Json:
+async def create_task(request: Request, core: CoreDep, judged: JudgedDep) -> Json:
     """Takes every valid document. One that asks for what the network cannot do is kept in
     SYSTEM_ERROR, with the reasons in its system logs; it never runs."""
     task = read_document(await _body(request))
     now_ms = core.clock.now_ms()
     made = await core.read(_read, core, task, f"{ID_PREFIX}{uuid4().hex[:12]}", now_ms)
+    made = replace(made, job=replace(made.job, account=account_for(judged, made.job.account)))
+    permit_project(judged, made.job.account)
     refused: str | None = "; ".join(made.refusals) or None
     if refused is None:
         refused = await core.read(_impossible, core, made.job, now_ms)
@@ -114,6 +126,7 @@ def _read(core: Core, task: TesTask, job_id: str, now_ms: int) -> TesJob:
 @router.get("/tasks")
 async def list_tasks(
     core: CoreDep,
+    principal: PrincipalDep,
     name_prefix: str | None = None,
     state: State | None = None,
     tag_key: Annotated[list[str] | None, Query()] = None,
@@ -123,14 +136,16 @@ async def list_tasks(
     view: View = "MINIMAL",
 ) -> Json:
     """Newest first. ``tag_value`` is matched with ``tag_key`` by position; empty matches any."""
-    if page_token and await core.read(load_job, core.store, page_token) is None:
+    accounts = readable(principal)
+    last = await core.read(load_job, core.store, page_token) if page_token else None
+    if page_token and (last is None or not shows_job(principal, last.job.account)):
         raise ApiError(400, "unknown-page-token", f"no page begins after {page_token!r}")
     values = list(tag_value or ())
     tags = {
         key: values[index] if index < len(values) else "" for index, key in enumerate(tag_key or ())
     }
     found = await core.read(
-        _matching, core, name_prefix, state, tags, page_size + 1, page_token or None
+        _matching, core, accounts, name_prefix, state, tags, page_size + 1, page_token or None
     )
     page = found[:page_size]
     tasks = await core.read(_views, core, page, view)
@@ -146,6 +161,7 @@ def _views(core: Core, page: list[tuple[JobRecord, TesLabels]], view: View) -> l
 
 def _matching(
     core: Core,
+    accounts: Collection[str] | None,
     name_prefix: str | None,
     state: State | None,
     tags: dict[str, str],
@@ -155,7 +171,9 @@ def _matching(
     states = None if state is None else states_for(state)
     found: list[tuple[JobRecord, TesLabels]] = []
     while True:
-        records = list_tes_jobs(core.store, states=states, before=before, limit=SCAN)
+        records = list_tes_jobs(
+            core.store, states=states, before=before, limit=SCAN, accounts=accounts
+        )
         for record in records:
             labels = tes_labels(record)
             if labels is None or (state is not None and tes_state(record) != state):

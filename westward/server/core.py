@@ -26,6 +26,7 @@ from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.data_names import references
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
+from westward.server.people import People, load_people
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
@@ -70,8 +71,9 @@ class Core:
         self.store = store
         self.joined: View = load_view(store, network)
         self._joining = asyncio.Lock()
+        self.people: People = load_people(store)
         self.operator_token = ""
-        """Set by the app; see ``guard``."""
+        """Set by the app; see ``guard`` and ``rights``."""
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.writer = Writer(store)
@@ -99,6 +101,11 @@ class Core:
         async with self._joining:  # an older reading must not replace a newer one
             self.joined = await self.read(load_view, self.store, self.folder, self.joined)
         self.plan_bell.ring()
+
+    async def people_changed(self) -> None:
+        """After a change to grants or tokens, before it is answered."""
+        async with self._joining:
+            self.people = await self.read(load_people, self.store, self.people)
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns."""

@@ -1,14 +1,14 @@
-"""Who may ask what. Agents show their site's credential, operators their token; users come from
-this machine unless the server says otherwise. See docs/decisions/0022.
+"""Who may ask what. Agents show their site's credential, operators their token; users a token of
+theirs, or, where none are told apart, come from this machine unless the server says otherwise. See
+docs/decisions/0022 and 0034.
 
 The gate stands before everything else, so that whatever is ever put below ``/v1/agent`` is
-guarded, and a report on a run is taken from the run's own site only.
+guarded, and a report on a run is taken from the run's own site only. Every other route's rule is in
+``access``; ``rights`` judges.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import logging
 import os
@@ -22,11 +22,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from westward.server.api_jobs import CoreDep
+from westward.server.access import Access
 from westward.server.core import Core
 from westward.server.errors import ApiError, answer_of
+from westward.server.rights import Rights, digest_of
 from westward.store.enrol import first_use
 from westward.store.sites import run_site
 
@@ -36,10 +37,6 @@ OPERATOR_FILE = "operator.token"
 RUN_SITES_KEPT = 100_000
 _RUN_PATH = re.compile(r"/v1/agent/runs/([^/]+)/")
 log = logging.getLogger("westward.server")
-
-
-def digest_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +50,10 @@ class Speaker:
 class Gate:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, core: Core) -> None:
+    def __init__(self, app: ASGIApp, core: Core, access: Access) -> None:
         self.app = app
         self.core = core
+        self.rights = Rights(core, access)
         self.run_sites: dict[str, str] = {}
         """A run never changes its site."""
 
@@ -66,14 +64,18 @@ class Gate:
             except ApiError as error:
                 await answer_of(error)(scope, receive, send)
                 return
+            if self.core.settings.users and scope["method"] == "GET":
+                send = self._judged_again(scope, receive, send)
         await self.app(scope, receive, send)
 
     async def _admit(self, asked: HTTPConnection) -> None:
         path = asked.scope["path"]
         if not path.startswith(AGENT_PATHS):
-            if not is_local(asked) and not self.core.settings.open_to_users:
+            local_only = not (self.core.settings.users or self.core.settings.open_to_users)
+            if local_only and not is_local(asked):
                 text = "this server takes users' requests from its own machine only"
                 raise ApiError(403, "not-from-here", text)
+            await self.rights.judge(asked)
             return
         if path == ENROL_PATH:
             return
@@ -82,6 +84,23 @@ class Gate:
         about = _RUN_PATH.match(path)
         if about is not None:
             await self._check_run(speaker, about[1])
+
+    def _judged_again(self, scope: Scope, receive: Receive, send: Send) -> Send:
+        """A poll may be held for seconds: whoever lost a right meanwhile gets no answer by it."""
+        refused = False
+
+        async def judged(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                try:
+                    self.rights.judge_again(scope)
+                except ApiError as error:
+                    refused = True
+                    await answer_of(error)(scope, receive, send)
+            if not refused:
+                await send(message)
+
+        return judged
 
     async def _speaker(self, asked: HTTPConnection) -> Speaker:
         header = asked.headers.get("authorization")
@@ -186,11 +205,3 @@ def operator_token(data: Path) -> str:
         os.fsync(out.fileno())
     os.replace(temporary, path)
     return token
-
-
-async def only_operator(request: Request, core: CoreDep) -> None:
-    """Raises ApiError unless the request shows the operator's token."""
-    _, _, shown = request.headers.get("authorization", "").partition(" ")
-    if not hmac.compare_digest(shown.strip().encode(), core.operator_token.encode()):
-        text = f"this is for the network's operator: show the token in {OPERATOR_FILE} of the "
-        raise ApiError(401, "operator-only", text + "server's data folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from westward.formats.task_set import AFTER_FIELD, NamedJob
@@ -12,25 +12,39 @@ from westward.store.database import Store
 from westward.store.sets import find_named, states_of
 
 
-def look_up(store: Store, named: Sequence[NamedJob], file: str) -> tuple[NamedJob, ...]:
+def look_up(
+    store: Store,
+    named: Sequence[NamedJob],
+    file: str,
+    accounts: Collection[str] | None = None,
+) -> tuple[NamedJob, ...]:
     """The same jobs, with an id for every name. Raises InputFaults with every name that is no
-    job's, or several jobs'."""
+    job's, or several jobs'; jobs of other projects than ``accounts`` (None: all) are none."""
     faults: list[Fault] = []
     found = []
     for one in named:
-        after = tuple(_id_of(store, each, one.after_row, file, faults) for each in one.job.after)
+        after = tuple(
+            _id_of(store, each, one.after_row, file, accounts, faults) for each in one.job.after
+        )
         found.append(replace(one, job=replace(one.job, after=after)))
     if faults:
         raise InputFaults(faults)
     return tuple(found)
 
 
-def _id_of(store: Store, after: After, row: int | None, file: str, faults: list[Fault]) -> After:
+def _id_of(
+    store: Store,
+    after: After,
+    row: int | None,
+    file: str,
+    accounts: Collection[str] | None,
+    faults: list[Fault],
+) -> After:
     if after.job_id:
         return after
-    if states_of(store, [after.name]):
+    if states_of(store, [after.name], accounts):
         return replace(after, job_id=after.name)
-    ids = find_named(store, after.name)
+    ids = find_named(store, after.name, accounts=accounts)
     if len(ids) == 1:
         return replace(after, job_id=ids[0])
     if ids:

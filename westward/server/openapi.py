@@ -14,6 +14,16 @@ from typing_extensions import TypedDict
 
 from westward import __version__
 from westward.control.records import JobState
+from westward.server.openapi_people import (
+    MembersView,
+    OrganisationsView,
+    OrganisationView,
+    ProjectsView,
+    ProjectView,
+    TokensView,
+    TokenView,
+    WhoamiView,
+)
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -440,6 +450,17 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/sites"): SitesView,
     ("get", "/v1/report"): ReportView,
     ("get", "/healthz"): HealthView,
+    ("get", "/v1/whoami"): WhoamiView,
+    ("get", "/v1/organisations"): OrganisationsView,
+    ("post", "/v1/organisations"): OrganisationView,
+    ("get", "/v1/projects"): ProjectsView,
+    ("post", "/v1/projects"): ProjectView,
+    ("get", "/v1/members/{kind}/{place}"): MembersView,
+    ("post", "/v1/members/{kind}/{place}"): MembersView,
+    ("post", "/v1/members/{kind}/{place}/remove"): MembersView,
+    ("get", "/v1/tokens"): TokensView,
+    ("post", "/v1/tokens"): TokenView,
+    ("post", "/v1/tokens/{token_id}/revoke"): TokenView,
 }
 """What a good answer holds (a tuple: one of these); those not here are any JSON object."""
 
@@ -467,6 +488,10 @@ def _described(document: Json) -> Json:
             several = answer if isinstance(answer, tuple) else (answer,)
             found = [_component(schemas, one) for one in several]
             content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
+    told = "A token, where the server tells users apart; an agent's credential; the operator's."
+    bearer = {"type": "http", "scheme": "bearer", "description": told}
+    document["components"]["securitySchemes"] = {"token": bearer}
+    document["security"] = [{}, {"token": []}]
     error = _component(schemas, ErrorView)
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -488,10 +513,10 @@ def _component(schemas: Json, answer: Any) -> Json:
 
 def user_document() -> Json:
     """The document of the routes for users, without a server: what the SDK is generated from."""
-    from westward.server import api_data, api_jobs, api_lives, api_network
+    from westward.server import api_data, api_jobs, api_lives, api_network, api_people
 
     app = FastAPI(title="Westward", version=__version__)
-    routers = (api_jobs, api_lives, api_network, api_data)
+    routers = (api_jobs, api_lives, api_network, api_data, api_people)
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)

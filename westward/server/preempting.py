@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from westward.control.events import PauseRequested
 from westward.control.preempt import Runner, choose_victims
 from westward.control.records import JobRecord, JobState
+from westward.model.job import JobSpec
 from westward.model.plan import Placement, Plan, Why
 from westward.server.snapshot import Situation
 from westward.store.results import Change
@@ -72,12 +73,19 @@ def _for_head(
     ]
     missing = head.estimate.need_milli - free
     for victim in choose_victims(runners, missing, job.priority, before.now_ms):
-        reason = f"{job.name} ({job.job_id}) of priority {job.priority} waits for its place"
+        reason = put_out_for(job, before.records[victim].job)
         yield Change(
             job_id=victim,
             event=PauseRequested(kind="preempt", by="the planner", reason=reason),
             expected_version=before.records[victim].version,
         )
+
+
+def put_out_for(job: JobSpec, victim: JobSpec) -> str:
+    """For the victim's story, which its own project reads: that need not know of another's jobs."""
+    same = victim.account == job.account
+    who = f"{job.name} ({job.job_id})" if same else "a job of another project,"
+    return f"{who} of priority {job.priority} waits for its place"
 
 
 def _at(record: JobRecord, pool: str) -> bool:

@@ -38,6 +38,8 @@ class Settings:
     """Agents of the folder's own sites need one too, even from this machine."""
     open_to_users: bool = False
     """Users' requests are taken from other machines as well; there are no users to tell apart."""
+    users: bool = False
+    """Users are told apart: everyone but agents shows a token, from wherever."""
     rotate_ms: int = 24 * 3_600_000
     """Sites' credentials are followed by new ones when they are this old."""
     tls_cert: Path | None = None

@@ -22,6 +22,7 @@ from westward.control.records import (
 )
 from westward.control.story import StoryLine
 from westward.model.job import JobSpec
+from westward.model.people import LOCAL_PROJECT
 
 if TYPE_CHECKING:
     from westward.store.database import Store
@@ -93,6 +94,7 @@ def fixed_row(record: JobRecord) -> dict[str, object]:
         "name": record.job.name,
         "array_id": array.array_id if array is not None else None,
         "array_index": array.index if array is not None else None,
+        "account": record.job.account or LOCAL_PROJECT,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, insert, or_, select
 
@@ -19,6 +19,7 @@ from westward.store.rows import (
     chunks,
     load_records,
     load_story_lines,
+    of_accounts,
     raise_snapshot_version,
     read_counter,
 )
@@ -138,11 +139,13 @@ def list_jobs(
     after: str | None = None,
     newest_first: bool = False,
     arrays_once: bool = False,
+    accounts: Collection[str] | None = None,
 ) -> tuple[JobRecord, ...]:
     """A page of jobs in the order of submission (or its reverse), beginning after the job
     ``after``; rows that cannot be read are left out. ``limit`` is cut to LIST_LIMIT_MAX; an unknown
-    ``after`` gives an empty page. ``arrays_once``: the first job stands for its array."""
-    query = select(JOBS).limit(max(0, min(limit, LIST_LIMIT_MAX)))
+    ``after`` gives an empty page. ``arrays_once``: the first job stands for its array.
+    ``accounts``: of these projects alone, as if there were no other jobs."""
+    query = of_accounts(select(JOBS), accounts).limit(max(0, min(limit, LIST_LIMIT_MAX)))
     query = query.order_by(JOBS.c.seq.desc() if newest_first else JOBS.c.seq)
     if state is not None:
         query = query.where(JOBS.c.state == state.value)
@@ -151,7 +154,8 @@ def list_jobs(
     if arrays_once and state is None:
         query = query.where(or_(JOBS.c.array_index.is_(None), JOBS.c.array_index == 0))
     if after is not None:
-        start = select(JOBS.c.seq).where(JOBS.c.job_id == after).scalar_subquery()
+        first = select(JOBS.c.seq).where(JOBS.c.job_id == after)
+        start = of_accounts(first, accounts).scalar_subquery()
         query = query.where(JOBS.c.seq < start if newest_first else JOBS.c.seq > start)
     unreadable: list[Unreadable] = []
     with store.read() as connection:

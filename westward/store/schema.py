@@ -76,10 +76,13 @@ JOBS = Table(
     Column("holds", Text),
     Column("pause", Text),
     Column("aim", Text),
+    Column("account", String(200), nullable=False, server_default="local"),
     Index("jobs_by_state", "state", "seq"),
     Index("jobs_by_name", "name", "seq"),
     Index("jobs_by_array", "array_id", "array_index"),
+    Index("jobs_by_account", "account", "seq"),
 )
+"""``account``: the project; whose jobs somebody may see is asked of the database."""
 
 RUNS = Table(
     "runs",
@@ -420,3 +423,65 @@ LEDGER_HOLDS = Table(
     ),
 )
 """What is left of each pending transfer: a running balance, like those of accounts."""
+
+ORGANISATIONS = Table(
+    "organisations",
+    METADATA,
+    Column("organisation", String(200), primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", String(200), nullable=False),
+)
+
+PROJECTS = Table(
+    "projects",
+    METADATA,
+    Column("project", String(200), primary_key=True),
+    Column("organisation", String(200), ForeignKey("organisations.organisation"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", String(200), nullable=False),
+)
+
+MEMBERS = Table(
+    "members",
+    METADATA,
+    Column("seq", ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("user", String(200), nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("place", String(200), nullable=False),
+    Column("added_ms", BigInteger, nullable=False),
+    Column("added_by", String(200), nullable=False),
+    Column("removed_ms", BigInteger),
+    Column("removed_by", String(200)),
+    Index(
+        "one_live_grant",
+        "user",
+        "role",
+        "kind",
+        "place",
+        unique=True,
+        sqlite_where=text("removed_ms IS NULL"),
+        postgresql_where=text("removed_ms IS NULL"),
+    ),
+)
+"""Who held which role where, from when to when."""
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("token_id", String(40), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("user", String(200), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("revoked_ms", BigInteger),
+    Column("revoked_by", String(200)),
+    Column("used_ms", BigInteger),
+    Index("tokens_by_user", "user"),
+)
+"""The secrets are kept nowhere, only their SHA-256. ``used_ms`` is to the hour."""

@@ -9,12 +9,15 @@ from sqlalchemy import func, or_, select
 from westward.control.records import JobRecord, JobState
 from westward.store.database import Store
 from westward.store.results import Unreadable
-from westward.store.rows import assemble, chunks
+from westward.store.rows import assemble, chunks, of_accounts
 from westward.store.schema import JOBS
 
 
-def find_named(store: Store, name: str, limit: int = 10) -> tuple[str, ...]:
-    """Ids of the jobs and arrays of this name, newest first; an array is one."""
+def find_named(
+    store: Store, name: str, limit: int = 10, accounts: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Ids of the jobs and arrays of this name, newest first; an array is one. ``accounts``: of
+    these projects alone."""
     query = (
         select(JOBS.c.job_id, JOBS.c.array_id)
         .where(
@@ -26,20 +29,24 @@ def find_named(store: Store, name: str, limit: int = 10) -> tuple[str, ...]:
         .order_by(JOBS.c.seq.desc())
         .limit(limit)
     )
+    query = of_accounts(query, accounts)
     with store.read() as connection:
         return tuple(array_id or job_id for job_id, array_id in connection.execute(query))
 
 
-def states_of(store: Store, ids: Collection[str]) -> dict[str, tuple[JobState, ...]]:
-    """The states of each job or, for an array's id, of all its jobs; unknown ids are left out."""
+def states_of(
+    store: Store, ids: Collection[str], accounts: Collection[str] | None = None
+) -> dict[str, tuple[JobState, ...]]:
+    """The states of each job or, for an array's id, of all its jobs; unknown ids are left out, and
+    those of other projects than ``accounts``."""
     found: dict[str, list[JobState]] = {}
     with store.read() as connection:
         for chunk in chunks(dict.fromkeys(ids)):
             query = select(JOBS.c.job_id, JOBS.c.state).where(JOBS.c.job_id.in_(chunk))
-            for job_id, state in connection.execute(query):
+            for job_id, state in connection.execute(of_accounts(query, accounts)):
                 found.setdefault(job_id, []).append(JobState(state))
             query = select(JOBS.c.array_id, JOBS.c.state).where(JOBS.c.array_id.in_(chunk))
-            for array_id, state in connection.execute(query):
+            for array_id, state in connection.execute(of_accounts(query, accounts)):
                 found.setdefault(array_id, []).append(JobState(state))
     return {key: tuple(states) for key, states in found.items()}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
 from westward.control.records import JobRecord, JobState
 from westward.store.database import Store
 from westward.store.results import Unreadable
-from westward.store.rows import assemble
+from westward.store.rows import assemble, of_accounts
 from westward.store.schema import JOBS
 
 ID_PREFIX = "job_tes-"
@@ -18,16 +18,22 @@ _ID_END = "job_tes."
 
 
 def list_tes_jobs(
-    store: Store, *, states: Sequence[JobState] | None, before: str | None, limit: int
+    store: Store,
+    *,
+    states: Sequence[JobState] | None,
+    before: str | None,
+    limit: int,
+    accounts: Collection[str] | None = None,
 ) -> tuple[JobRecord, ...]:
     """At most ``limit`` of them, newest first, beginning after the job ``before``; an unknown
-    ``before`` gives none. Rows that cannot be read are left out."""
+    ``before`` gives none. Rows that cannot be read are left out. ``accounts``: as ``list_jobs``."""
     query = select(JOBS).where(JOBS.c.job_id >= ID_PREFIX, JOBS.c.job_id < _ID_END)
-    query = query.order_by(JOBS.c.seq.desc()).limit(limit)
+    query = of_accounts(query, accounts).order_by(JOBS.c.seq.desc()).limit(limit)
     if states is not None:
         query = query.where(JOBS.c.state.in_([state.value for state in states]))
     if before is not None:
-        start = select(JOBS.c.seq).where(JOBS.c.job_id == before).scalar_subquery()
+        first = select(JOBS.c.seq).where(JOBS.c.job_id == before)
+        start = of_accounts(first, accounts).scalar_subquery()
         query = query.where(JOBS.c.seq < start)
     unreadable: list[Unreadable] = []
     with store.read() as connection:

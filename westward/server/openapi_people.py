@@ -1,0 +1,82 @@
+"""What the answers about people hold; part of ``openapi``."""
+
+from __future__ import annotations
+
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+
+class GrantView(TypedDict):
+    role: str
+    kind: str
+    place: str
+
+
+class WhoamiView(TypedDict):
+    """``everything``: the server tells no users apart."""
+
+    user: str
+    users_told_apart: bool
+    everything: bool
+    grants: list[GrantView]
+    scopes: list[str]
+    token_id: str | None
+    expires_ms: int | None
+
+
+class OrganisationView(TypedDict):
+    organisation: str
+    label: str
+    created_ms: int
+    created_by: str
+
+
+class OrganisationsView(TypedDict):
+    organisations: list[OrganisationView]
+
+
+class ProjectView(TypedDict):
+    """``project`` is what its jobs name as their account."""
+
+    project: str
+    organisation: str
+    label: str
+    created_ms: int
+    created_by: str
+
+
+class ProjectsView(TypedDict):
+    projects: list[ProjectView]
+
+
+class MemberView(TypedDict):
+    user: str
+    role: str
+    added_ms: int
+    added_by: str
+
+
+class MembersView(TypedDict):
+    kind: str
+    place: str
+    members: list[MemberView]
+
+
+class TokenView(TypedDict):
+    """``token``, the secret, is told once, when it is made. ``used_ms`` is to the hour."""
+
+    token_id: str
+    user: str
+    scopes: list[str]
+    label: str
+    created_ms: int
+    expires_ms: int
+    revoked_ms: int | None
+    used_ms: int | None
+    made_by: str
+    token: NotRequired[str]
+
+
+class TokensView(TypedDict):
+    tokens: list[TokenView]

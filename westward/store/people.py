@@ -1,0 +1,198 @@
+"""Organisations, projects, who holds which role where, and tokens. Every change may be repeated.
+
+Secrets never come here, only their SHA-256. Grants and tokens that ended are kept, with when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from westward.model.people import (
+    Grant,
+    Member,
+    Organisation,
+    Place,
+    Project,
+    Role,
+    Scope,
+    Token,
+    conflict,
+)
+from westward.store.database import Store
+from westward.store.schema import DATASETS, JOBS, MEMBERS, ORGANISATIONS, PROJECTS, TOKENS
+
+Made = Literal["made", "there-already", "taken"]
+"""``there-already``: just so, by an earlier request. ``taken``: the name stands for another."""
+
+
+def create_organisation(store: Store, made: Organisation) -> Made:
+    with store.write() as connection:
+        query = select(ORGANISATIONS).where(ORGANISATIONS.c.organisation == made.organisation)
+        found = connection.execute(query).mappings().one_or_none()
+        if found is not None:
+            return "there-already" if found["label"] == made.label else "taken"
+        row = {name: getattr(made, name) for name in ORGANISATIONS.c.keys()}  # noqa: SIM118
+        connection.execute(insert(ORGANISATIONS), row)
+    return "made"
+
+
+def create_project(store: Store, made: Project) -> Made | Literal["no-organisation"]:
+    with store.write() as connection:
+        query = select(PROJECTS).where(PROJECTS.c.project == made.project)
+        found = connection.execute(query).mappings().one_or_none()
+        if found is not None:
+            same = (found["organisation"], found["label"]) == (made.organisation, made.label)
+            return "there-already" if same else "taken"
+        home = select(ORGANISATIONS.c.organisation).where(
+            ORGANISATIONS.c.organisation == made.organisation
+        )
+        if connection.execute(home).one_or_none() is None:
+            return "no-organisation"
+        row = {name: getattr(made, name) for name in PROJECTS.c.keys()}  # noqa: SIM118
+        connection.execute(insert(PROJECTS), row)
+    return "made"
+
+
+def add_member(store: Store, made: Member) -> Literal["made", "there-already", "conflict"]:
+    """``conflict``: an auditor holds nothing else."""
+    with store.write() as connection:
+        held = frozenset(one.grant for one in _members(connection, made.user))
+        if made.grant in held:
+            return "there-already"
+        if conflict(held, made.grant):
+            return "conflict"
+        row = {**_key(made.user, made.grant), "added_ms": made.added_ms, "added_by": made.added_by}
+        connection.execute(insert(MEMBERS), row)
+    return "made"
+
+
+def remove_member(store: Store, user: str, grant: Grant, by: str, now_ms: int) -> bool:
+    """False: it was not held."""
+    key = _key(user, grant)
+    with store.write() as connection:
+        done = connection.execute(
+            update(MEMBERS)
+            .where(
+                *(MEMBERS.c[name] == value for name, value in key.items()),
+                MEMBERS.c.removed_ms.is_(None),
+            )
+            .values(removed_ms=now_ms, removed_by=by)
+        )
+        return done.rowcount == 1
+
+
+def mint(store: Store, token: Token) -> None:
+    with store.write() as connection:
+        connection.execute(
+            insert(TOKENS),
+            {
+                "token_id": token.token_id,
+                "digest": token.digest,
+                "user": token.user,
+                "scopes": " ".join(sorted(token.scopes)),
+                "label": token.label,
+                "created_ms": token.created_ms,
+                "expires_ms": token.expires_ms,
+                "made_by": token.made_by,
+            },
+        )
+
+
+def revoke_token(store: Store, token_id: str, by: str, now_ms: int) -> bool:
+    """False: there is none of that id, or it was revoked before."""
+    with store.write() as connection:
+        done = connection.execute(
+            update(TOKENS)
+            .where(TOKENS.c.token_id == token_id, TOKENS.c.revoked_ms.is_(None))
+            .values(revoked_ms=now_ms, revoked_by=by)
+        )
+        return done.rowcount == 1
+
+
+def note_used(store: Store, digest: str, used_ms: int) -> None:
+    with store.write() as connection:
+        connection.execute(update(TOKENS).where(TOKENS.c.digest == digest).values(used_ms=used_ms))
+
+
+def all_organisations(store: Store) -> tuple[Organisation, ...]:
+    with store.read() as connection:
+        query = select(ORGANISATIONS).order_by(ORGANISATIONS.c.organisation)
+        return tuple(Organisation(**row) for row in connection.execute(query).mappings())
+
+
+def all_projects(store: Store) -> tuple[Project, ...]:
+    with store.read() as connection:
+        query = select(PROJECTS).order_by(PROJECTS.c.project)
+        return tuple(Project(**row) for row in connection.execute(query).mappings())
+
+
+def all_members(store: Store) -> tuple[Member, ...]:
+    """Every grant that is held now, in the order in which they were given."""
+    with store.read() as connection:
+        return tuple(_members(connection))
+
+
+def all_tokens(store: Store) -> tuple[Token, ...]:
+    """Ended ones too, the oldest first."""
+    with store.read() as connection:
+        query = select(TOKENS).order_by(TOKENS.c.created_ms, TOKENS.c.token_id)
+        return tuple(_token(row) for row in connection.execute(query).mappings())
+
+
+def account_of(store: Store, job_id: str) -> str | None:
+    """The project of the job (or the array) of that id; None: there is none."""
+    with store.read() as connection:
+        for column in (JOBS.c.job_id, JOBS.c.array_id):
+            query = select(JOBS.c.account).where(column == job_id).limit(1)
+            found = connection.execute(query).scalar_one_or_none()
+            if found is not None:
+                return str(found)
+    return None
+
+
+def owner_of(store: Store, dataset: str) -> str | None:
+    """The account that the data set belongs to, "" for nobody's; None: there is no such."""
+    with store.read() as connection:
+        query = select(DATASETS.c.owner).where(DATASETS.c.name == dataset).limit(1)
+        found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else str(found)
+
+
+def _key(user: str, grant: Grant) -> dict[str, str]:
+    return {
+        "user": user,
+        "role": grant.role.value,
+        "kind": grant.place.kind,
+        "place": grant.place.name,
+    }
+
+
+def _members(connection: Connection, user: str | None = None) -> Iterable[Member]:
+    query = select(MEMBERS).where(MEMBERS.c.removed_ms.is_(None)).order_by(MEMBERS.c.seq)
+    if user is not None:
+        query = query.where(MEMBERS.c.user == user)
+    for row in connection.execute(query).mappings():
+        yield Member(
+            user=row["user"],
+            grant=Grant(Role(row["role"]), Place(row["kind"], row["place"])),
+            added_ms=row["added_ms"],
+            added_by=row["added_by"],
+        )
+
+
+def _token(row: RowMapping) -> Token:
+    return Token(
+        token_id=row["token_id"],
+        digest=row["digest"],
+        user=row["user"],
+        scopes=frozenset(Scope(one) for one in row["scopes"].split()),
+        label=row["label"],
+        created_ms=row["created_ms"],
+        expires_ms=row["expires_ms"],
+        made_by=row["made_by"],
+        revoked_ms=row["revoked_ms"],
+        used_ms=row["used_ms"],
+    )
