@@ -125,7 +125,11 @@ def play(case: dict[str, Any]) -> str:
     rules = [known[name][0] for name in case["rules"]]
     currency = known[case["rules"][0]][1]
     entity = Entity(name=case["entity"]["name"], facts=facts(case["entity"].get("facts")))
-    contract, usage, claims = read_contract(case.get("contract")), read_usage(case), read_claims(case)
+    contract, usage, claims = (
+        read_contract(case.get("contract")),
+        read_usage(case),
+        read_claims(case),
+    )
     sellers = {
         name: Entity(name=name, facts=facts(stated))
         for name, stated in case.get("sellers", {}).items()
