@@ -40,9 +40,15 @@ SLOW = settings(max_examples=int(os.environ.get("WESTWARD_VOUCHER_EXAMPLES", "50
 """Each example is a rule set and a bill, or several."""
 
 
-def figure(values: st.SearchStrategy[int], blank: int = 2) -> st.SearchStrategy[Figure]:
-    """Blank in ``blank`` of ``blank`` + 1 cases."""
-    return st.one_of(*[st.just(BLANK)] * blank, values.map(lambda v: Figure(value=v)))
+def one_in(n: int) -> st.SearchStrategy[bool]:
+    """True about once in ``n``. (Weights by repetition do not work: equal branches are merged.)"""
+    return st.integers(0, n - 1).map(lambda drawn: drawn == n // 2)
+
+
+@st.composite
+def figure(draw: st.DrawFn, values: st.SearchStrategy[int], n: int) -> Figure:
+    """Stated about once in ``n``, else blank."""
+    return Figure(value=draw(values)) if draw(one_in(n)) else BLANK
 
 
 PERCENT = st.sampled_from([100_000, 200_000, 300_000, 333_333, 500_000, 600_000, 999_999, PPM])
@@ -58,13 +64,11 @@ def rules(draw: st.DrawFn, pro_rata: bool = False) -> list[Rule]:
     for number in range(draw(st.integers(1, 5))):
         name = f"r{number}"
         tiers = []
-        if draw(st.booleans()):
+        if draw(one_in(3)):
             when = draw(st.sampled_from([((DOMESTIC,),), ((START_UP, RANK),)]))
-            tiers.append(Tier(label="t", share_ppm=draw(figure(PERCENT, 0)), when=when))
+            tiers.append(Tier(label="t", share_ppm=Figure(value=draw(PERCENT)), when=when))
         earlier = [rule.name for rule in made]
-        includes = (
-            (draw(st.sampled_from(earlier)),) if earlier and draw(st.integers(0, 5)) == 0 else ()
-        )
+        includes = (draw(st.sampled_from(earlier)),) if earlier and draw(one_in(6)) else ()
         made.append(
             Rule(
                 name=name,
@@ -76,34 +80,34 @@ def rules(draw: st.DrawFn, pro_rata: bool = False) -> list[Rule]:
                 currency="CNY",
                 source="S",
                 grade="A",
-                standing=draw(st.sampled_from(["text"] * 7 + ["press"])),
-                pays=draw(st.sampled_from(["price"] * 6 + ["supplier"])),
-                valid_from_ms=draw(figure(st.integers(TURN - 3 * MS_PER_DAY, TURN), 4)),
-                valid_until_ms=draw(figure(st.integers(TURN, TURN + 3 * MS_PER_DAY), 4)),
+                standing="press" if draw(one_in(9)) else "text",
+                pays="supplier" if draw(one_in(7)) else "price",
+                valid_from_ms=draw(figure(st.integers(TURN - 3 * MS_PER_DAY, TURN), 8)),
+                valid_until_ms=draw(figure(st.integers(TURN, TURN + 3 * MS_PER_DAY), 8)),
                 utc_offset_minutes=draw(st.sampled_from([0, 480, 330, -300])),
-                base=draw(st.sampled_from(["price"] * 6 + ["contract-value"])),
-                spend=tuple(draw(st.sets(st.sampled_from(SPENDS), min_size=1))),
-                share_ppm=draw(st.one_of(*[figure(PERCENT, 0)] * 7, st.just(BLANK))),
+                base="contract-value" if draw(one_in(7)) else "price",
+                spend=SPENDS[: draw(st.integers(1, 3))],
+                share_ppm=BLANK if draw(one_in(12)) else Figure(value=draw(PERCENT)),
                 tiers=tuple(tiers),
                 includes=includes,
-                cap_entity_year_micros=draw(figure(AMOUNT)),
-                cap_claim_micros=draw(figure(AMOUNT, 5)),
+                cap_entity_year_micros=draw(figure(AMOUNT, 3)),
+                cap_claim_micros=draw(figure(AMOUNT, 6)),
                 cap_contract_micros=draw(figure(AMOUNT, 8)),
-                pot_year_micros=draw(figure(AMOUNT, 1)),
-                min_spend_year_micros=draw(figure(AMOUNT, 6)),
-                auto_device_milli_ms=draw(figure(st.integers(1, 300), 6)),
-                entity_months=draw(figure(st.integers(1, 2), 8)),
-                contract=ContractTerms(required=draw(st.integers(0, 9)) == 0),
-                eligible=draw(st.sampled_from([(), (), ((START_UP, RANK),)])),
-                counts=draw(st.sampled_from([(), (), (), ((DOMESTIC,),)])),
-                unrelated_party=draw(st.integers(0, 7)) == 0,
-                via_platform=draw(st.integers(0, 7)) == 0,
-                excludes=draw(st.sampled_from([""] * 6 + ["any", "level"])),
+                pot_year_micros=draw(figure(AMOUNT, 2)),
+                min_spend_year_micros=draw(figure(AMOUNT, 8)),
+                auto_device_milli_ms=draw(figure(st.integers(1, 300), 7)),
+                entity_months=draw(figure(st.integers(1, 2), 9)),
+                contract=ContractTerms(required=draw(one_in(12))),
+                eligible=((START_UP, RANK),) if draw(one_in(6)) else (),
+                counts=((DOMESTIC,),) if draw(one_in(6)) else (),
+                unrelated_party=draw(one_in(10)),
+                via_platform=draw(one_in(10)),
+                excludes=draw(st.sampled_from(["any", "level"])) if draw(one_in(8)) else "",
                 order=draw(st.integers(0, 2)),
-                ceiling_ppm=draw(figure(PERCENT, 3)),
-                sharing=draw(st.sampled_from(["pro-rata"] if pro_rata else ["first-come"] * 6 + ["pro-rata"])),
+                ceiling_ppm=draw(figure(PERCENT, 4)),
+                sharing="pro-rata" if pro_rata or draw(one_in(8)) else "first-come",
             )
-        )  # fmt: skip
+        )
     return made
 
 
@@ -112,7 +116,10 @@ def bills(draw: st.DrawFn) -> list[BillLine]:
     """Lines at different times: ties of time are broken by a rule that the twin need not know."""
     times = draw(
         st.lists(
-            st.integers(TURN - 4 * MS_PER_DAY, TURN + 70 * MS_PER_DAY),
+            st.one_of(
+                st.integers(TURN - 4 * MS_PER_DAY, TURN + 4 * MS_PER_DAY),
+                st.integers(TURN, TURN + 70 * MS_PER_DAY),
+            ),
             min_size=1, max_size=6, unique=True,
         )
     )  # fmt: skip
@@ -140,15 +147,15 @@ def entities(draw: st.DrawFn) -> Entity:
     return Entity(name=draw(st.sampled_from(["e1", "e2"])), facts=tuple(facts))
 
 
-CONTRACTS = st.one_of(
-    st.none(),
+CONTRACTS = st.tuples(
+    one_in(5),
     st.builds(
         Contract,
         id=st.sampled_from(["c1", "c2"]),
-        value_micros=st.one_of(st.none(), AMOUNT),
-        related=st.sampled_from([None, True, False, False]),
+        value_micros=AMOUNT,
+        related=st.sampled_from([False, False, True, None]),
     ),
-)
+).map(lambda drawn: None if drawn[0] else drawn[1])
 SEQUENCES = st.lists(st.tuples(bills(), entities(), CONTRACTS), min_size=1, max_size=5)
 ADOPTED = st.sampled_from([frozenset(), frozenset({"r0", "r1"})])
 
