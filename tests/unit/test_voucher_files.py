@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -234,6 +235,17 @@ def test_a_folder_without_sources_and_one_of_another_currency(tmp_path: Path) ->
     assert load_vouchers(PROJECT / "networks/laptop") is None
 
 
+def test_network_check_tells_the_faults_of_the_vouchers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    network = tmp_path / "network"
+    shutil.copytree(EAST_WEST, network)
+    rule = network / "vouchers/hohhot-compute.yaml"
+    rule.write_text(rule.read_text().replace("grade: A-", "grade: Z"))
+    assert run(["network", "check", str(network)]) == 2
+    assert "hohhot-compute.yaml:7 [grade]: 'Z' is not a grade" in capsys.readouterr().err
+
+
 def test_commands_list_show_and_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["voucher", "list", "--network", str(EAST_WEST)])
     assert result.exit_code == 0
@@ -247,6 +259,15 @@ def test_commands_list_show_and_check(capsys: pytest.CaptureFixture[str], tmp_pa
         cli, ["voucher", "show", "beijing-ai-compute", "--network", str(EAST_WEST)]
     )
     assert "up to 20 %  [V4, A-]" in shown.output
+    told = CliRunner().invoke(cli, ["voucher", "list", "--network", str(EAST_WEST), "--json"])
+    document = json.loads(told.output)
+    assert document["currency"] == "CNY"
+    blank = next(one for one in document["rules"] if one["name"] == "hohhot-compute")
+    assert blank["share_ppm"]["value"] is None
+    one = CliRunner().invoke(
+        cli, ["voucher", "show", "india-compute", "--network", str(INDIA), "--json"]
+    )
+    assert json.loads(one.output)["currency"] == "INR"
     assert run(["voucher", "show", "shanghai-computer", "--network", str(EAST_WEST)]) == 2
     assert "Did you mean 'shanghai-compute'?" in capsys.readouterr().err
     assert run(["voucher", "check", str(EAST_WEST)]) == 0

@@ -40,7 +40,8 @@ def list_rules(folder: Path, as_json: bool) -> None:
 
     found = _load(folder)
     if as_json:
-        print_json([asdict(rule) for rule in found.rules])
+        rules = [asdict(rule) for rule in found.rules]
+        print_json({"currency": found.currency, "rules": rules, "sources": dict(found.sources)})
         return
     rows = [rule_row(rule) for rule in sorted(found.rules, key=lambda rule: rule.name)]
     print_table(LIST_HEAD, rows, right=LIST_RIGHT)
@@ -64,7 +65,7 @@ def show(name: str, folder: Path, as_json: bool) -> None:
         hint = suggest(name, [one.name for one in found.rules], "rules")
         raise Failure(f"no rule {name!r} in {folder}. {hint}")
     if as_json:
-        print_json(asdict(rule))
+        print_json({"currency": found.currency, **asdict(rule)})
     else:
         print(render_rule(rule, dict(found.sources)), end="")
 
