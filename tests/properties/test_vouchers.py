@@ -156,24 +156,42 @@ CONTRACTS = st.tuples(
         related=st.sampled_from([False, False, True, None]),
     ),
 ).map(lambda drawn: None if drawn[0] else drawn[1])
+CLAIMS = st.lists(
+    st.builds(
+        VoucherClaim,
+        id=st.just("k"),
+        rule=st.sampled_from(["r0", "r1", "r2"]),
+        entity=st.sampled_from(["e1", "e2"]),
+        approved_micros=st.one_of(st.none(), AMOUNT),
+        approved_device_milli_ms=st.one_of(st.none(), st.integers(0, 400)),
+        expires_ms=st.one_of(st.none(), st.integers(TURN - 3 * MS_PER_DAY, TURN + 9 * MS_PER_DAY)),
+        revoked=one_in(8),
+    ),
+    max_size=3,
+    unique_by=lambda claim: (claim.rule, claim.entity),
+)
 SEQUENCES = st.lists(st.tuples(bills(), entities(), CONTRACTS), min_size=1, max_size=5)
 ADOPTED = st.sampled_from([frozenset(), frozenset({"r0", "r1"})])
 
 
 @SLOW
-@given(rules(), SEQUENCES, ADOPTED)
-def test_sums_and_limits_over_a_sequence_of_claims_and_the_twin_agrees(ruleset, claims, adopted):
+@given(rules(), SEQUENCES, ADOPTED, CLAIMS)
+def test_sums_and_limits_over_a_sequence_of_claims_and_the_twin_agrees(
+    ruleset, bought, adopted, claims
+):
     usage = NO_USAGE
     named = {rule.name: rule for rule in ruleset}
     pot, cap, on_contract = defaultdict(int), defaultdict(int), defaultdict(int)
-    for lines, entity, contract in claims:
-        result = split(lines, [], ruleset, usage, entity, TURN, contract=contract, adopted=adopted)
+    for lines, entity, contract in bought:
+        result = split(
+            lines, claims, ruleset, usage, entity, TURN, contract=contract, adopted=adopted
+        )
         price = sum(line.micros for line in lines)
         assert sum(part.micros for part in result.parts) == price == result.price_micros
         assert all(part.micros >= 0 for part in (*result.parts, *result.rewards))
         assert sum(result.own_by_spend.values()) == result.own_micros
         parts, rewards, deferred = plain_split(
-            lines, ruleset, usage, entity, contract=contract, adopted=adopted
+            lines, ruleset, usage, entity, contract=contract, adopted=adopted, claims=claims
         )
         assert {(p.rule, p.year): p.micros for p in result.parts if p.rule} == parts
         assert {(p.rule, p.year, p.payee): p.micros for p in result.rewards} == rewards
@@ -181,6 +199,9 @@ def test_sums_and_limits_over_a_sequence_of_claims_and_the_twin_agrees(ruleset, 
         for verdict in result.verdicts:
             rule = named[verdict.rule]
             _hold_to_the_lines(rule, verdict, lines, contract)
+            for claim in claims:
+                if (claim.rule, claim.entity) == (rule.name, entity.name):
+                    _hold_to_the_claim(rule, claim, verdict, lines)
             if not verdict.pays_micros and not verdict.deferred_micros and price:
                 assert verdict.refused or verdict.limited or verdict.entitled_micros == 0
         for part in (*result.parts[:-1], *result.rewards):
@@ -222,6 +243,15 @@ def _hold_to_the_lines(rule, verdict, lines, contract):
     assert _within(paid, rule.cap_claim_micros)
     if rule.pays == "price" and rule.ceiling_ppm.value is not None:
         assert paid * PPM <= sum(line.micros for line in open_lines) * rule.ceiling_ppm.value
+
+
+def _hold_to_the_claim(rule, claim, verdict, lines):
+    if rule.pays == "supplier":
+        return  # its caps are the sellers'; the twin judges it
+    paid = verdict.pays_micros + verdict.deferred_micros
+    in_time = [one for one in lines if claim.expires_ms is None or one.at_ms < claim.expires_ms]
+    assert paid <= (0 if claim.revoked else sum(one.micros for one in in_time))
+    assert claim.approved_micros is None or paid <= claim.approved_micros
 
 
 @SLOW

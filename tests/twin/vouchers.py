@@ -65,7 +65,7 @@ def _share(rule: Rule, rules: dict[str, Rule], who, contract, line) -> Fraction 
     return max(share, Fraction(0))
 
 
-def _treat(rule, rules, line: BillLine, entity, contract: Contract | None, adopted):
+def _treat(rule, rules, line: BillLine, entity, contract: Contract | None, adopted, claim):
     """(year, share, beneficiary), or None where the rule refuses the line."""
     if rule.standing == "press" and rule.name not in adopted:
         return None
@@ -79,6 +79,8 @@ def _treat(rule, rules, line: BillLine, entity, contract: Contract | None, adopt
         return None
     if rule.base == "contract-value" and contract.value_micros is None:
         return None
+    if claim is not None and (claim.revoked or line.at_ms >= (claim.expires_ms or math.inf)):
+        return None
     first, end = rule.valid_from_ms.value, rule.valid_until_ms.value
     if (first is not None and line.at_ms < first) or (end is not None and line.at_ms >= end):
         return None
@@ -91,12 +93,14 @@ def _treat(rule, rules, line: BillLine, entity, contract: Contract | None, adopt
     return None if share is None else (_local(line.at_ms, rule).year, share, who.name)
 
 
-def plain_split(lines, rules, usage, entity, *, contract=None, adopted=frozenset()):
+def plain_split(lines, rules, usage, entity, *, contract=None, adopted=frozenset(), claims=()):
     named = {rule.name: rule for rule in rules}
+    claim_of = {one.rule: one for one in claims if one.entity == entity.name}
     ordered = sorted(rules, key=lambda rule: (rule.order, rule.name))
     treated = {}
     for rule in ordered:
-        said = [_treat(rule, named, line, entity, contract, adopted) for line in lines]
+        claim = claim_of.get(rule.name)
+        said = [_treat(rule, named, line, entity, contract, adopted, claim) for line in lines]
         if rule.entity_months.value is not None:
             starts: dict[str, int] = {}
             for line, one in zip(lines, said, strict=True):
@@ -126,6 +130,7 @@ def plain_split(lines, rules, usage, entity, *, contract=None, adopted=frozenset
         counted_so_far = Fraction(0)
         hours: dict[tuple[str, int], Fraction] = {}
         mine = paid[rule.name]
+        claim = claim_of.get(rule.name)
         for number, (block, term) in enumerate(zip(blocks, terms, strict=True)):
             if term is None:
                 continue
@@ -146,6 +151,8 @@ def plain_split(lines, rules, usage, entity, *, contract=None, adopted=frozenset
             auto = rule.auto_device_milli_ms.value
             if auto is not None:
                 open_ = max(0, auto - usage.device_milli_ms.get((rule.name, who, year), 0))
+                if claim is not None and claim.approved_device_milli_ms is not None:
+                    open_ = max(open_, claim.approved_device_milli_ms)
                 open_ -= hours.get((who, year), 0)
                 if device == 0:
                     counted = Fraction(0)
@@ -168,6 +175,8 @@ def plain_split(lines, rules, usage, entity, *, contract=None, adopted=frozenset
                 bounds.append(Fraction(rule.cap_entity_year_micros.value - gone))
             if rule.cap_claim_micros.value is not None:
                 bounds.append(Fraction(rule.cap_claim_micros.value) - sum(mine.values()))
+            if claim is not None and claim.approved_micros is not None:
+                bounds.append(Fraction(claim.approved_micros) - sum(mine.values()))
             if rule.cap_contract_micros.value is not None:
                 gone = usage.contract.get((rule.name, contract.id), 0) + sum(mine.values())
                 bounds.append(Fraction(rule.cap_contract_micros.value - gone))

@@ -243,7 +243,7 @@ def test_network_check_tells_the_faults_of_the_vouchers(
     rule = network / "vouchers/hohhot-compute.yaml"
     rule.write_text(rule.read_text().replace("grade: A-", "grade: Z"))
     assert run(["network", "check", str(network)]) == 2
-    assert "hohhot-compute.yaml:7 [grade]: 'Z' is not a grade" in capsys.readouterr().err
+    assert "hohhot-compute.yaml:8 [grade]: 'Z' is not a grade" in capsys.readouterr().err
 
 
 def test_commands_list_show_and_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def show(name: str, folder: Path, as_json: bool) -> None:
         hint = suggest(name, [one.name for one in found.rules], "rules")
         raise Failure(f"no rule {name!r} in {folder}. {hint}")
     if as_json:
-        print_json({"currency": found.currency, **asdict(rule)})
+        print_json(asdict(rule))
     else:
         print(render_rule(rule, dict(found.sources)), end="")
 
