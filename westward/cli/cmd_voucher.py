@@ -40,7 +40,8 @@ def list_rules(folder: Path, as_json: bool) -> None:
 
     found = _load(folder)
     if as_json:
-        print_json([asdict(rule) for rule in found.rules])
+        rules = [asdict(rule) for rule in found.rules]
+        print_json({"currency": found.currency, "rules": rules, "sources": dict(found.sources)})
         return
     rows = [rule_row(rule) for rule in sorted(found.rules, key=lambda rule: rule.name)]
     print_table(LIST_HEAD, rows, right=LIST_RIGHT)

@@ -301,7 +301,7 @@ class _Work:
             claim = self.asked.claims.get(rule.name)
             approved = claim.approved_device_milli_ms if claim is not None else None
             free = max(auto - self.asked.usage.device_milli_ms.get(key, 0), approved or 0, 0)
-            left = max(0, free - tally.device[terms.beneficiary, terms.year])
+            left = max(0, free - tally.device.get((terms.beneficiary, terms.year), 0))
             if not device:
                 counted = 0
                 limited.add(Reason("device-hours", "the bill states no device time"))
@@ -328,12 +328,12 @@ class _Work:
         if pot is not None and rule.sharing == "first-come":
             left = max(0, pot - usage.pot.get((rule.name, year), 0))
             text = f"{money(left)} were left of the pot of {money(pot)} for {year}"
-            yield left - tally.year[year], Reason("pot", text)
+            yield left - tally.year.get(year, 0), Reason("pot", text)
         cap = rule.cap_entity_year_micros.value
         if cap is not None:
             left = max(0, cap - usage.entity.get((rule.name, who, year), 0))
             text = f"{money(left)} were left of {who}'s cap of {money(cap)} for {year}"
-            yield left - tally.who[who, year], Reason("entity-cap", text)
+            yield left - tally.who.get((who, year), 0), Reason("entity-cap", text)
         cap = rule.cap_claim_micros.value
         if cap is not None:
             yield cap - tally.total, Reason("claim-cap", f"at most {money(cap)} a claim")
@@ -356,7 +356,7 @@ class _Work:
         if least is None:
             return None
         before = self.asked.usage.spend.get((rule.name, terms.beneficiary, terms.year), 0)
-        spent = before + tally.spent[terms.beneficiary, terms.year]
+        spent = before + tally.spent.get((terms.beneficiary, terms.year), 0)
         if spent >= least:
             return None
         text = f"{money(spent)} spent in {terms.year}; the least is {money(least)}"
@@ -402,9 +402,11 @@ class _Work:
                 year=year,
                 beneficiary=who,
                 pot_before_micros=pot_left,
-                pot_after_micros=None if pot_left is None else pot_left - tally.year[year],
+                pot_after_micros=None if pot_left is None else pot_left - tally.year.get(year, 0),
                 cap_before_micros=cap_left,
-                cap_after_micros=None if cap_left is None else cap_left - tally.who[who, year],
+                cap_after_micros=None
+                if cap_left is None
+                else cap_left - tally.who.get((who, year), 0),
             )
 
     def own_by_spend(self) -> dict[str, int]:
