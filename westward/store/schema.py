@@ -485,3 +485,75 @@ TOKENS = Table(
     Index("tokens_by_user", "user"),
 )
 """The secrets are kept nowhere, only their SHA-256. ``used_ms`` is to the hour."""
+
+BUDGETS = Table(
+    "budgets",
+    METADATA,
+    Column("project", String(200), primary_key=True),
+    Column("on_empty", String(20), nullable=False),
+    Column("set_ms", BigInteger, nullable=False),
+    Column("set_by", String(200), nullable=False),
+)
+"""Projects that may spend what their account holds and no more, and what happens then."""
+
+ORGANISATION_FACTS = Table(
+    "organisation_facts",
+    METADATA,
+    Column("organisation", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("until_ms", BigInteger),
+    Column("shown_ms", BigInteger, nullable=False),
+    Column("shown_by", String(200), nullable=False),
+)
+
+CONTRACTS = Table(
+    "contracts",
+    METADATA,
+    Column("organisation", String(200), primary_key=True),
+    Column("contract", String(200), primary_key=True),
+    Column("terms", Text, nullable=False),
+    Column("set_ms", BigInteger, nullable=False),
+    Column("set_by", String(200), nullable=False),
+)
+
+ADMISSIONS = Table(
+    "admissions",
+    METADATA,
+    Column("organisation", String(200), primary_key=True),
+    Column("rule", String(200), primary_key=True),
+    Column("claim", Text, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("changed_by", String(200), nullable=False),
+)
+"""Claims under voucher rules: a rule pays for those organisations only that it was claimed for."""
+
+VOUCHER_USAGE = Table(
+    "voucher_usage",
+    METADATA,
+    Column("counter", String(40), primary_key=True),
+    Column("rule", String(200), primary_key=True),
+    Column("who", String(200), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Running sums that caps and pots are held against: ``ledger.vouchers.Usage`` by its fields."""
+
+RUN_MONEY = Table(
+    "run_money",
+    METADATA,
+    Column("run_id", String(200), primary_key=True),
+    Column("job_id", String(200), nullable=False),
+    Column("project", String(200), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("holds", Integer, nullable=False),
+    Column("postings", Integer, nullable=False),
+    Column("reach_ms", BigInteger, nullable=False),
+    Column("counted", Text, nullable=False),
+    Column("posted", Text),
+    Index("run_money_open", "settled", "reach_ms"),
+)
+"""``counted``: the split that usage counts now; ``posted``: bill and split posted last;
+``reach_ms``: until when what is held is enough."""

@@ -1,0 +1,302 @@
+"""Who pays for a project's runs, what has been used of each voucher, and each run's money.
+
+The ledger itself is ``store.ledger``; here is what leads to its transfers. Every function that
+writes is a part of its caller's transaction (``Store.together``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from westward.ledger.road import Billed
+from westward.ledger.vouchers import Split, Usage
+from westward.model.people import LOCAL_PROJECT
+from westward.model.voucher import Contract, Entity, NamedFact, VoucherClaim
+from westward.store.database import Store
+from westward.store.money_codec import (
+    FIRST_PAID,
+    dump_billed,
+    dump_claim,
+    dump_contract,
+    dump_split,
+    read_billed,
+    read_claim,
+    read_contract,
+    read_split,
+    usage_of,
+    usage_rows,
+)
+from westward.store.schema import (
+    ADMISSIONS,
+    BUDGETS,
+    CONTRACTS,
+    ORGANISATION_FACTS,
+    PROJECTS,
+    RUN_MONEY,
+    VOUCHER_USAGE,
+)
+
+OnEmpty = Literal["suspend", "cancel", "run-on"]
+ON_EMPTY: tuple[OnEmpty, ...] = ("suspend", "cancel", "run-on")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The project spends what its ledger account holds. ``on_empty``, for what runs then:
+    ``suspend`` (jobs that save checkpoints; others run on), ``cancel`` or ``run-on``: the network
+    bears what is beyond."""
+
+    project: str
+    on_empty: OnEmpty
+    set_ms: int
+    set_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Who pays for a project's runs: the project itself, and whoever funds its organisation."""
+
+    project: str
+    entity: Entity
+    claims: tuple[VoucherClaim, ...]
+    contract: Contract | None
+    budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMoney:
+    """``counted``: the split that usage counts for this run now. ``posted``: as posted last."""
+
+    run_id: str
+    job_id: str
+    project: str
+    site: str
+    settled: bool
+    holds: int
+    postings: int
+    reach_ms: int
+    """What is held is enough for use until then."""
+    counted: Split
+    posted: Billed | None
+
+
+def load_parties(store: Store, projects: Iterable[str]) -> dict[str, Party]:
+    """By project. One that is not listed anywhere is an organisation of its own, funded by nobody."""
+    asked = sorted(set(projects))
+    with store.read() as connection:
+        rows = connection.execute(
+            select(PROJECTS.c.project, PROJECTS.c.organisation).where(PROJECTS.c.project.in_(asked))
+        )
+        organisation = {row.project: row.organisation for row in rows}
+        found = sorted(set(organisation.values()))
+        facts = _facts(connection, found)
+        claims = _claims(connection, found)
+        contracts = _contracts(connection, found)
+        budgets = {
+            row.project: Budget(**row._mapping)
+            for row in connection.execute(select(BUDGETS).where(BUDGETS.c.project.in_(asked)))
+        }
+    parties = {}
+    for project in asked:
+        name = organisation.get(project, project)
+        parties[project] = Party(
+            project=project,
+            entity=Entity(name=name, facts=facts.get(name, ())),
+            claims=claims.get(name, ()),
+            contract=contracts.get(name),
+            budget=budgets.get(project),
+        )
+    return parties
+
+
+def _facts(connection: Connection, names: Sequence[str]) -> dict[str, tuple[NamedFact, ...]]:
+    table = ORGANISATION_FACTS
+    query = select(table).where(table.c.organisation.in_(names))
+    found: dict[str, tuple[NamedFact, ...]] = {}
+    for row in connection.execute(query.order_by(table.c.organisation, table.c.name)):
+        fact = NamedFact(
+            name=row.name, value=json.loads(row.value), evidence=row.evidence,
+            until_ms=row.until_ms,
+        )  # fmt: skip
+        found[row.organisation] = (*found.get(row.organisation, ()), fact)
+    return found
+
+
+def _claims(connection: Connection, names: Sequence[str]) -> dict[str, tuple[VoucherClaim, ...]]:
+    query = select(ADMISSIONS).where(ADMISSIONS.c.organisation.in_(names))
+    found: dict[str, tuple[VoucherClaim, ...]] = {}
+    for row in connection.execute(query.order_by(ADMISSIONS.c.organisation, ADMISSIONS.c.rule)):
+        claims = found.get(row.organisation, ())
+        found[row.organisation] = (*claims, read_claim(row.claim))
+    return found
+
+
+def _contracts(connection: Connection, names: Sequence[str]) -> dict[str, Contract]:
+    """The one set last, of each organisation."""
+    query = select(CONTRACTS).where(CONTRACTS.c.organisation.in_(names))
+    rows = connection.execute(query.order_by(CONTRACTS.c.set_ms, CONTRACTS.c.contract))
+    return {row.organisation: read_contract(row.terms) for row in rows}
+
+
+# -- what is set ------------------------------------------------------------------------------
+
+
+def set_budget(store: Store, budget: Budget) -> None:
+    with store.write() as connection:
+        connection.execute(delete(BUDGETS).where(BUDGETS.c.project == budget.project))
+        connection.execute(
+            insert(BUDGETS),
+            {"project": budget.project, "on_empty": budget.on_empty, "set_ms": budget.set_ms,
+             "set_by": budget.set_by},
+        )  # fmt: skip
+
+
+def remove_budget(store: Store, project: str) -> bool:
+    """Whether there was one. The account may be overdrawn from now on."""
+    with store.write() as connection:
+        gone = connection.execute(delete(BUDGETS).where(BUDGETS.c.project == project))
+        return gone.rowcount == 1
+
+
+def show_fact(store: Store, organisation: str, fact: NamedFact, now_ms: int, by: str) -> None:
+    """What was shown of the same name before is replaced."""
+    table = ORGANISATION_FACTS
+    with store.write() as connection:
+        connection.execute(
+            delete(table).where(table.c.organisation == organisation, table.c.name == fact.name)
+        )
+        connection.execute(
+            insert(table),
+            {"organisation": organisation, "name": fact.name, "value": json.dumps(fact.value),
+             "evidence": fact.evidence, "until_ms": fact.until_ms, "shown_ms": now_ms,
+             "shown_by": by},
+        )  # fmt: skip
+
+
+def save_claim(store: Store, claim: VoucherClaim, now_ms: int, by: str) -> None:
+    """The organisation's claim under its rule, new or changed."""
+    table = ADMISSIONS
+    key = and_(table.c.organisation == claim.entity, table.c.rule == claim.rule)
+    with store.write() as connection:
+        connection.execute(delete(table).where(key))
+        connection.execute(
+            insert(table),
+            {"organisation": claim.entity, "rule": claim.rule, "claim": dump_claim(claim),
+             "changed_ms": now_ms, "changed_by": by},
+        )  # fmt: skip
+
+
+def save_contract(
+    store: Store, organisation: str, contract: Contract, now_ms: int, by: str
+) -> None:
+    table = CONTRACTS
+    key = and_(table.c.organisation == organisation, table.c.contract == contract.id)
+    with store.write() as connection:
+        connection.execute(delete(table).where(key))
+        connection.execute(
+            insert(table),
+            {"organisation": organisation, "contract": contract.id,
+             "terms": dump_contract(contract), "set_ms": now_ms, "set_by": by},
+        )  # fmt: skip
+
+
+def load_claims(store: Store, organisation: str | None = None) -> tuple[VoucherClaim, ...]:
+    query = select(ADMISSIONS.c.claim).order_by(ADMISSIONS.c.organisation, ADMISSIONS.c.rule)
+    if organisation is not None:
+        query = query.where(ADMISSIONS.c.organisation == organisation)
+    with store.read() as connection:
+        return tuple(read_claim(text) for text in connection.execute(query).scalars())
+
+
+# -- what is used -----------------------------------------------------------------------------
+
+
+def load_usage(store: Store, supplier_rules: frozenset[str] = frozenset()) -> Usage:
+    with store.read() as connection:
+        rows = connection.execute(select(VOUCHER_USAGE)).all()
+    return usage_of(
+        [(row.counter, row.rule, row.who, row.year, row.value) for row in rows], supplier_rules
+    )
+
+
+def count_usage(store: Store, split: Split, sign: int) -> None:
+    """``sign`` 1: what the split uses is used from now on; -1: it is not any more. When an entity
+    was first paid stays."""
+    table = VOUCHER_USAGE
+    with store.write() as connection:
+        for counter, rule, who, year, value in usage_rows(split.usage):
+            key = and_(
+                table.c.counter == counter, table.c.rule == rule, table.c.who == who,
+                table.c.year == year,
+            )  # fmt: skip
+            if counter == FIRST_PAID:
+                if sign < 0:
+                    continue
+                earlier = update(table).where(key, table.c.value > value).values(value=value)
+                connection.execute(earlier)
+                known = connection.execute(select(table.c.value).where(key)).first() is not None
+            else:
+                changed = update(table).where(key).values(value=table.c.value + sign * value)
+                known = connection.execute(changed).rowcount == 1
+            if not known:
+                connection.execute(
+                    insert(table),
+                    {"counter": counter, "rule": rule, "who": who, "year": year,
+                     "value": value if counter == FIRST_PAID else sign * value},
+                )  # fmt: skip
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+
+def save_run(store: Store, run: RunMoney) -> None:
+    """New, or as it stands now."""
+    values = {
+        "job_id": run.job_id, "project": run.project, "site": run.site,
+        "settled": int(run.settled), "holds": run.holds, "postings": run.postings,
+        "reach_ms": run.reach_ms, "counted": json.dumps(dump_split(run.counted)),
+        "posted": None if run.posted is None else dump_billed(run.posted),
+    }  # fmt: skip
+    with store.write() as connection:
+        changed = connection.execute(
+            update(RUN_MONEY).where(RUN_MONEY.c.run_id == run.run_id).values(**values)
+        )
+        if changed.rowcount == 0:
+            connection.execute(insert(RUN_MONEY), {"run_id": run.run_id, **values})
+
+
+def load_runs(store: Store, run_ids: Iterable[str]) -> dict[str, RunMoney]:
+    query = select(RUN_MONEY).where(RUN_MONEY.c.run_id.in_(sorted(set(run_ids))))
+    with store.read() as connection:
+        return {row.run_id: _run(dict(row._mapping)) for row in connection.execute(query)}
+
+
+def short_runs(store: Store, before_ms: int, most: int = 200) -> tuple[RunMoney, ...]:
+    """Runs that are not settled and whose hold reaches no further than ``before_ms``."""
+    query = (
+        select(RUN_MONEY)
+        .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.reach_ms <= before_ms)
+        .order_by(RUN_MONEY.c.reach_ms, RUN_MONEY.c.run_id)
+        .limit(most)
+    )
+    with store.read() as connection:
+        return tuple(_run(dict(row._mapping)) for row in connection.execute(query))
+
+
+def _run(row: Mapping[str, Any]) -> RunMoney:
+    return RunMoney(
+        run_id=row["run_id"], job_id=row["job_id"], project=row["project"], site=row["site"],
+        settled=row["settled"] == 1, holds=row["holds"], postings=row["postings"],
+        reach_ms=row["reach_ms"], counted=read_split(json.loads(row["counted"])),
+        posted=None if row["posted"] is None else read_billed(row["posted"]),
+    )  # fmt: skip
+
+
+def project_of(account: str | None) -> str:
+    """A job that names no account is of the built-in project."""
+    return account or LOCAL_PROJECT
