@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from westward.ledger.accounts import Account, AccountKind, standard_id
 from westward.ledger.audit import AuditReport, audit
 from westward.ledger.batch import Book, judge_batch
-from westward.ledger.price import BILL_FIELDS, Bill, MeteredInterval, Transfer, bill, price_list
+from westward.ledger.charged import Charged, charged
+from westward.ledger.price import MeteredInterval, Transfer, price_list
 from westward.ledger.road import (
     Billed,
     Held,
     RunOnRoad,
-    bill_lines,
     hold,
     network_accounts,
     post,
@@ -114,6 +112,7 @@ class Purses:
             entity.name: tuple(rule for rule in play.rules if rule.name in admitted)
             for entity, admitted in zip(play.entities, play.programmes, strict=True)
         }
+        self._offsets = {rule.utc_offset_minutes for rule in play.rules}
         self._claims = {name: _claims(name, rules) for name, rules in self._rules.items()}
         self._contracts = dict(
             zip((one.name for one in play.entities), play.contract_micros, strict=False)
@@ -230,34 +229,21 @@ class Purses:
         self._run_sites[run.run_id] = run.site
         return run, entity
 
-    def _bill(
-        self, pool: int, start_ms: int, end_ms: int, need: int, moved_micros: int
-    ) -> tuple[Bill, tuple[BillLine, ...]]:
+    def _bill(self, pool: int, start_ms: int, end_ms: int, need: int, moved_micros: int) -> Charged:
         """The run's bill and its lines, each in its calendar year."""
-        offsets = {rule.utc_offset_minutes for rule in self.play.rules} or {0}
-        cuts = {start_ms, end_ms}
-        for offset in offsets:
-            turn = next_year_ms(start_ms, offset)
-            while turn < end_ms:
-                cuts.add(turn)
-                turn = next_year_ms(turn, offset)
-        site = self._network.pools[pool].site
-        facts = self._facts.get(self._pool_names[pool], ())
-        total: Bill | None = None
-        lines: list[BillLine] = []
-        edges = sorted(cuts) if len(cuts) > 1 else [start_ms, end_ms]
-        for since, until in pairwise(edges):
-            wall = until - since
-            metered = MeteredInterval(start_ms=since, wall_ms=wall, device_milli_ms=need * wall)
-            moves: tuple[Transfer, ...] = ()
-            if since == start_ms and moved_micros:
-                # As the rehearsal priced it, to the millionth: one GB at that price.
-                moves = (Transfer(size_bytes=BYTES_PER_GB, micros_per_gb=moved_micros),)
-            part = bill(self._prices[pool], (metered,), moves)
-            lines += bill_lines(part, site, since, facts=facts)
-            total = part if total is None else add_bills(total, part)
-        assert total is not None
-        return total, tuple(lines)
+        wall = end_ms - start_ms
+        moves: tuple[Transfer, ...] = ()
+        if moved_micros:
+            # As the rehearsal priced it, to the millionth: one GB at that price.
+            moves = (Transfer(size_bytes=BYTES_PER_GB, micros_per_gb=moved_micros),)
+        return charged(
+            self._prices[pool],
+            (MeteredInterval(start_ms=start_ms, wall_ms=wall, device_milli_ms=need * wall),),
+            moves,
+            began_ms=start_ms,
+            facts=self._facts.get(self._pool_names[pool], ()),
+            offsets=self._offsets,
+        )
 
     def _split(self, entity: Entity, lines: Sequence[BillLine], at_ms: int) -> Split:
         return split(
@@ -388,15 +374,6 @@ def _claims(entity: str, rules: Sequence[Rule]) -> tuple[VoucherClaim, ...]:
         )
         for rule in rules
     )  # fmt: skip
-
-
-def add_bills(one: Bill, other: Bill) -> Bill:
-    """Part by part; what is unknown in either is unknown in the sum."""
-    sums: dict[str, Any] = {}
-    for name in BILL_FIELDS:
-        a, b = getattr(one, name), getattr(other, name)
-        sums[name] = None if a is None or b is None else a + b
-    return Bill(**sums)
 
 
 Rows = list[dict[str, object]]

@@ -1,0 +1,89 @@
+"""A run's bill and what vouchers see of it, cut where a calendar year of a rule ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from westward.ledger.price import (
+    BILL_FIELDS,
+    Bill,
+    DataRead,
+    MeteredInterval,
+    PriceList,
+    Transfer,
+    bill,
+)
+from westward.ledger.road import bill_lines
+from westward.ledger.vouchers.calendar import next_year_ms
+from westward.model.voucher import BillLine, NamedFact
+
+
+class Charged(NamedTuple):
+    bill: Bill
+    lines: tuple[BillLine, ...]
+    """As much in all as the bill's parts above nought."""
+
+
+def charged(
+    prices: PriceList,
+    metered: Sequence[MeteredInterval],
+    transfers: Sequence[Transfer] = (),
+    reads: Sequence[DataRead] = (),
+    *,
+    began_ms: int,
+    facts: tuple[NamedFact, ...] = (),
+    offsets: Iterable[int] = (),
+) -> Charged:
+    """The bill of everything metered, ``ledger.price.bill`` where all of it lies in one year.
+
+    ``offsets``: minutes that the rules' calendars are ahead of UTC. Use that reaches into another
+    year is billed apart, each part rounded by itself; moves and reads are of the year it began.
+    """
+    ends = [one.start_ms + one.wall_ms for one in metered]
+    edges = {began_ms, max([began_ms + 1, *ends])}
+    for offset in set(offsets):
+        turn = next_year_ms(began_ms, offset)
+        while turn < max(edges):
+            edges.add(turn)
+            turn = next_year_ms(turn, offset)
+    total: Bill | None = None
+    lines: list[BillLine] = []
+    for number, (since, until) in enumerate(pairwise(sorted(edges))):
+        first = number == 0
+        part = bill(
+            prices,
+            [one for each in metered for one in _within(each, since, until, first=first)],
+            transfers if first else (),
+            reads if first else (),
+        )
+        lines += bill_lines(part, prices.site, since, facts=facts)
+        total = part if total is None else add_bills(total, part)
+    assert total is not None
+    return Charged(total, tuple(lines))
+
+
+def _within(
+    one: MeteredInterval, since_ms: int, until_ms: int, *, first: bool
+) -> Iterable[MeteredInterval]:
+    """The part of an interval that lies in [since, until). Device time is shared out so that the
+    parts add up to the whole."""
+    start, end = one.start_ms, one.start_ms + one.wall_ms
+    low = start if first else max(start, since_ms)
+    high = min(end, until_ms)
+    if high <= low:
+        return
+    done = one.device_milli_ms * (low - start) // one.wall_ms
+    used = one.device_milli_ms * (high - start) // one.wall_ms - done
+    yield replace(one, start_ms=low, wall_ms=high - low, device_milli_ms=used)
+
+
+def add_bills(one: Bill, other: Bill) -> Bill:
+    """Part by part; what is unknown in either is unknown in the sum."""
+    sums: dict[str, Any] = {}
+    for name in BILL_FIELDS:
+        a, b = getattr(one, name), getattr(other, name)
+        sums[name] = None if a is None or b is None else a + b
+    return Bill(**sums)
