@@ -118,9 +118,7 @@ def judge_account(account: Account, known: Account | None) -> Opened | AccountRe
     """Whether it may be opened, ``known`` being the account that has its id already."""
     problem = account_problem(account)
     if problem is not None:
-        return AccountRefused(
-            account_id=account.account_id, code="account-malformed", text=problem
-        )
+        return AccountRefused(account_id=account.account_id, code="account-malformed", text=problem)
     if known is None or known == account:
         return Opened(account=account, created=known is None)
     return AccountRefused(

@@ -332,9 +332,7 @@ def _judge_end(books: Books, transfer: Transfer, now_ms: int) -> Effects | Refus
     pending_id = transfer.pending_id
     pending = books.recorded.get(pending_id)
     if pending is None:
-        return _refuse(
-            transfer, RefusalCode.UNKNOWN_PENDING, f"there is no transfer {pending_id}"
-        )
+        return _refuse(transfer, RefusalCode.UNKNOWN_PENDING, f"there is no transfer {pending_id}")
     if pending.transfer.kind is not TransferKind.PENDING:
         return _refuse(
             transfer,

@@ -121,9 +121,7 @@ def expire_due(store: Store, now_ms: int, most: int = EXPIRED_MOST) -> tuple[Tra
         ]
     # Refused is what somebody voided or let expire meanwhile.
     outcomes = post(store, expiring, now_ms)
-    return tuple(
-        one.transfer for one in outcomes if isinstance(one, Accepted) and not one.repeated
-    )
+    return tuple(one.transfer for one in outcomes if isinstance(one, Accepted) and not one.repeated)
 
 
 def _in_one_transaction(store: Store, work: Callable[[Connection], T]) -> T:
@@ -141,7 +139,9 @@ def _in_one_transaction(store: Store, work: Callable[[Connection], T]) -> T:
     raise AssertionError("not reached")
 
 
-def _post(connection: Connection, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outcome, ...]:
+def _post(
+    connection: Connection, transfers: Sequence[Transfer], now_ms: int
+) -> tuple[Outcome, ...]:
     statements = statements_for(connection)
     book, versions = _load(connection, statements, transfers)
     balances, holds = dict(book.balances), dict(book.holds)

@@ -7,7 +7,7 @@ text whatever the size of the batch: it is prepared once, and no limit of parame
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -142,7 +142,7 @@ def read_account(row: RowMapping) -> Account:
     )
 
 
-def read_balances(row: Mapping[str, Any]) -> Balances:
+def read_balances(row: RowMapping) -> Balances:
     return Balances(*(int(row[name]) for name in Balances._fields))
 
 
