@@ -22,7 +22,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from tests.engines_up.postgres import Postgres
-from tests.ledger_hammer.worker import POT, RESERVE, SITES
+from tests.ledger_hammer.worker import POT, RESERVE, SITES, read_witness
 from westward.ledger.accounts import Account, AccountKind
 from westward.ledger.audit import AuditReport
 from westward.ledger.transfers import EXPIRY_PREFIX, Accepted, Transfer, TransferKind
@@ -166,8 +166,7 @@ def _check(url: str, folder: Path) -> Found:
     asked: dict[str, dict[str, object]] = {}
     told: set[str] = set()
     for witness in sorted(folder.glob("*.witness")):
-        for line in witness.read_bytes().splitlines():
-            entry = json.loads(line)
+        for entry in read_witness(witness):
             for one in entry.get("ask", ()):
                 asked[one["transfer_id"]] = one
             told |= set(entry.get("accepted", ()))

@@ -6,13 +6,16 @@ each, appended by one write, so that the file outlives the process and is an out
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -41,23 +44,22 @@ class Worker:
         """Some of what this process was told was accepted, before its death too."""
         self.doubtful: list[Transfer] = []
         self.count = 0
+        os.write(self.file, b"\n")  # ends the line that a kill may have torn
         self.remember(witness)
 
     def remember(self, witness: Path) -> None:
         """What an earlier life of this process asked, and was told."""
         asked: dict[str, Transfer] = {}
         told: set[str] = set()
-        with open(witness, "rb") as file:
-            for line in file:
-                entry = json.loads(line)
-                self.count = max(self.count, entry["n"])
-                if "ask" in entry:
-                    last = [_read(one) for one in entry["ask"]]
-                    asked |= {one.transfer_id: one for one in last}
-                    self.doubtful = last
-                else:
-                    told |= set(entry["accepted"])
-                    self.doubtful = []
+        for entry in read_witness(witness):
+            self.count = max(self.count, entry["n"])
+            if "ask" in entry:
+                last = [_read(one) for one in entry["ask"]]
+                asked |= {one.transfer_id: one for one in last}
+                self.doubtful = last
+            else:
+                told |= set(entry["accepted"])
+                self.doubtful = []
         self.accepted = [asked[name] for name in sorted(told) if name in asked][-SEEN_MOST:]
 
     def write(self, **entry: object) -> None:
@@ -161,6 +163,14 @@ class Worker:
         )
         with self.store.read() as connection:
             return list(connection.execute(query).scalars())
+
+
+def read_witness(path: Path) -> Iterator[dict[str, Any]]:
+    """Its entries. A kill may tear a line: what was to be asked was then not asked yet, what was
+    told was not heard whole."""
+    for line in path.read_bytes().split(b"\n"):
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def _read(fields: dict[str, object]) -> Transfer:

@@ -131,6 +131,13 @@ class LedgerMachine(RuleBasedStateMachine):
         at = data.draw(st.integers(0, len(group) - 1))
         self.ask([[*group[:at], replace(group[at], run_id="other"), *group[at + 1 :]]])
 
+    @rule(data=st.data())
+    def a_part_of_a_group_again(self, data: st.DataObject) -> None:
+        groups = [group for group in self.asked if len(group) > 1]
+        assume(groups)
+        group = data.draw(st.sampled_from(groups))
+        self.ask([group[: data.draw(st.integers(1, len(group) - 1))]])
+
     @rule(data=st.data(), amount=AMOUNTS)
     def end_something(self, data: st.DataObject, amount: int) -> None:
         """Drawn requests seldom meet a pending transfer; these always do."""
@@ -142,9 +149,16 @@ class LedgerMachine(RuleBasedStateMachine):
         one = Transfer(transfer_id=transfer_id, kind=kind, pending_id=pending_id, amount=amount)
         self.ask([[one]])
 
-    @rule(ms=st.integers(1, 40))
+    @rule(ms=st.integers(1, 20))
     def wait(self, ms: int) -> None:
         self.now_ms += ms
+
+    @rule(data=st.data(), early_ms=st.integers(0, 1))
+    def wait_for_an_expiry(self, data: st.DataObject, early_ms: int) -> None:
+        ends = [one.expires_ms for one in self.book.holds.values() if one.state is HoldState.OPEN]
+        later = sorted({end for end in ends if end is not None and end > self.now_ms + early_ms})
+        assume(later)
+        self.now_ms = data.draw(st.sampled_from(later)) - early_ms
 
     @invariant()
     def balances_follow_from_the_rows(self) -> None:
