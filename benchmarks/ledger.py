@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from side import fsync_ms, load, machine, write_section
@@ -137,7 +138,7 @@ def through_writer(store: Store, name: str, seconds: float) -> float:
             maker, done = Maker(f"{name}-{number}"), 0
             while time.monotonic() < end:
                 one = maker.next()
-                outcome = (await writer.write(lambda: post(store, [one], now_ms())))[0]
+                outcome = (await writer.write(partial(post, store, [one], now_ms())))[0]
                 if not isinstance(outcome, Accepted):
                     raise RuntimeError(f"refused: {outcome}")
                 done += 1

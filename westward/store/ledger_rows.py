@@ -26,7 +26,6 @@ from sqlalchemy import (
     or_,
     select,
     union_all,
-    update,
 )
 
 from westward.ledger.accounts import Account, AccountKind, Balances
@@ -53,25 +52,6 @@ class Statements:
     """Which of the groups are known."""
     due: Select[Any]
     """Ids of pending transfers that expired by ``now_ms``, at most ``most``."""
-
-
-UPDATE_HOLD = (
-    update(LEDGER_HOLDS)
-    .where(
-        H.transfer_id == bindparam("of"),
-        H.remaining == bindparam("seen"),
-        H.state == HoldState.OPEN.value,
-    )
-    .values(remaining=bindparam("remaining"), state=bindparam("state"))
-)
-UPDATE_BALANCES = (
-    update(LEDGER_ACCOUNTS)
-    .where(A.account_id == bindparam("of"), A.version == bindparam("seen"))
-    .values(
-        version=bindparam("next"),
-        **{name: bindparam(name) for name in Balances._fields},
-    )
-)
 
 
 def statements_for(connection: Connection) -> Statements:
