@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from westward.server.writer import Writer
 from westward.store import Store, open_store
 from westward.store.ledger import open_accounts, post
 from westward.store.ledger_audit import audit_ledger
+from westward.store.ledger_desk import Desk
 
 HERE = Path(__file__).resolve().parent
 CLIENTS, THREADS, SCALE = 8, 2, 10
@@ -151,6 +153,24 @@ def through_writer(store: Store, name: str, seconds: float) -> float:
     return asyncio.run(all_of_them()) / seconds
 
 
+def through_desk(store: Store, name: str, seconds: float) -> float:
+    """CALLERS threads of one process, one transfer each; the desk makes batches of those that
+    wait."""
+    desk, end = Desk(store, now_ms), time.monotonic() + seconds
+
+    def caller(number: int) -> int:
+        maker, done = Maker(f"{name}-{number}"), 0
+        while time.monotonic() < end:
+            outcome = desk.post([maker.next()])[0]
+            if not isinstance(outcome, Accepted):
+                raise RuntimeError(f"refused: {outcome}")
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        return sum(pool.map(caller, range(CALLERS))) / seconds
+
+
 def pgbench(server: Postgres, seconds: int) -> float:
     """Transactions a second of its built-in TPC-B-like script."""
     server.create("pgbench")
@@ -178,6 +198,7 @@ def measure(store: Store, url: str, seconds: float, say: Callable[[str, float], 
         f"{CALLERS} callers of one server, the writer's commits",
         through_writer(store, "w", seconds),
     )
+    say(f"{CALLERS} callers at one desk, one transfer each", through_desk(store, "d", seconds))
     say(f"one caller, {BATCH} transfers a commit", post_for(store, "b", BATCH, seconds) / seconds)
     report = audit_ledger(store)
     if report.faults:

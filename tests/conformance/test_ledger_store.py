@@ -22,6 +22,7 @@ from westward.ledger.batch import Book, judge_batch
 from westward.ledger.transfers import Accepted, RefusalCode, Refused, Transfer, TransferKind
 from westward.store import Store, ledger, ledger_reading, open_store
 from westward.store.ledger_audit import audit_ledger
+from westward.store.ledger_desk import Desk
 from westward.store.schema import METADATA
 
 K = TransferKind
@@ -185,6 +186,39 @@ def test_threads_that_race_for_a_pot_never_overspend_it(store: Store) -> None:
     assert sum(won) == pot.debits_posted + pot.debits_pending
     assert 0 <= pot.available < 3
     assert audit_ledger(store).faults == ()
+
+
+def test_callers_at_a_desk_share_batches_and_get_their_own_answers(store: Store) -> None:
+    desk = Desk(store, lambda: 5)
+    group = [one(transfer_id=f"pair-{n}", amount=5, group_id="pair") for n in (1, 2)]
+    told: dict[int, list[bool]] = {}
+
+    def call(me: int) -> None:
+        pair = desk.post(group)
+        mine = [desk.post([one(transfer_id=f"d{me}-{n}", amount=3)])[0] for n in range(10)]
+        told[me] = [isinstance(answer, Accepted) for answer in (*pair, *mine)]
+
+    threads = [threading.Thread(target=call, args=(me,)) for me in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(answers[:2] == [True, True] for answers in told.values())
+    # 100 in the pot: the pair once (10), then thirty of the eighty that ask for 3.
+    assert sum(sum(answers[2:]) for answers in told.values()) == 30
+    assert of(store, "pot") == Balances(0, 100, 0, 100)
+    assert audit_ledger(store).faults == ()
+
+
+def test_a_desk_passes_the_databases_trouble_to_all_who_wait(store: Store) -> None:
+    desk = Desk(store, lambda: 5)
+    with store.write() as connection:
+        connection.execute(text("ALTER TABLE ledger_holds RENAME TO away"))
+    with pytest.raises(DatabaseError):
+        desk.post([one(transfer_id="a")])
+    with store.write() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO ledger_holds"))
+    assert isinstance(desk.post([one(transfer_id="a")])[0], Accepted)
 
 
 def test_a_statement_in_pages_and_by_time(store: Store) -> None:
