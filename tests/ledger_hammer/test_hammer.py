@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from tests.databases import DATABASES
 from tests.ledger_hammer.hammer import Found, on_postgres, on_sqlite
 
