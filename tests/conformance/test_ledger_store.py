@@ -107,6 +107,22 @@ def test_rows_are_never_edited(store: Store) -> None:
     assert of(store, "pot") == Balances(0, 0, 0, 100)
 
 
+def test_what_no_database_can_hold_is_refused_and_spoils_nobody_elses_batch(store: Store) -> None:
+    odd = [
+        one(transfer_id="half\ud800"),
+        one(transfer_id="null\0"),
+        one(transfer_id="late", kind=K.PENDING, expires_ms=10**30),
+        one(transfer_id="big", amount=10**30),
+        one(transfer_id="text", reason="\udfff"),
+        one(transfer_id="good"),
+    ]
+    answers = ledger.post(store, odd, 2)
+    assert [isinstance(answer, Accepted) for answer in answers] == [False] * 5 + [True]
+    longest = one(transfer_id="x" * 193, kind=K.PENDING, expires_ms=5)
+    assert isinstance(ledger.post(store, [longest], 2)[0], Accepted)
+    assert len(ledger.expire_due(store, 5)) == 1
+
+
 def test_the_database_itself_refuses_an_overdraft(store: Store) -> None:
     with pytest.raises(IntegrityError), store.write() as connection:
         connection.execute(

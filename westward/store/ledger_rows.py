@@ -28,7 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from westward.ledger.accounts import Account, AccountKind, Balances
+from westward.ledger.accounts import Account, AccountKind, Balances, can_be_kept
 from westward.ledger.transfers import Hold, HoldState, Recorded, Transfer, TransferKind
 from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
 
@@ -60,7 +60,7 @@ def statements_for(connection: Connection) -> Statements:
 
 def among(connection: Connection, **lists: Iterable[str]) -> dict[str, Any]:
     """Parameters that are lists of ids. What no database could hold is left out: it is not there."""
-    kept = {name: [text for text in ids if "\0" not in text] for name, ids in lists.items()}
+    kept = {name: [text for text in ids if can_be_kept(text)] for name, ids in lists.items()}
     if connection.dialect.name == "sqlite":
         return {name: json.dumps(ids) for name, ids in kept.items()}
     return kept
