@@ -18,6 +18,7 @@ help:
 	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 3 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
+	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -82,6 +83,16 @@ test-k8s: setup
 .PHONY: test-data
 test-data: .venv-data/ready
 	PYTHONPATH=. WESTWARD_TEST_DATA=s3 .venv-data/bin/python -m pytest tests/data_s3
+
+# The ledger over SQLite and a real PostgreSQL of our own (Debian's package is installed, as root, if
+# it is missing): the store's contract, and eight processes that hammer one pot and are killed.
+# HAMMER=300 hammers for five minutes each.
+.PHONY: test-ledger
+test-ledger: setup
+	@$(BIN)/python -m tests.engines_up.postgres check
+	@$(BIN)/python -c "import psycopg" 2>/dev/null || $(BIN)/pip install -q "psycopg[binary]>=3.1"
+	WESTWARD_TEST_POSTGRES=1 WESTWARD_HAMMER_S=$(or $(HAMMER),20) \
+	  $(BIN)/pytest tests/conformance/test_ledger_store.py tests/ledger_hammer
 
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
 # their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.

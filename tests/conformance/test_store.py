@@ -158,7 +158,7 @@ def test_commits_are_on_disk_before_they_are_reported(store: Store) -> None:
 
 
 def test_what_it_cannot_open_is_refused(tmp_path: Path) -> None:
-    for url in ("sqlite://", "sqlite:///:memory:", "postgresql://h/db"):
+    for url in ("sqlite://", "sqlite:///:memory:", "mysql://h/db"):
         with pytest.raises(ValueError, match="is not supported"):
             open_store(url)
 

@@ -38,13 +38,14 @@ class Postgres:
     """A running server whose data, socket and log lie in ``folder``."""
 
     folder: Path
+    options: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, *options: str) -> Postgres:
         """In a new folder below the temporary one. ``options``: ``name=value`` of its settings.
         Commits are durable (fsync stays on)."""
         folder = Path(tempfile.mkdtemp(prefix="westward-pg-"))
-        made = cls(folder)
+        made = cls(folder, options)
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
         try:
@@ -52,16 +53,20 @@ class Postgres:
                 "initdb", "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8",
                 "--locale=C", "--no-sync",
             )  # fmt: skip
-            settings = ["listen_addresses=", f"unix_socket_directories={folder}", *options]
-            words = " ".join(f"-c {setting}" for setting in settings)
-            made._run(
-                "pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-o", words,
-                "-w", "-t", str(START_S), "start",
-            )  # fmt: skip
+            made.again()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return made
+
+    def again(self) -> None:
+        """Starts the server over its data."""
+        settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", *self.options]
+        words = " ".join(f"-c {setting}" for setting in settings)
+        self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-o", words,
+            "-w", "-t", str(START_S), "start",
+        )  # fmt: skip
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}@/{database}?host={self.folder}"

@@ -16,11 +16,12 @@ from westward.cli.server_option import default_data
 if TYPE_CHECKING:
     from westward.ledger.accounts import Balances
     from westward.store import Store
-    from westward.store.ledger_reading import AccountState, StatementLine
+    from westward.store.ledger_reading import AccountState, Statement, StatementLine
 
 F = TypeVar("F", bound=Callable[..., Any])
 DATABASE_FILE = "westward.db"
 PAGE = 1_000
+DATE_CHARS = len("2026-11-01")
 
 
 def store_option(command: F) -> F:
@@ -171,15 +172,26 @@ def statement(
     from westward.model.units import format_instant
     from westward.store.ledger_reading import statement as read_statement
 
-    span = {"from_ms": _instant(from_text), "until_ms": _instant(until_text)}
+    from_ms, until_ms = _instant(from_text), _instant(until_text)
     lines: list[StatementLine] = []
     with _opened(store) as database:
-        page = first = read_statement(database, account, **span, most=PAGE)
+
+        def read(after_seq: int) -> Statement | None:
+            return read_statement(
+                database,
+                account,
+                from_ms=from_ms,
+                until_ms=until_ms,
+                after_seq=after_seq,
+                most=PAGE,
+            )
+
+        page = first = read(0)
         while page is not None:
             lines += page.lines
             if page.next_seq is None:
                 break
-            page = read_statement(database, account, **span, after_seq=page.next_seq, most=PAGE)
+            page = read(page.next_seq)
     if first is None or page is None:
         raise Failure(f"there is no account {account!r}. List them: westward ledger accounts")
     unit = first.account.unit
@@ -267,9 +279,13 @@ def _instant(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_instant_ms(text if "T" in text else f"{text}T00:00:00Z", 0)
-    except ValueError as error:
-        raise Failure(f"{error}.") from None
+        if text.count("-") < 2:
+            raise ValueError(text)
+        return parse_instant_ms(f"{text}T00:00:00Z" if len(text) == DATE_CHARS else text, 0)
+    except ValueError:
+        raise Failure(
+            f"{text!r} is not a time; write 2026-11-01, or 2026-11-01T08:00:00+08:00"
+        ) from None
 
 
 def _account_json(state: AccountState) -> dict[str, Any]:

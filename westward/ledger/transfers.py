@@ -253,8 +253,14 @@ def form_problem(transfer: Transfer) -> str | None:
             return f"a transfer of kind {kind} gives back all that is left; leave its amount at 0"
     elif not 0 < transfer.amount <= AMOUNT_MOST:
         return f"an amount is above 0 and at most {AMOUNT_MOST}"
-    if transfer.expires_ms is not None and kind is not TransferKind.PENDING:
-        return "only a pending transfer expires"
+    if transfer.expires_ms is not None:
+        if kind is not TransferKind.PENDING:
+            return "only a pending transfer expires"
+        if type(transfer.expires_ms) is not int or abs(transfer.expires_ms) > BALANCE_MOST:
+            return "a time is an integer, in milliseconds"
+        if len(EXPIRY_PREFIX) + len(transfer.transfer_id) > ID_MOST_CHARS:
+            most = ID_MOST_CHARS - len(EXPIRY_PREFIX)
+            return f"the id of a transfer that may expire has at most {most} characters"
     return _text_problem(transfer)
 
 

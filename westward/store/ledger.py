@@ -8,7 +8,7 @@ decided on, so that a mistake in the locking could lose no money unseen. See doc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -33,8 +33,6 @@ from westward.ledger.transfers import (
 )
 from westward.store.database import Store
 from westward.store.ledger_rows import (
-    UPDATE_BALANCES,
-    UPDATE_HOLD,
     Statements,
     account_values,
     among,
@@ -45,8 +43,8 @@ from westward.store.ledger_rows import (
     statements_for,
     transfer_values,
 )
-from westward.store.rows import LostWrite
-from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
+from westward.store.ledger_writes import write_rows
+from westward.store.schema import LEDGER_ACCOUNTS
 
 TRIES = 8
 """Another process may have taken the same id, or locked our rows the other way round."""
@@ -147,10 +145,8 @@ def _post(
     balances, holds = dict(book.balances), dict(book.holds)
     outcomes = judge_batch(book, transfers, now_ms)
     if book.new:
-        connection.execute(
-            insert(LEDGER_TRANSFERS).inline(),
-            [transfer_values(recorded, now_ms) for recorded in book.new],
-        )
+        rows = [transfer_values(recorded, now_ms) for recorded in book.new]
+        write_rows(connection, "transfers", rows)
         _write_holds(connection, book, holds)
         _write_balances(connection, book, balances, versions)
     return outcomes
@@ -200,10 +196,8 @@ def _write_holds(connection: Connection, book: Book, before: dict[str, Hold]) ->
             made.append({"transfer_id": transfer_id, "expires_ms": hold.expires_ms, **values})
         elif hold != old:
             changed.append({"of": transfer_id, "seen": old.left, **values})
-    if made:
-        connection.execute(insert(LEDGER_HOLDS), made)
-    if changed:
-        _guarded(connection, UPDATE_HOLD, changed)
+    write_rows(connection, "holds", made)
+    write_rows(connection, "change-holds", changed)
 
 
 def _write_balances(
@@ -217,11 +211,4 @@ def _write_balances(
                 {"of": account_id, "seen": versions[account_id], "next": versions[account_id] + 1}
                 | now._asdict()
             )
-    if changed:
-        _guarded(connection, UPDATE_BALANCES, changed)
-
-
-def _guarded(connection: Connection, statement: Any, values: list[dict[str, Any]]) -> None:
-    result = connection.execute(statement, values)
-    if result.rowcount != len(values):
-        raise LostWrite(f"{len(values)} rows of the ledger were decided on, {result.rowcount} kept")
+    write_rows(connection, "change-balances", changed)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from westward.ledger.audit import AuditReport, audit
 from westward.store.database import Store
@@ -22,6 +23,7 @@ def audit_ledger(store: Store) -> AuditReport:
         )
 
 
-def _rows(connection: Connection, query: str) -> Iterator[RowMapping]:
+def _rows(connection: Connection, query: str) -> Iterator[Mapping[str, Any]]:
     streaming = connection.execution_options(yield_per=ROWS_AT_ONCE)
-    yield from streaming.execute(text(query)).mappings()
+    for row in streaming.execute(text(query)).mappings():
+        yield cast("Mapping[str, Any]", row)

@@ -7,7 +7,7 @@ text whatever the size of the batch: it is prepared once, and no limit of parame
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,10 +26,9 @@ from sqlalchemy import (
     or_,
     select,
     union_all,
-    update,
 )
 
-from westward.ledger.accounts import Account, AccountKind, Balances
+from westward.ledger.accounts import Account, AccountKind, Balances, can_be_kept
 from westward.ledger.transfers import Hold, HoldState, Recorded, Transfer, TransferKind
 from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
 
@@ -55,32 +54,13 @@ class Statements:
     """Ids of pending transfers that expired by ``now_ms``, at most ``most``."""
 
 
-UPDATE_HOLD = (
-    update(LEDGER_HOLDS)
-    .where(
-        H.transfer_id == bindparam("of"),
-        H.remaining == bindparam("seen"),
-        H.state == HoldState.OPEN.value,
-    )
-    .values(remaining=bindparam("remaining"), state=bindparam("state"))
-)
-UPDATE_BALANCES = (
-    update(LEDGER_ACCOUNTS)
-    .where(A.account_id == bindparam("of"), A.version == bindparam("seen"))
-    .values(
-        version=bindparam("next"),
-        **{name: bindparam(name) for name in Balances._fields},
-    )
-)
-
-
 def statements_for(connection: Connection) -> Statements:
     return _statements(connection.dialect.name)
 
 
 def among(connection: Connection, **lists: Iterable[str]) -> dict[str, Any]:
     """Parameters that are lists of ids. What no database could hold is left out: it is not there."""
-    kept = {name: [text for text in ids if "\0" not in text] for name, ids in lists.items()}
+    kept = {name: [text for text in ids if can_be_kept(text)] for name, ids in lists.items()}
     if connection.dialect.name == "sqlite":
         return {name: json.dumps(ids) for name, ids in kept.items()}
     return kept
@@ -142,7 +122,7 @@ def read_account(row: RowMapping) -> Account:
     )
 
 
-def read_balances(row: Mapping[str, Any]) -> Balances:
+def read_balances(row: RowMapping) -> Balances:
     return Balances(*(int(row[name]) for name in Balances._fields))
 
 

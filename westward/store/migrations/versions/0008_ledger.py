@@ -20,8 +20,9 @@ def _count(column: str) -> sa.Column[int]:
     return sa.Column(column, sa.BigInteger, nullable=False)
 
 
-def _where(condition: str) -> dict[str, sa.TextClause]:
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+def _partial(index: str, table: str, column: str, condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(index, table, [column], sqlite_where=where, postgresql_where=where)
 
 
 def upgrade() -> None:
@@ -87,16 +88,11 @@ def upgrade() -> None:
     op.create_index("ledger_accounts_by_kind", "ledger_accounts", ["kind", "account_id"])
     op.create_index("ledger_transfers_by_debit", "ledger_transfers", ["debit", "seq"])
     op.create_index("ledger_transfers_by_credit", "ledger_transfers", ["credit", "seq"])
-    op.create_index(
-        "ledger_transfers_by_pending",
-        "ledger_transfers",
-        ["pending_id"],
-        **_where("pending_id IS NOT NULL"),
+    _partial(
+        "ledger_transfers_by_pending", "ledger_transfers", "pending_id", "pending_id IS NOT NULL"
     )
-    op.create_index(
-        "ledger_transfers_by_job", "ledger_transfers", ["job_id"], **_where("job_id IS NOT NULL")
-    )
-    op.create_index("ledger_holds_open", "ledger_holds", ["expires_ms"], **_where("state = 'open'"))
+    _partial("ledger_transfers_by_job", "ledger_transfers", "job_id", "job_id IS NOT NULL")
+    _partial("ledger_holds_open", "ledger_holds", "expires_ms", "state = 'open'")
     if op.get_bind().dialect.name == "sqlite":
         _seal_in_sqlite()
     else:
