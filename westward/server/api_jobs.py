@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from westward.control.events import CancelRequested, Event
@@ -16,7 +18,7 @@ from westward.control.machine import Ignored
 from westward.control.records import JobRecord, JobState
 from westward.formats.skypilot import read_task
 from westward.formats.task_set import NamedJob, read_tasks
-from westward.model.job import JobSpec
+from westward.model.job import JobSpec, Work
 from westward.model.plan import Refusal
 from westward.model.reasons import Code
 from westward.placement import plan
@@ -54,6 +56,9 @@ PAGE_MOST = 1_000
 TASK_TEXT_MOST = 2**20
 MAY_PASS = (Code.OVER_HOURLY_COST, Code.POOL_NOT_OPEN)
 """Reasons of an idle network that another hour or the site's operator may lift."""
+
+_NO_WORK = Work()
+"""What a job runs, how it is called and what it follows do not decide where it could run."""
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
@@ -112,16 +117,13 @@ class JobRequest(BaseModel, extra="forbid"):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-@router.post("/jobs", status_code=201)
-async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Json:
+@router.post("/jobs", status_code=201, response_model=Json)
+async def submit_job(body: JobRequest, core: CoreDep) -> Response:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
     now_ms = core.clock.now_ms()
-    if body.job_id is not None:  # before it is read: its deadline may have passed meanwhile
-        before = await core.read(submitted_before, core.store, body.job_id, body.digest())
-        if before is not None:
-            response.status_code = 200
-            return {**job_view(before), "created": False}
-    submissions = await core.read(admit, core, body, body.job_id or new_job_id(), now_ms)
+    submissions = await core.read(_before_or_admit, core, body, now_ms)
+    if isinstance(submissions, JobRecord):
+        return written({**job_view(submissions), "created": False}, 200)
     if len(submissions) != 1 or submissions[0].job.array is not None:
         text = f"this text holds {len(submissions)} jobs: hand it to POST /v1/batches"
         raise ApiError(400, "several-jobs", text)
@@ -131,9 +133,25 @@ async def submit_job(body: JobRequest, core: CoreDep, response: Response) -> Jso
     core.submitted("v1", answer.record, answer.created)
     if answer.created:
         core.queue_changed()
-    else:
-        response.status_code = 200
-    return {**job_view(answer.record), "created": answer.created}
+    told = {**job_view(answer.record), "created": answer.created}
+    return written(told, 201 if answer.created else 200)
+
+
+def written(told: Json, status: int) -> Response:
+    """Written here: FastAPI would copy and check what is ours already, value by value."""
+    return JSONResponse(told, status)
+
+
+def _before_or_admit(
+    core: Core, body: JobRequest, now_ms: int
+) -> JobRecord | tuple[Submission, ...]:
+    """The job of this very request, if it was made before: looked up before the text is read, whose
+    deadline may have passed meanwhile. Reads the store."""
+    if body.job_id is not None:
+        before = submitted_before(core.store, body.job_id, body.digest())
+        if before is not None:
+            return before
+    return admit(core, body, body.job_id or new_job_id(), now_ms)
 
 
 def new_job_id() -> str:
@@ -142,12 +160,16 @@ def new_job_id() -> str:
 
 def admit(core: Core, body: JobRequest, job_id: str, now_ms: int) -> tuple[Submission, ...]:
     """Every job of the request, read, its names looked up, and judged: one that no site could
-    ever take is submitted as refused. Alike jobs of an array are judged once."""
+    ever take is submitted as refused. Alike jobs are judged once."""
     digest = body.digest()
     submissions: list[Submission] = []
     named = pin_all(core.store, body.read_all(job_id, now_ms), body.file)
+    judged: dict[JobSpec, str | None] = {}
     for one in look_up(core.store, named, body.file):
-        refused = _impossible(core, one.job, now_ms)
+        alike = replace(one.job, job_id="job_alike", name="", work=_NO_WORK, after=())
+        if alike not in judged:
+            judged[alike] = _impossible(core, alike, now_ms)
+        refused = judged[alike]
         submissions += [
             Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
         ]

@@ -14,7 +14,7 @@ from westward.model.job import JobSpec
 from westward.model.plan import Plan
 from westward.model.reasons import Code
 from westward.placement import plan
-from westward.server.api_jobs import CoreDep, JobRequest, admit, new_job_id, to_all
+from westward.server.api_jobs import CoreDep, JobRequest, admit, new_job_id, to_all, written
 from westward.server.core import Core
 from westward.server.data_names import with_data
 from westward.server.errors import ApiError, not_found
@@ -29,16 +29,15 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
 
 
-@router.post("/batches", status_code=201)
-async def submit_batch(body: JobRequest, core: CoreDep, response: Response) -> Json:
+@router.post("/batches", status_code=201, response_model=Json)
+async def submit_batch(body: JobRequest, core: CoreDep) -> Response:
     """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
     200 then, with the jobs as they stand."""
     now_ms = core.clock.now_ms()
     base = body.job_id or new_job_id()
     before = await core.read(submitted_under, core.store, base, body.digest())
     if before:
-        response.status_code = 200
-        return await _batch_view(core, before, created=False)
+        return written(await _batch_view(core, before, created=False), 200)
     submissions = await core.read(admit, core, body, base, now_ms)
     answers = await core.write(submit_jobs, core.store, submissions, now_ms, all_or_none=True)
     for answer in answers:
@@ -48,7 +47,7 @@ async def submit_batch(body: JobRequest, core: CoreDep, response: Response) -> J
     for record in records:
         core.submitted("v1", record, True)
     core.queue_changed()
-    return await _batch_view(core, records, created=True)
+    return written(await _batch_view(core, records, created=True), 201)
 
 
 async def _batch_view(core: Core, records: Sequence[JobRecord], *, created: bool) -> Json:
