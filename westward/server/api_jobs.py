@@ -18,6 +18,7 @@ from westward.control.machine import Ignored
 from westward.control.records import JobRecord, JobState
 from westward.formats.skypilot import read_task
 from westward.formats.task_set import NamedJob, read_tasks
+from westward.model.faults import InputFaults
 from westward.model.job import JobSpec, Work
 from westward.model.plan import Refusal
 from westward.model.reasons import Code
@@ -121,7 +122,7 @@ class JobRequest(BaseModel, extra="forbid"):
 async def submit_job(body: JobRequest, core: CoreDep) -> Response:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
     now_ms = core.clock.now_ms()
-    submissions = await core.read(_before_or_admit, core, body, now_ms)
+    submissions = await core.read(_admit_or_before, core, body, now_ms)
     if isinstance(submissions, JobRecord):
         return written({**job_view(submissions), "created": False}, 200)
     if len(submissions) != 1 or submissions[0].job.array is not None:
@@ -142,16 +143,20 @@ def written(told: Json, status: int) -> Response:
     return JSONResponse(told, status)
 
 
-def _before_or_admit(
+def _admit_or_before(
     core: Core, body: JobRequest, now_ms: int
 ) -> JobRecord | tuple[Submission, ...]:
-    """The job of this very request, if it was made before: looked up before the text is read, whose
-    deadline may have passed meanwhile. Reads the store."""
-    if body.job_id is not None:
-        before = submitted_before(core.store, body.job_id, body.digest())
-        if before is not None:
-            return before
-    return admit(core, body, body.job_id or new_job_id(), now_ms)
+    """What to submit. Of a request that was made before and is no good any more (its deadline has
+    passed meanwhile): the job it brought. Other repeats are found where they are written. Reads
+    the store; raises InputFaults."""
+    try:
+        return admit(core, body, body.job_id or new_job_id(), now_ms)
+    except InputFaults:
+        if body.job_id is not None:
+            before = submitted_before(core.store, body.job_id, body.digest())
+            if before is not None:
+                return before
+        raise
 
 
 def new_job_id() -> str:
