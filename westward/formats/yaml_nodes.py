@@ -178,10 +178,10 @@ def _loader_by_libyaml() -> Any:
     if not yaml.__with_libyaml__:
         return None
     from yaml.composer import Composer
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
     from yaml.resolver import Resolver
 
-    class Loader(Composer, CParser, Resolver):  # type: ignore[misc]
+    class Loader(Composer, CParser, Resolver):
         def __init__(self, stream: str) -> None:
             CParser.__init__(self, stream)
             Composer.__init__(self)
