@@ -177,8 +177,8 @@ def _loader_by_libyaml() -> Any:
     where PyYAML has no libyaml."""
     if not yaml.__with_libyaml__:
         return None
-    from yaml.composer import Composer
     from yaml._yaml import CParser
+    from yaml.composer import Composer
     from yaml.resolver import Resolver
 
     class Loader(Composer, CParser, Resolver):
