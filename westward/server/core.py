@@ -249,10 +249,18 @@ def open_core(settings: Settings) -> Core:
 
 
 def _warm_up(network: Network, policy: Policy) -> None:
-    """Plan something once, so that the first job does not wait for the kernels to be compiled."""
+    """Plan something once, so that the first job does not wait for the kernels to be compiled.
+
+    One job and then two: numba takes the columns of a single job for arrays without gaps, those of
+    several have gaps, and it compiles (or loads) a kernel for each of the two kinds.
+    """
     option = ResourceOption(cpus_milli=1)
-    job = JobSpec(job_id="job_warm-up", name="", submit_ms=0, options=(option,))
-    plan(idle_snapshot(network, 0), (job,), policy, 0)
+    jobs = tuple(
+        JobSpec(job_id=f"job_warm-up-{number}", name="", submit_ms=0, options=(option,))
+        for number in range(2)
+    )
+    plan(idle_snapshot(network, 0), jobs[:1], policy, 0)
+    plan(idle_snapshot(network, 0), jobs, policy, 0)
 
 
 def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:

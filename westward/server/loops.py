@@ -48,7 +48,7 @@ SOON_MS = 5
 AT_ONCE_MOST = 3
 """Plans made without a pause because the last one was out of date when it was applied."""
 AGAIN_PAUSE_S = 0.2
-PASS_SHORT_S = 0.1
+PASS_SHORT_S = 0.05
 PASS_PAUSE_MOST_S = 2.0
 """A longer pass is followed by as long a pause: planning takes at most half of the server, and what
 happens meanwhile is planned at once."""
