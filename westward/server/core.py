@@ -13,12 +13,11 @@ from typing import ParamSpec, TypeVar
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
 from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
-from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
-from westward.model.plan import Policy, idle_snapshot
+from westward.model.plan import Policy
 from westward.model.units import format_duration
 from westward.network.loader import load_network
-from westward.placement import plan
+from westward.placement.warm import warm_plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
@@ -225,9 +224,8 @@ def open_core(settings: Settings) -> Core:
 
 def _warm_up(network: Network, policy: Policy) -> None:
     """Plan something once, so that the first job does not wait for the kernels to be compiled."""
-    option = ResourceOption(cpus_milli=1)
-    job = JobSpec(job_id="job_warm-up", name="", submit_ms=0, options=(option,))
-    plan(idle_snapshot(network, 0), (job,), policy, 0)
+    if network.pools:
+        warm_plan(network, policy, 0)
 
 
 def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:
