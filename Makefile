@@ -80,7 +80,7 @@ test-k8s: setup
 	touch $@
 
 .PHONY: test-data
-test-data: .venv-data/ready
+test-data: setup .venv-data/ready
 	PYTHONPATH=. WESTWARD_TEST_DATA=s3 .venv-data/bin/python -m pytest tests/data_s3
 
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
