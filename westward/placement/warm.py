@@ -13,8 +13,8 @@ HOUR_MS = 3_600_000
 
 
 def warm_plan(network: Network, policy: Policy, now_ms: int) -> Plan:
-    """Plans with what a live network has: a run, a job in a queue, a new job that fits and one that
-    fits nowhere. Kernels are compiled (or loaded) at their first call: without one of these, the
+    """Plans with what a live network has: a run, a job in a queue, a new job that fits, one that
+    fits nowhere and one that may cost next to nothing. Kernels are compiled (or loaded) at their first call: without one of these, the
     first real job of that kind waits for it. The answer tells nothing.
 
     Raises ValueError for a network without pools.
@@ -25,6 +25,7 @@ def warm_plan(network: Network, policy: Policy, now_ms: int) -> Plan:
     pool = idle.pools[0]
     small = ResourceOption(cpus_milli=1)
     impossible = ResourceOption(cpus_milli=1, site="no such site")
+    stingy = ResourceOption(cpus_milli=1, max_hourly_cost_micros=1)
 
     def job(name: str, option: ResourceOption) -> JobSpec:
         return JobSpec(job_id=f"job_warm_{name}", name=name, submit_ms=now_ms, options=(option,))
@@ -35,4 +36,5 @@ def warm_plan(network: Network, policy: Policy, now_ms: int) -> Plan:
     )
     busy = replace(pool, running=(running,), queue=(queued,))
     snapshot = replace(idle, pools=(busy, *idle.pools[1:]))
-    return plan(snapshot, (job("new", small), job("nowhere", impossible)), policy, now_ms)
+    new = (job("new", small), job("nowhere", impossible), job("stingy", stingy))
+    return plan(snapshot, new, policy, now_ms)
