@@ -18,8 +18,18 @@ from typing import TypeVar
 
 from tests.twin.planner_twin import dominant_need
 from tests.twin.twin_filters import option_codes, site_codes
-from westward.model.job import InputData, JobSpec, LatencyRule, ResourceOption, TagRule
-from westward.model.network import Accelerator, Link, Network, Place, Pool, Series, Site, Zone
+from westward.model.job import DataOutput, InputData, JobSpec, LatencyRule, ResourceOption, TagRule
+from westward.model.network import (
+    Accelerator,
+    Lack,
+    Link,
+    Network,
+    Place,
+    Pool,
+    Series,
+    Site,
+    Zone,
+)
 from westward.model.plan import RULES, Claim, Policy, PoolState, QueuedJob, ShadowPrices, Snapshot
 
 T = TypeVar("T")
@@ -326,7 +336,8 @@ def case(seed: int) -> Case:
     )
     policy = _policy(dice)
     snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
-    return _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
+    one = _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
+    return _lacking(one, seed)
 
 
 def _limited(one: Case, seed: int) -> Case:
@@ -356,6 +367,28 @@ def _limited(one: Case, seed: int) -> Case:
     )
     network = replace(one.snapshot.network, pools=pools)
     return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network, pools=states))
+
+
+def _lacking(one: Case, seed: int) -> Case:
+    """Once in four the engines of some pools bring no files or run no gangs, and some jobs have
+    outputs. What is bound to a pool is what its engine can do."""
+    dice = Random(f"lacks {seed}")
+    if dice.randrange(4):
+        return one
+    gangs = {
+        state.pool
+        for state in one.snapshot.pools
+        if any(entry.job.nodes > 1 for entry in state.queue)
+    }
+    words: list[tuple[Lack, ...]] = [(), ("files",), ("gangs",), ("files", "gangs")]
+    pools = tuple(
+        replace(pool, lacks=dice.choice(words[: 2 if pool.name in gangs else 4]))
+        for pool in one.snapshot.network.pools
+    )
+    output = DataOutput(path="out", dataset="made")
+    jobs = tuple(replace(job, outputs=dice.choice([(), (output,)])) for job in one.jobs)
+    network = replace(one.snapshot.network, pools=pools)
+    return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network))
 
 
 def _shadow(dice: Dice, snapshot: Snapshot, now: int) -> ShadowPrices | None:
