@@ -13,14 +13,13 @@ from typing import ParamSpec, TypeVar
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
 from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
-from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
-from westward.model.plan import Policy, idle_snapshot
+from westward.model.plan import Policy
 from westward.model.units import format_duration
 from westward.network.entity_files import load_pool_facts
 from westward.network.loader import load_network
 from westward.network.voucher_files import VoucherFolder, load_vouchers
-from westward.placement import plan
+from westward.placement.warm import warm_plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
@@ -249,18 +248,9 @@ def open_core(settings: Settings) -> Core:
 
 
 def _warm_up(network: Network, policy: Policy) -> None:
-    """Plan something once, so that the first job does not wait for the kernels to be compiled.
-
-    One job and then two: numba takes the columns of a single job for arrays without gaps, those of
-    several have gaps, and it compiles (or loads) a kernel for each of the two kinds.
-    """
-    option = ResourceOption(cpus_milli=1)
-    jobs = tuple(
-        JobSpec(job_id=f"job_warm-up-{number}", name="", submit_ms=0, options=(option,))
-        for number in range(2)
-    )
-    plan(idle_snapshot(network, 0), jobs[:1], policy, 0)
-    plan(idle_snapshot(network, 0), jobs, policy, 0)
+    """Plan something once, so that the first job does not wait for the kernels to be compiled."""
+    if network.pools:
+        warm_plan(network, policy, 0)
 
 
 def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:

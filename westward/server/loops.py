@@ -31,6 +31,7 @@ from westward.server.budgets import end_of_money, funded, outlasting
 from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.joined import network_at
+from westward.server.memory import give_back
 from westward.server.preempting import preemptions
 from westward.server.purse import LedgerBroken
 from westward.server.reconsidering import moves_that_pay
@@ -132,13 +133,15 @@ class Loops:
             decided = await self._plan(before)
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
-        now_ms = core.clock.now_ms()
         took_s = time.monotonic() - began
-        if took_s > PASS_SHORT_S:
-            await asyncio.sleep(min(took_s, PASS_PAUSE_MOST_S))
-            now_ms = core.clock.now_ms()
-        due_ms = next_plan_ms(before, plans, now_ms + core.settings.plan_every_ms)
-        await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
+        pause_s = min(took_s, PASS_PAUSE_MOST_S) if took_s > PASS_SHORT_S else 0.0
+        latest_ms = core.clock.now_ms() + int(pause_s * 1000) + core.settings.plan_every_ms
+        due_ms = next_plan_ms(before, plans, latest_ms)
+        del before, decided, plans  # of ten thousand jobs some 50 MB, not to be kept while waiting
+        if pause_s:
+            await core.read(give_back)
+            await asyncio.sleep(pause_s)
+        await core.plan_bell.wait(seen, max(0.0, (due_ms - core.clock.now_ms()) / 1000))
 
     async def _plan(self, before: Situation) -> Plan:
         core = self.core
