@@ -388,7 +388,8 @@ def _covered(one: Case, seed: int) -> Case:
 
     def held_by(job: JobSpec) -> JobSpec:
         account = dice.choice(accounts)
-        return job if limited else replace(job, account=account)
+        # Where data moves, that is to decide now and then: it has enough rivals.
+        return job if limited or job.inputs else replace(job, account=account)
 
     states = tuple(
         replace(state, queue=tuple(replace(e, job=held_by(e.job)) for e in state.queue))
@@ -425,7 +426,11 @@ def _lacking(one: Case, seed: int) -> Case:
         for pool in one.snapshot.network.pools
     )
     output = DataOutput(path="out", dataset="made")
-    jobs = tuple(replace(job, outputs=dice.choice([(), (output,)])) for job in one.jobs)
+    # Where inputs move, their price is to decide now and then: no pool is shut out.
+    jobs = tuple(
+        job if job.inputs else replace(job, outputs=dice.choice([(), (output,)]))
+        for job in one.jobs
+    )
     network = replace(one.snapshot.network, pools=pools)
     return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network))
 
