@@ -66,6 +66,8 @@ PATHS: tuple[tuple[str, TraceOptions], ...] = (
 )
 FEWEST = 500
 """Shorter lists are named, not played: nothing can be said of a share within a few points."""
+HEARD = 0.1
+"""Unheard shares below are said apart from those above."""
 AT_ONCE_MS = 60_000
 """Lists submitted within a minute: everybody is told before any outcome is known."""
 
@@ -309,6 +311,9 @@ class Report:
         held = sum(score.holds for score in scores)
         few = sum(score.told < ENOUGH for score in scores)
         runs = ", ".join(f"{name} {value:g} s" for name, value in RUN_S.items())
+        own = [row.score for row in self.of("traces") if row.score and "delegated" not in row.line]
+        heard = [score for score in own if score.unheard < HEARD]
+        late = [score for score in own if score.unheard >= HEARD]
 
         def table(name: str) -> str:
             return "\n".join((*HEAD, *(row.line for row in self.of(name))))
@@ -330,6 +335,9 @@ class Report:
             f"{min(inside, default=0):.1%} to {max(inside, default=0):.1%}; outside: (!)). {few} rows "
             f"tell fewer than {ENOUGH:,} jobs (few): there is no more in the trace.",
             table("traces"),
+            f"Where no pool is delegated: with less than {HEARD:.0%} unheard {sum(s.holds for s in heard)} "
+            f"of {len(heard)} rows lie within, with more {sum(s.holds for s in late)} of {len(late)}. "
+            "Why, and what was tried: docs/decisions/0030-wait-interval-limits.md.",
             f"Assumed: gavel's jobs make {STEPS_PER_S:g} steps a second; sia's applications run "
             f"{runs}; a request of azure-llm holds a device, reads 1,000 tokens a second and writes "
             "10.",

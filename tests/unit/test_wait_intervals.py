@@ -26,12 +26,10 @@ from westward.placement.intervals import (
     LOW,
     LOW_COUNT,
     MORE_AT_FIRST,
-    PAST,
     STEP,
     count_late,
     count_start,
     interval,
-    ratio,
 )
 from westward.simulate.engine import simulate, stretch
 from westward.simulate.scale import scale_network
@@ -60,13 +58,11 @@ def test_one_start_in_ten_beyond_each_end_moves_nothing() -> None:
     for k in range(20):
         if k % 10 == 0:
             count_late(FIRST_HIGH, learnt)
-        early = k % 10 == 5
-        came = FIRST_LOW - 1 if early else 0.0
-        count_start(early=early, late=k % 10 == 0, came=came, learnt=learnt)
+        count_start(early=k % 10 == 5, late=k % 10 == 0, learnt=learnt)
     assert learnt[LOW] == pytest.approx(FIRST_LOW)
     assert learnt[HIGH] == pytest.approx(FIRST_HIGH)
     for _ in range(100):
-        count_start(early=True, late=False, came=-9.0, learnt=learnt)
+        count_start(early=True, late=False, learnt=learnt)
     assert learnt[LOW] < FIRST_LOW - 5
     assert learnt[HIGH] >= learnt[LOW]
 
@@ -81,33 +77,11 @@ def test_late_jobs_alone_move_the_upper_end_so_far() -> None:
 def test_ends_never_cross_nor_leave_the_time_there_is() -> None:
     learnt = fresh()
     for _ in range(500):
-        count_start(early=False, late=False, came=0.0, learnt=learnt)
+        count_start(early=False, late=False, learnt=learnt)
     assert learnt[LOW] == learnt[HIGH]
     learnt[HIGH] = 1e6
     low, high = interval(5 * HOUR, 6 * HOUR, learnt)
     assert 5 * HOUR <= low <= high <= 5 * HOUR + 3650 * 24 * HOUR
-
-
-def test_a_bulk_of_starts_draws_no_end_in_far_past_them() -> None:
-    """A thousand jobs told by the same interval start within it, all alike: the end that is near
-    them stops a little beyond them, and the other one, which is not yet there, goes on."""
-    for came, moved, near in ((FIRST_HIGH + 4, HIGH, LOW), (FIRST_LOW - 4, LOW, HIGH)):
-        learnt = fresh()
-        was = learnt[moved]
-        for _ in range(30):
-            count_start(early=False, late=False, came=came, learnt=learnt)
-        assert learnt[moved] == was
-        assert learnt[near] != (FIRST_LOW if near == LOW else FIRST_HIGH)
-    learnt = fresh()
-    learnt[HIGH] = 30.0
-    for _ in range(1_000):
-        count_start(early=False, late=False, came=3.0, learnt=learnt)
-    assert 3.0 + PAST < learnt[LOW] < 3.0 + PAST + FIRST_STEP
-
-
-def test_the_ratio_is_of_waits_with_a_minute_added() -> None:
-    assert ratio(HOUR, 2 * HOUR, 3 * HOUR) == pytest.approx(math.log(121 / 61))
-    assert ratio(HOUR, 2 * HOUR, HOUR - 5) == pytest.approx(-math.log(61))
 
 
 def test_who_waits_past_its_interval_counts_before_it_starts() -> None:

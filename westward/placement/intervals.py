@@ -8,12 +8,6 @@ goes to its tenth whatever the process). Two things keep the lag small where job
 a job that still waits when its interval has ended counts then, not when it starts at last; and
 steps are large at first, when nothing is known of this network. An interval is told only to jobs
 that wait for capacity: a job put off by choice, or started at once, gets none.
-
-Outcomes come in bulk and late: a thousand jobs may have been told by the same two quantiles before
-the first of them starts. So a start within draws an end in only as long as today's end is not
-already past that start (``PAST``): else the bulk would draw both ends together on one point, and
-whoever is told then is told nothing. Steps outward know no such bound, and so the share beyond each
-end still goes to a tenth or less.
 """
 
 from __future__ import annotations
@@ -34,8 +28,6 @@ SETTLED = 30.0
 AHEAD = 6.0
 """How far the upper quantile may run ahead of what a late job was told: a factor of 400. While nobody
 starts, late jobs alone are heard of, and a thousand of them say no more than a few."""
-PAST = 1.5
-"""How far an end may have been drawn in past a start that is to draw it in: a factor of 4.5."""
 FLOOR_MS = 60_000.0
 FIRST_LOW = -1.5
 FIRST_HIGH = 0.5
@@ -79,23 +71,13 @@ def count_late(told_high: float, learnt: F64) -> None:
 
 
 @jit
-def ratio(from_ms: int, told_ms: int, start_ms: int) -> float:
-    """log((waited + 1 min) / (told + 1 min)) of a job that started then."""
-    waited = max(start_ms - from_ms, 0)
-    return math.log((waited + FLOOR_MS) / (told_ms - from_ms + FLOOR_MS))
-
-
-@jit
-def count_start(early: bool, late: bool, came: float, learnt: F64) -> None:
+def count_start(early: bool, late: bool, learnt: F64) -> None:
     """A job that was told an interval starts: before it (``early``), within, or once
-    ``count_late`` has counted it (``late``). ``came``: its ``ratio``."""
-    if early:
-        learnt[LOW] -= step_after(learnt[LOW_COUNT]) * (1.0 - SHARE_BELOW)
-        learnt[LOW_COUNT] += 1.0
-    elif came >= learnt[LOW] - PAST:
-        learnt[LOW] += step_after(learnt[LOW_COUNT]) * SHARE_BELOW
-        learnt[LOW_COUNT] += 1.0
-    if not late and came <= learnt[HIGH] + PAST:
+    ``count_late`` has counted it (``late``)."""
+    beyond = 1.0 if early else 0.0
+    learnt[LOW] += step_after(learnt[LOW_COUNT]) * (SHARE_BELOW - beyond)
+    learnt[LOW_COUNT] += 1.0
+    if not late:
         learnt[HIGH] -= step_after(learnt[HIGH_COUNT]) * (1.0 - SHARE_ABOVE)
         learnt[HIGH_COUNT] += 1.0
     if learnt[HIGH] < learnt[LOW]:

@@ -45,7 +45,6 @@ LIVE_FIELDS: tuple[tuple[str, type], ...] = (
     ("predicted_ms", np.int64),
     ("low_ms", np.int64),
     ("high_ms", np.int64),
-    ("told_from_ms", np.int64),
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
     ("checkpoint_ms", np.int64),
@@ -88,8 +87,6 @@ class Live(NamedTuple):
     low_ms: I64
     """The interval told with it; -1 = none was told."""
     high_ms: I64
-    told_from_ms: I64
-    """It could have started from then on but for capacity."""
     told_high: F64
     """The upper quantile it was made with (``placement.intervals``)."""
     told_as: U8

@@ -7,7 +7,7 @@ stays until its time, or until the heap is full and those are swept out.
 from __future__ import annotations
 
 from westward.jit import jit
-from westward.placement.intervals import HIGH, count_late, count_start, interval, ratio
+from westward.placement.intervals import HIGH, count_late, count_start, interval
 from westward.simulate.heap import SLOT_BITS, SLOT_MASK, pop, push
 from westward.simulate.live import CURSOR_TOLD, CURSOR_ZERO_MS, Clockwork, Live
 
@@ -50,7 +50,6 @@ def tell(
     live.low_ms[j] = low
     live.high_ms[j] = high
     live.late[j] = 0
-    live.told_from_ms[j] = from_ms
     live.told_as[j] = delegated
     live.told_high[j] = learnt[HIGH]
     length = clock.cursor[CURSOR_TOLD]
@@ -75,5 +74,4 @@ def heard(j: int, now: int, live: Live, clock: Clockwork) -> None:
     if live.late[j] == 0 and now > live.high_ms[j]:
         live.late[j] = 1
         count_late(live.told_high[j], learnt)
-    came = ratio(live.told_from_ms[j], live.predicted_ms[j], now)
-    count_start(now < live.low_ms[j], live.late[j] == 1, came, learnt)
+    count_start(now < live.low_ms[j], live.late[j] == 1, learnt)
