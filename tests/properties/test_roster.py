@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -111,7 +112,7 @@ steps = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(drawn=steps, seed=st.integers(0, 2**32 - 1))
-def test_the_roster_is_what_a_plain_list_says(drawn: list[tuple[int, ...]], seed: int) -> None:
+def test_the_roster_is_what_a_plain_list_says(drawn: list[tuple[Any, ...]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     slots = 64
     order: I64 = rng.permutation(1 << 14).astype(np.int64)
@@ -143,7 +144,7 @@ def test_the_roster_is_what_a_plain_list_says(drawn: list[tuple[int, ...]], seed
             held = sum(running[j].need for j in expected)
             assert held_below(p, priority, roster) == held
             begin_choice(roster)
-            found = []
+            found: list[int] = []
             while len(found) < most:
                 j = next_victim(p, priority, now, order, roster)
                 if j < 0:

@@ -118,7 +118,7 @@ def make_roster(pools: int, slots: int) -> Roster:
 def grow_roster(roster: Roster, slots: int) -> Roster:
     """The same runs, with room for so many slots."""
     grown = make_roster(len(roster.held), slots)
-    for old, new in zip(roster, grown, strict=True):
+    for old, new in zip(roster._asdict().values(), grown._asdict().values(), strict=True):
         new[: len(old)] = old
     return grown
 
