@@ -163,7 +163,7 @@ def _bound(b: int, r: int, now: int, roster: Roster) -> None:
 
 @jit
 def _fresh_block(p: int, level: int, now: int, roster: Roster) -> int:
-    b = roster.blocks[FREE_BLOCK]
+    b: int = roster.blocks[FREE_BLOCK]
     if b == NONE:
         b = roster.blocks[USED_BLOCKS]
         roster.blocks[USED_BLOCKS] += 1
