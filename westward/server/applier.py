@@ -254,9 +254,13 @@ def run_bill(
     prices = price_list(network, run.pool, series_origin_ms, policy)
     began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
     metered = intervals(began_ms, load_readings(store, run.run_id))
-    moved = moved_data(network, load_moved(store, ended.job_id, run.run_id))
-    transfers = (*_transfers(store, network, ended), *moved)
-    return bill(prices, metered, transfers, _reads(store, ended))
+    return bill(prices, metered, charged_transfers(store, network, ended), _reads(store, ended))
+
+
+def charged_transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:
+    """Everything that was moved over priced lines for this run."""
+    moved = moved_data(network, load_moved(store, ended.job_id, ended.run.run_id))
+    return (*_transfers(store, network, ended), *moved)
 
 
 def moved_data(network: Network, moved: Sequence[MovedBytes]) -> tuple[Transfer, ...]:

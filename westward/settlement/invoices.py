@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from westward.settlement.charges import PARTS, Charge, Part
 from westward.settlement.periods import Period
 
-LINES_FIRST_PAGE = 14
-LINES_A_PAGE = 30
+LINES_A_PAGE = 34
+"""Of six millimetres each, on A4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +117,13 @@ def _line(group: Sequence[Charge]) -> Line:
     )
 
 
-def pages(
-    lines: Sequence[Line], first: int = LINES_FIRST_PAGE, rest: int = LINES_A_PAGE
-) -> tuple[Page, ...]:
+def pages(lines: Sequence[Line], most: int = LINES_A_PAGE) -> tuple[Page, ...]:
     """At least one page, if an empty one."""
     found: list[Page] = []
-    at = carried = 0
-    while at < len(lines) or not found:
-        some = tuple(lines[at : at + (rest if found else first)])
+    carried = 0
+    for at in range(0, max(1, len(lines)), most):
+        some = tuple(lines[at : at + most])
         micros = sum(one.micros for one in some)
         found.append(Page(number=len(found) + 1, lines=some, carried_micros=carried, micros=micros))
         carried += micros
-        at += len(some)
     return tuple(found)
