@@ -52,7 +52,7 @@ def focus(month: str, utc_offset: str, project: str | None, out: Path, server: s
     if out.suffix == ".csv":
         write_file(out, csv_text(COLUMNS, rows).encode())
     else:
-        write_file(out, _parquet(rows))
+        write_file(out, parquet_bytes(rows))
     print(f"{out}: {len(rows)} rows, FOCUS 1.0, {month_text(period)}")
 
 
@@ -85,7 +85,7 @@ def csv_(month: str, utc_offset: str, project: str | None, out: Path, server: st
     print(f"{out}: {len(rows)} rows, {month_text(period)}")
 
 
-def _parquet(rows: list[dict[str, Cell]]) -> bytes:
+def parquet_bytes(rows: list[dict[str, Cell]]) -> bytes:
     """Amounts as doubles (exact to the millionth below nine thousand million), as FOCUS tools
     expect; ``x_BilledMicros`` as integers."""
     import io

@@ -149,7 +149,7 @@ def _print(findings: list[Finding], currency: str) -> None:
 
 
 def _verdict(found: Reconciliation) -> str:
-    by = {name: 0 for name in ("tolerated", "explained", "open")}
+    by = dict.fromkeys(("tolerated", "explained", "open"), 0)
     for one in found.findings:
         by[one.verdict] += 1
     if not found.findings:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from westward.settlement.charges import PARTS, Charge, Part
 from westward.settlement.periods import Period
 
-LINES_A_PAGE = 34
-"""Of six millimetres each, on A4."""
+LINES_A_PAGE = 23
+"""Of nine millimetres each, on A4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Invoice:
     lines: tuple[Line, ...]
     pages: tuple[Page, ...]
     by_part: Mapping[Part, int]
+    quantities: Mapping[Part, int]
+    """Milli-device ms, joules, bytes; 0 for rounding. Of what was charged, corrections aside."""
     by_site: Mapping[str, int]
     by_payer: Mapping[tuple[str, str], int]
     micros: int
@@ -83,6 +86,7 @@ def invoice(project: str, period: Period, charges: Iterable[Charge], now_ms: int
         lines=lines,
         pages=pages(lines),
         by_part={part: sum(one.micros for one in own if one.part == part) for part in PARTS},
+        quantities={part: _quantity(own, part) for part in PARTS},
         by_site=dict(sorted(by_site.items())),
         by_payer=dict(sorted(by_payer.items())),
         micros=sum(one.micros for one in own),
@@ -102,7 +106,6 @@ def _lines(charges: Sequence[Charge]) -> tuple[Line, ...]:
 
 def _line(group: Sequence[Charge]) -> Line:
     first = group[0]
-    device = sum(one.own_quantity for one in group if one.part == "device")
     return Line(
         job_id=first.job_id,
         job_name=first.job_name,
@@ -110,11 +113,15 @@ def _line(group: Sequence[Charge]) -> Line:
         runs=tuple(dict.fromkeys(one.run_id for one in group)),
         began_ms=min(one.began_ms for one in group),
         ended_ms=max(one.ended_ms for one in group),
-        device_milli_ms=round(device),
+        device_milli_ms=_quantity(group, "device"),
         parts={part: sum(one.micros for one in group if one.part == part) for part in PARTS},
         micros=sum(one.micros for one in group),
         dispute_id=first.dispute_id,
     )
+
+
+def _quantity(charges: Sequence[Charge], part: Part) -> int:
+    return round(sum((one.own_quantity for one in charges if one.part == part), Fraction(0)))
 
 
 def pages(lines: Sequence[Line], most: int = LINES_A_PAGE) -> tuple[Page, ...]:

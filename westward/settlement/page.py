@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from westward.model.units import MS_PER_HOUR
+from westward.model.units import BYTES_PER_GB, MS_PER_HOUR
 from westward.settlement.charges import Part
 from westward.settlement.invoices import Invoice
 from westward.settlement.money import (
@@ -32,7 +32,8 @@ PART_TEXT: Mapping[Part, str] = {
     "data": "Data sets read",
     "rounding": "Rounding of bills",
 }
-SITES_SHOWN = 6
+ROWS_SHOWN = 6
+"""Of sites, and of payers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,27 +81,59 @@ def render_invoice(paper: Invoice, details: Details, *, network: str, currency: 
         last_day=local_text(paper.period.end_ms - 1, offset)[:10],
         last_page=paper.pages[-1].number,
         sites_shown=_sites(paper),
+        quantities=_quantities(paper),
     )
 
 
 def _payers(paper: Invoice) -> Sequence[tuple[str, str, int]]:
-    """The project last: it pays what the others leave."""
-    found = [(payer, reason, micros) for (payer, reason), micros in paper.by_payer.items()]
-    return sorted(found, key=lambda one: (one[0] == paper.project, one))
+    """Those who pay most, the project last: it pays what the others leave."""
+    found = [
+        (payer, reason, micros)
+        for (payer, reason), micros in paper.by_payer.items()
+        if payer != paper.project
+    ]
+    own = [
+        (payer, reason, micros)
+        for (payer, reason), micros in paper.by_payer.items()
+        if payer == paper.project
+    ]
+    return [*_most(found, "payers"), *own]
 
 
 def _sites(paper: Invoice) -> Sequence[tuple[str, int]]:
-    """Those with the most; the rest in one row."""
-    found = sorted(paper.by_site.items(), key=lambda one: (-one[1], one[0]))
-    if len(found) <= SITES_SHOWN:
+    rows = _most([(site, "", micros) for site, micros in paper.by_site.items()], "sites")
+    return [(site, micros) for site, _, micros in rows]
+
+
+def _most(rows: Sequence[tuple[str, str, int]], what: str) -> Sequence[tuple[str, str, int]]:
+    """The largest; the rest in one row."""
+    found = sorted(rows, key=lambda one: (-one[2], one))
+    if len(found) <= ROWS_SHOWN:
         return found
-    rest = found[SITES_SHOWN - 1 :]
-    return [
-        *found[: SITES_SHOWN - 1],
-        (f"{len(rest)} other sites", sum(micros for _, micros in rest)),
-    ]
+    rest = found[ROWS_SHOWN - 1 :]
+    total = sum(micros for _, _, micros in rest)
+    return [*found[: ROWS_SHOWN - 1], (f"{len(rest)} other {what}", "", total)]
+
+
+def _quantities(paper: Invoice) -> Mapping[Part, str]:
+    """``12.500000 device-hours``; "" where there is none."""
+    units: Mapping[Part, tuple[str, int]] = {
+        "device": ("device-hours", 1_000 * MS_PER_HOUR),
+        "power": ("kWh", 3_600_000),
+        "transfer": ("GB", BYTES_PER_GB),
+        "data": ("GB", BYTES_PER_GB),
+    }
+    return {
+        part: f"{_shown(Fraction(paper.quantities[part], units[part][1]))} {units[part][0]}"
+        if part in units and paper.quantities[part]
+        else ""
+        for part in paper.by_part
+    }
 
 
 def _device_hours(device_milli_ms: int) -> str:
-    hours = Fraction(device_milli_ms, 1_000 * MS_PER_HOUR)
-    return f"{Decimal(fixed_text(hours, 4)):,}"
+    return _shown(Fraction(device_milli_ms, 1_000 * MS_PER_HOUR))
+
+
+def _shown(value: Fraction) -> str:
+    return f"{Decimal(fixed_text(value, 6)):,}"
