@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
-_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
+_MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
+_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
 OFFSET_MOST_MINUTES = 14 * 60
 """Of any place on earth (UTC+14, Line Islands)."""
 
