@@ -195,6 +195,7 @@ def test_pages_carry_their_sums() -> None:
 def test_focus_rows_price_what_was_used() -> None:
     run = billed(
         bill=bill(2_000_000, 300),
+        device_price_micros=3_600_000,
         shares=(Share(payer="pot", micros=1_000_000), Share(payer="lab", micros=1_000_300)),
     )
     facts = {"basin": SiteFacts(label="B", operator="op", region="z", region_label="Zone")}
@@ -203,6 +204,9 @@ def test_focus_rows_price_what_was_used() -> None:
     for row in rows:
         product = row["ListUnitPrice"] * row["PricingQuantity"]  # type: ignore[operator]
         assert round(product, 6) == row["BilledCost"] == row["ListCost"]
+        if row["x_Part"] == "device":
+            assert row["ListUnitPrice"] == Decimal("3.6")
+            assert row["SkuPriceId"] == "basin/west/device@3.600000"
     assert sum(row["BilledCost"] for row in rows) == Decimal("2.0003")  # type: ignore[misc]
     assert {row["BillingAccountId"] for row in rows} == {"pot", "lab"}
 

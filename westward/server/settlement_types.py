@@ -45,6 +45,7 @@ class ChargeView(TypedDict):
     micros: int
     basis_micros: int
     quantity: int
+    unit_price_micros: int | None
     dispute_id: str
     corrects_ms: int | None
 

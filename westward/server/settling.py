@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from westward.ledger.price import PriceUnknown
+from westward.ledger.rounding import round_half_even
+from westward.model.units import MS_PER_HOUR
 from westward.server.applier import charged_transfers, run_bill
 from westward.server.core import Core
 from westward.server.joined import network_at
@@ -56,7 +59,7 @@ def charges_page(
         one
         for run in runs
         if project is None or run.project == project
-        for one in charges_of(_with_bytes(core, run))
+        for one in charges_of(_with_facts(core, run))
     ]
     if len(runs) == limit:
         return Page(charges=tuple(charges), next=(runs[-1].billed_ms, runs[-1].run_id))
@@ -155,8 +158,10 @@ def _unpriced_bytes(core: Core, ended: RunToSettle) -> int:
     return total
 
 
-def _with_bytes(core: Core, run: BilledRun) -> BilledRun:
-    """How much was moved is not in the bill; what it cost is."""
+def _with_facts(core: Core, run: BilledRun) -> BilledRun:
+    """How much was moved, and the price of device time: neither is in the bill. The pool's price
+    of now is taken only where it gives the bill's very amount."""
+    run = replace(run, device_price_micros=_device_price(core, run))
     if not run.bill.transfer_micros:
         return run
     record = load_job(core.store, run.job_id)
@@ -166,3 +171,14 @@ def _with_bytes(core: Core, run: BilledRun) -> BilledRun:
     ended = RunToSettle(job_id=run.job_id, run=own)
     moved = charged_transfers(core.store, network_at(core.joined, own.granted_ms), ended)
     return replace(run, moved_bytes=sum(one.size_bytes for one in moved))
+
+
+def _device_price(core: Core, run: BilledRun) -> int | None:
+    try:
+        price = core.network.pool(run.pool).price_micros_per_device_hour
+    except KeyError:
+        return None
+    if price is None:
+        return None
+    due = Fraction(run.bill.device_milli_ms * price, 1_000 * MS_PER_HOUR)
+    return price if round_half_even(due) == run.bill.device_micros else None

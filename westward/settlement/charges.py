@@ -74,6 +74,8 @@ class BilledRun:
     reads: tuple[OwnedRead, ...] = ()
     moved_bytes: int = 0
     """Of the transfers charged for."""
+    device_price_micros: int | None = None
+    """Per device-hour, where it is known and is what the bill was made with."""
     shares: tuple[Share, ...] = ()
     """Who pays; together the bill's total. Empty: the project pays it all."""
 
@@ -103,6 +105,8 @@ class Charge:
     micros: int
     basis_micros: int = 0
     quantity: int = 0
+    unit_price_micros: int | None = None
+    """Of device time, per device-hour; None: not known, or not one price."""
     dispute_id: str = ""
     """Of a correction."""
     corrects_ms: int | None = None
@@ -157,6 +161,7 @@ def charges_of(run: BilledRun) -> tuple[Charge, ...]:
                     micros=micros,
                     basis_micros=0 if item.part == "rounding" else item.micros,
                     quantity=item.quantity,
+                    unit_price_micros=run.device_price_micros if item.part == "device" else None,
                 )
             )
     return tuple(charges)

@@ -137,6 +137,7 @@ def corrections(dispute: Dispute, charges: Sequence[Charge]) -> tuple[Charge, ..
             micros=amount,
             basis_micros=0,
             quantity=0,
+            unit_price_micros=None,
             dispute_id=dispute.dispute_id,
             corrects_ms=one.posted_ms,
         )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from westward.model.units import BYTES_PER_GB, MS_PER_HOUR
+from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
 from westward.settlement.cells import Cell
 from westward.settlement.charges import OWNER_PREFIX, Charge, Part
 from westward.settlement.money import exact_text, fixed_text
@@ -138,8 +138,11 @@ def focus_row(
 
 def _priced(charge: Charge, service: _Service) -> dict[str, Cell]:
     quantity = _decimal(charge.own_quantity / service.base)
-    # What the whole part cost by the unit: the pool's price, or the mean tariff over the run.
-    price = _decimal(Fraction(charge.basis_micros * service.base, charge.quantity * 1_000_000))
+    if charge.unit_price_micros is not None:
+        price = Decimal(exact_text(charge.unit_price_micros))
+    else:  # the mean tariff over the run, or of the links used
+        basis = Fraction(charge.basis_micros * service.base, charge.quantity * MICROS)
+        price = _decimal(basis)
     sku = f"{charge.site}/{charge.pool}/{charge.part}"
     return {
         "ConsumedQuantity": quantity,
