@@ -569,3 +569,33 @@ def test_facts_of_runs_come_with_gaps_and_repeats(store: Store) -> None:
     )  # fmt: skip
     assert [found[name].in_period for name in ("run_1", "run_2", "run_3")] == [True, True, False]
     assert (found["run_2"].billed, found["run_1"].bill_micros) == (False, 1_500_008)
+
+
+def recorded() -> list[tuple[RunFacts, EngineRow]]:
+    """The 43 runs of Slurm in benchmarks/WIDE.md: meter and sacct as they were."""
+    found = []
+    page = Path(__file__).resolve().parents[2] / "benchmarks" / "WIDE.md"
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 8 or not cells[5].isdecimal() or cells[0].startswith("all"):
+            continue
+        wall_ms = round(float(cells[6]) * 1000)
+        run_id = f"run_{cells[0]}_{cells[1]}"
+        run = facts(
+            run_id=run_id, wall_ms=wall_ms, device_milli_ms=wall_ms * 1_000, outcome=cells[3],
+            bill_device_milli_ms=wall_ms * 1_000,
+        )  # fmt: skip
+        found.append((run, replace(row(int(cells[5])), name=run_id, state=cells[4])))
+    return found
+
+
+def test_the_recorded_runs_of_two_slurm_clusters_reconcile() -> None:
+    pairs = recorded()
+    assert len(pairs) == 43
+    runs, rows = [run for run, _ in pairs], [each for _, each in pairs]
+    found = reconcile(runs, rows)
+    assert found.open == ()
+    assert {one.code for one in found.findings} == {"counting", "start-up"}
+    assert (found.engine_ms, found.metered_ms) == (114_000, 97_244)
+    strict = reconcile(runs, rows, tolerance_ms=0)
+    assert [one.run_id for one in strict.open] == ["run_gang-alpha-2_1"]
