@@ -98,6 +98,8 @@ def billed(number: int = 1, **more: object) -> BilledRun:
 def test_a_month_begins_at_local_midnight() -> None:
     assert MAY.start_ms == parse_period("2026-05").start_ms - 8 * HOUR_MS
     assert MAY.next().name == "2026-06"
+    ends = [MAY.holds(at) for at in (MAY.start_ms - 1, MAY.start_ms, MAY.end_ms - 1, MAY.end_ms)]
+    assert ends == [False, True, True, False]
     assert parse_period("2026-12").next() == Period(year=2027, month=1)
     assert period_of(MAY.start_ms, 0).name == "2026-04"
     assert [parse_offset(text) for text in ("Z", "-03:30", "+14:00")] == [0, -210, 840]
