@@ -38,7 +38,17 @@ from westward.settlement.statements import Payout, Statement, may_pay, statement
 from westward.store import codec
 from westward.store.database import Store
 from westward.store.rows import chunks
-from westward.store.schema import BILLS, DATA_USES, DATASETS, DISPUTES, JOBS, PAYOUTS, RUNS
+from westward.store.schema import (
+    BILLS,
+    COUNTERS,
+    DATA_USES,
+    DATASETS,
+    DISPUTES,
+    JOBS,
+    PAYOUTS,
+    RUNS,
+    SNAPSHOT_VERSION,
+)
 
 PIECE_RUNS = 500
 _DISPUTE_FIELDS = tuple(field.name for field in fields(Dispute))
@@ -120,7 +130,9 @@ def open_dispute(store: Store, dispute: Dispute) -> Kept | Refused:
     """``job_id`` and ``site`` are the run's, whatever is given. Durable on return."""
     with store.write() as connection:
         run = (
-            connection.execute(select(RUNS).where(RUNS.c.run_id == dispute.run_id))
+            connection.execute(
+                select(RUNS).where(RUNS.c.run_id == dispute.run_id).with_for_update()
+            )
             .mappings()
             .one_or_none()
         )
@@ -188,6 +200,9 @@ def load_statement(store: Store, earner: str, period: Period, now_ms: int) -> St
 def pay(store: Store, payout: Payout) -> Paid | Refused:
     """Only what is owed and not disputed, at ``paid_ms``. Durable on return."""
     with store.write() as connection:
+        # One at a time, where the database locks rows: two could both be owed the same money.
+        counter = select(COUNTERS).where(COUNTERS.c.name == SNAPSHOT_VERSION)
+        connection.execute(counter.with_for_update())
         query = select(PAYOUTS).where(PAYOUTS.c.payout_id == payout.payout_id)
         row = connection.execute(query).mappings().one_or_none()
         if row is not None:
