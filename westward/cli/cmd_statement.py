@@ -35,7 +35,7 @@ def statement() -> None:
 @server_option
 @json_option
 def site(name: str, month: str, utc_offset: str, server: str | None, as_json: bool) -> None:
-    """What the site NAME earned, was paid and is owed; what is disputed is not payable yet."""
+    """What SITE earned, was paid and is owed; what is disputed is not payable yet."""
     from westward.cli.client import quoted
 
     _show(f"/v1/sites/{quoted(name)}/statement", month, utc_offset, server, as_json)
