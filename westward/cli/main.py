@@ -46,6 +46,13 @@ ENTRIES = {
     "voucher": Entry(
         "westward.cli.cmd_voucher", "voucher", "Voucher rules: who pays which share of what."
     ),
+    "invoice": Entry("westward.cli.cmd_invoice", "invoice", "A project's month, as a paper."),
+    "statement": Entry("westward.cli.cmd_statement", "statement", "Who earned what in a month."),
+    "dispute": Entry("westward.cli.cmd_dispute", "dispute", "Doubt what a run was charged."),
+    "reconcile": Entry(
+        "westward.cli.cmd_reconcile", "reconcile", "Compare a site's meter, engine and bills."
+    ),
+    "export": Entry("westward.cli.cmd_export", "export", "Write charges for other programs."),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),

@@ -16,7 +16,9 @@ from starlette.types import Scope as Asked
 from westward.model.access import READERS, Rule
 from westward.model.people import Role, Scope
 
-Subject = Literal["nothing", "body", "job", "task", "array", "dataset", "site", "place", "token"]
+Subject = Literal[
+    "nothing", "body", "job", "task", "array", "dataset", "site", "project", "place", "token"
+]  # fmt: skip
 """What the gate looks up to judge. ``nothing``: a list, or a thing of the whole network.
 ``body``: the handler judges, when it has read for whom it is asked."""
 Who = Literal["everyone", "agents", "users"]
@@ -78,6 +80,10 @@ _DRY_RUN = Entry(
 )
 _DATA_MAKERS = _SUBMITTERS | {Role.DATA_OWNER}
 _SITE_READERS = _OVERSEERS | {Role.SITE_OPERATOR}
+_SITE_BOOKS = Entry(
+    who="users", about="site", rule=Rule(scope=Scope.READ, change=False, roles=_SITE_READERS)
+)
+_SETTLE = Entry(who="users", rule=Rule(scope=Scope.SITES, change=True, roles=_OPERATORS))
 _ALL_ROLES = frozenset(Role)
 _CHOOSERS = frozenset(
     {Role.LEAD, Role.SITE_OPERATOR, Role.DATA_OWNER, Role.FUNDER, Role.NETWORK_OPERATOR}
@@ -170,6 +176,27 @@ TABLE: Mapping[str, Entry] = {
             scope=Scope.PEOPLE, change=True, roles=_OPERATORS, oneself=True, seen_by=_OVERSEERS
         ),
     ),
+    # settlement
+    "GET /v1/settlement": _oversee(),
+    "GET /v1/charges": _oversee(),
+    "GET /v1/projects/{project}/charges": _see("project"),
+    "GET /v1/statements/{earner}": _oversee(),
+    "GET /v1/sites/{site}/statement": _SITE_BOOKS,
+    "GET /v1/sites/{site}/reconciliation": _SITE_BOOKS,
+    "GET /v1/disputes": _oversee(),
+    "POST /v1/disputes": Entry(
+        who="users",
+        about="body",
+        rule=Rule(
+            scope=Scope.JOBS,
+            change=True,
+            roles=frozenset({Role.LEAD, Role.SITE_OPERATOR, Role.NETWORK_OPERATOR}),
+            seen_by=READERS | {Role.SITE_OPERATOR},
+        ),
+    ),
+    "POST /v1/disputes/{dispute_id}/answer": _SETTLE,
+    "POST /v1/disputes/{dispute_id}/close": _SETTLE,
+    "POST /v1/payouts": _SETTLE,
     # sites' agents, by their site's credential
     "POST /v1/agent/enrol": AGENTS,
     "POST /v1/agent/rotate": AGENTS,

@@ -18,6 +18,7 @@ from westward.server import (
     api_lives,
     api_network,
     api_people,
+    api_settlement,
     api_site,
     api_site_agents,
     api_tes,
@@ -47,6 +48,7 @@ ROUTERS = (
     api_data.router,
     api_agent_data.router,
     api_people.router,
+    api_settlement.router,
     api_tes.router,
     metrics.router,
 )

@@ -168,6 +168,8 @@ class Rights:
                 return await self._dataset(parameters["name"])
             case "site":
                 return About(places=frozenset({Place("site", parameters["site"])}))
+            case "project":
+                return of_project(parameters["project"])
             case "place":
                 return await self._place(parameters["kind"], parameters["place"])
             case "token":
