@@ -32,12 +32,6 @@ JobState: TypeAlias = Literal[
     "refused",
 ]
 
-Role: TypeAlias = Literal[
-    "owner", "lead", "site-operator", "data-owner", "funder", "network-operator", "auditor"
-]
-
-Scope: TypeAlias = Literal["read", "jobs", "data", "sites", "people", "metrics"]
-
 
 class AimView(TypedDict):
     site: str
@@ -214,12 +208,6 @@ class FileEntry(TypedDict):
     sha256: str
 
 
-class GrantView(TypedDict):
-    role: str
-    kind: str
-    place: str
-
-
 class HealthView(TypedDict):
     status: Literal["ok", "degraded"]
     version: str
@@ -343,24 +331,6 @@ class LogView(TypedDict):
     complete: bool
 
 
-class MemberRequest(TypedDict):
-    user: str
-    role: Role
-
-
-class MemberView(TypedDict):
-    user: str
-    role: str
-    added_ms: int
-    added_by: str
-
-
-class MembersView(TypedDict):
-    kind: str
-    place: str
-    members: list[MemberView]
-
-
 class MoveRequest(TypedDict):
     """``to``: the name of a site or of a pool."""
 
@@ -374,22 +344,6 @@ class MoveView(TypedDict):
     to_site: str
     size_bytes: int
     moved_ms: int
-
-
-class OrganisationRequest(TypedDict):
-    organisation: str
-    label: NotRequired[str]
-
-
-class OrganisationView(TypedDict):
-    organisation: str
-    label: str
-    created_ms: int
-    created_by: str
-
-
-class OrganisationsView(TypedDict):
-    organisations: list[OrganisationView]
 
 
 class PauseRequest(TypedDict):
@@ -408,28 +362,6 @@ class PoolView(TypedDict):
     running: int
     waiting: int
     price_micros_per_device_hour: int | None
-
-
-class ProjectRequest(TypedDict):
-    """``project`` is what its jobs name as their account."""
-
-    project: str
-    organisation: str
-    label: NotRequired[str]
-
-
-class ProjectView(TypedDict):
-    """``project`` is what its jobs name as their account."""
-
-    project: str
-    organisation: str
-    label: str
-    created_ms: int
-    created_by: str
-
-
-class ProjectsView(TypedDict):
-    projects: list[ProjectView]
 
 
 class ProvenanceView(TypedDict):
@@ -566,34 +498,6 @@ class TermView(TypedDict):
     values: list[str]
 
 
-class TokenRequest(TypedDict):
-    """``user`` None: oneself. ``scopes`` None: those of the token that asks."""
-
-    user: NotRequired[str | None]
-    scopes: NotRequired[list[Scope] | None]
-    ttl_ms: NotRequired[int]
-    label: NotRequired[str]
-
-
-class TokenView(TypedDict):
-    """``token``, the secret, is told once, when it is made. ``used_ms`` is to the hour."""
-
-    token_id: str
-    user: str
-    scopes: list[str]
-    label: str
-    created_ms: int
-    expires_ms: int
-    revoked_ms: int | None
-    used_ms: int | None
-    made_by: str
-    token: NotRequired[str]
-
-
-class TokensView(TypedDict):
-    tokens: list[TokenView]
-
-
 class UsedInputView(TypedDict):
     dataset: str
     version: int
@@ -639,18 +543,6 @@ class VerdictView(TypedDict):
     runs: list[RunView]
     accepted: bool
     reason: str
-
-
-class WhoamiView(TypedDict):
-    """``everything``: the server tells no users apart."""
-
-    user: str
-    users_told_apart: bool
-    everything: bool
-    grants: list[GrantView]
-    scopes: list[str]
-    token_id: str | None
-    expires_ms: int | None
 
 
 class WhyView(TypedDict):
@@ -701,8 +593,7 @@ class Api:
         newest_first: bool = False,
         arrays_once: bool = False,
     ) -> JobPage:
-        """A page, in order of submission, of the jobs that the asker may see; ``next`` goes into
-        ``after`` for the next page. With
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
         return self._call(
@@ -833,9 +724,7 @@ class Api:
         )
 
     def sites(self) -> SitesView:
-        """Every site with its pools, how many run and wait there, prices now, and, for who oversees
-        the network or the site, sums so far.
-        """
+        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
         return self._call("GET", "/v1/sites", {}, None)
 
     def snapshot(self) -> dict[str, Any]:
@@ -843,9 +732,7 @@ class Api:
         return self._call("GET", "/v1/snapshot", {}, None)
 
     def report(self, *, limit: int = 1000) -> ReportView:
-        """The newest finished jobs that the asker may see, in the order of submission: where, why
-        there, how long, how much.
-        """
+        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
         return self._call("GET", "/v1/report", {"limit": limit}, None)
 
     def new_dataset(
@@ -882,9 +769,7 @@ class Api:
         return self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     def dataset(self, name: str, *, version: int = 0) -> DataSetView:
-        """One version (0: the newest) with its files, copies and, for who may see the job that made
-        it, its provenance.
-        """
+        """One version (0: the newest) with its files, copies and provenance."""
         return self._call("GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None)
 
     def set_replica(
@@ -900,87 +785,8 @@ class Api:
             {"site": site, "url": url, "version": version},
         )
 
-    def whoami(self) -> WhoamiView:
-        """Who the server takes the asker for, and what that one may do."""
-        return self._call("GET", "/v1/whoami", {}, None)
-
-    def organisations(self) -> OrganisationsView:
-        """Those of the asker's projects; for who oversees the network all."""
-        return self._call("GET", "/v1/organisations", {}, None)
-
-    def new_organisation(self, *, organisation: str, label: str = "") -> OrganisationView:
-        """201; 200 if it is there already, just so."""
-        return self._call(
-            "POST", "/v1/organisations", {}, {"organisation": organisation, "label": label}
-        )
-
-    def projects(self) -> ProjectsView:
-        """The asker's; for who oversees the network all."""
-        return self._call("GET", "/v1/projects", {}, None)
-
-    def new_project(self, *, project: str, organisation: str, label: str = "") -> ProjectView:
-        """201; 200 if it is there already, just so."""
-        return self._call(
-            "POST",
-            "/v1/projects",
-            {},
-            {"project": project, "organisation": organisation, "label": label},
-        )
-
-    def members(self, kind: str, place: str) -> MembersView:
-        """Who holds a role there."""
-        return self._call(
-            "GET", f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}", {}, None
-        )
-
-    def new_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
-        """Gives a role. The same again changes nothing."""
-        return self._call(
-            "POST",
-            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}",
-            {},
-            {"user": user, "role": role},
-        )
-
-    def no_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
-        """Takes a role, at once. What is not held cannot be taken."""
-        return self._call(
-            "POST",
-            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}/remove",
-            {},
-            {"user": user, "role": role},
-        )
-
-    def tokens(self) -> TokensView:
-        """The asker's own, without their secrets; for who oversees the network all."""
-        return self._call("GET", "/v1/tokens", {}, None)
-
-    def new_token(
-        self,
-        *,
-        user: str | None = None,
-        scopes: list[Scope] | None = None,
-        ttl_ms: int = 7776000000,
-        label: str = "",
-    ) -> TokenView:
-        """A token; its secret is told this once. It has no scopes that the asker's has not, and one
-        for oneself does not live longer than the one it was made with.
-        """
-        return self._call(
-            "POST",
-            "/v1/tokens",
-            {},
-            {"user": user, "scopes": scopes, "ttl_ms": ttl_ms, "label": label},
-        )
-
-    def no_token(self, token_id: str) -> TokenView:
-        """Ends it at once. A second time changes nothing."""
-        return self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
-
     def healthz(self) -> HealthView:
-        """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
-        """
+        """``ok`` while every loop's last round went through and no job or run is set aside."""
         return self._call("GET", "/healthz", {}, None)
 
 
@@ -1024,8 +830,7 @@ class AsyncApi:
         newest_first: bool = False,
         arrays_once: bool = False,
     ) -> JobPage:
-        """A page, in order of submission, of the jobs that the asker may see; ``next`` goes into
-        ``after`` for the next page. With
+        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
         return await self._call(
@@ -1160,9 +965,7 @@ class AsyncApi:
         )
 
     async def sites(self) -> SitesView:
-        """Every site with its pools, how many run and wait there, prices now, and, for who oversees
-        the network or the site, sums so far.
-        """
+        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
         return await self._call("GET", "/v1/sites", {}, None)
 
     async def snapshot(self) -> dict[str, Any]:
@@ -1170,9 +973,7 @@ class AsyncApi:
         return await self._call("GET", "/v1/snapshot", {}, None)
 
     async def report(self, *, limit: int = 1000) -> ReportView:
-        """The newest finished jobs that the asker may see, in the order of submission: where, why
-        there, how long, how much.
-        """
+        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
         return await self._call("GET", "/v1/report", {"limit": limit}, None)
 
     async def new_dataset(
@@ -1209,9 +1010,7 @@ class AsyncApi:
         return await self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     async def dataset(self, name: str, *, version: int = 0) -> DataSetView:
-        """One version (0: the newest) with its files, copies and, for who may see the job that made
-        it, its provenance.
-        """
+        """One version (0: the newest) with its files, copies and provenance."""
         return await self._call(
             "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
         )
@@ -1229,85 +1028,6 @@ class AsyncApi:
             {"site": site, "url": url, "version": version},
         )
 
-    async def whoami(self) -> WhoamiView:
-        """Who the server takes the asker for, and what that one may do."""
-        return await self._call("GET", "/v1/whoami", {}, None)
-
-    async def organisations(self) -> OrganisationsView:
-        """Those of the asker's projects; for who oversees the network all."""
-        return await self._call("GET", "/v1/organisations", {}, None)
-
-    async def new_organisation(self, *, organisation: str, label: str = "") -> OrganisationView:
-        """201; 200 if it is there already, just so."""
-        return await self._call(
-            "POST", "/v1/organisations", {}, {"organisation": organisation, "label": label}
-        )
-
-    async def projects(self) -> ProjectsView:
-        """The asker's; for who oversees the network all."""
-        return await self._call("GET", "/v1/projects", {}, None)
-
-    async def new_project(self, *, project: str, organisation: str, label: str = "") -> ProjectView:
-        """201; 200 if it is there already, just so."""
-        return await self._call(
-            "POST",
-            "/v1/projects",
-            {},
-            {"project": project, "organisation": organisation, "label": label},
-        )
-
-    async def members(self, kind: str, place: str) -> MembersView:
-        """Who holds a role there."""
-        return await self._call(
-            "GET", f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}", {}, None
-        )
-
-    async def new_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
-        """Gives a role. The same again changes nothing."""
-        return await self._call(
-            "POST",
-            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}",
-            {},
-            {"user": user, "role": role},
-        )
-
-    async def no_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
-        """Takes a role, at once. What is not held cannot be taken."""
-        return await self._call(
-            "POST",
-            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}/remove",
-            {},
-            {"user": user, "role": role},
-        )
-
-    async def tokens(self) -> TokensView:
-        """The asker's own, without their secrets; for who oversees the network all."""
-        return await self._call("GET", "/v1/tokens", {}, None)
-
-    async def new_token(
-        self,
-        *,
-        user: str | None = None,
-        scopes: list[Scope] | None = None,
-        ttl_ms: int = 7776000000,
-        label: str = "",
-    ) -> TokenView:
-        """A token; its secret is told this once. It has no scopes that the asker's has not, and one
-        for oneself does not live longer than the one it was made with.
-        """
-        return await self._call(
-            "POST",
-            "/v1/tokens",
-            {},
-            {"user": user, "scopes": scopes, "ttl_ms": ttl_ms, "label": label},
-        )
-
-    async def no_token(self, token_id: str) -> TokenView:
-        """Ends it at once. A second time changes nothing."""
-        return await self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
-
     async def healthz(self) -> HealthView:
-        """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
-        """
+        """``ok`` while every loop's last round went through and no job or run is set aside."""
         return await self._call("GET", "/healthz", {}, None)

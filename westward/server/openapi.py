@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from westward import __version__
 from westward.control.records import JobState
+from westward.server.openapi_money import MONEY_ANSWERS
 from westward.server.openapi_people import (
     MembersView,
     OrganisationsView,
@@ -461,6 +462,7 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/tokens"): TokensView,
     ("post", "/v1/tokens"): TokenView,
     ("post", "/v1/tokens/{token_id}/revoke"): TokenView,
+    **MONEY_ANSWERS,
 }
 """What a good answer holds (a tuple: one of these); those not here are any JSON object."""
 
@@ -513,10 +515,10 @@ def _component(schemas: Json, answer: Any) -> Json:
 
 def user_document() -> Json:
     """The document of the routes for users, without a server: what the SDK is generated from."""
-    from westward.server import api_data, api_jobs, api_lives, api_network, api_people
+    from westward.server import api_data, api_jobs, api_lives, api_money, api_network, api_people
 
     app = FastAPI(title="Westward", version=__version__)
-    routers = (api_jobs, api_lives, api_network, api_data, api_people)
+    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_money)
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)
