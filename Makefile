@@ -13,9 +13,9 @@ help:
 	@echo "make up         set up; leave the three-site network running until Ctrl-C"
 	@echo "make test-slurm set up; the Slurm engine against two real clusters (root; about 8 min)"
 	@echo "make bench      set up; measure the simulator's speed"
-	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 10 min)"
+	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 6 min)"
 	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
-	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 3 min)"
+	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 4 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
@@ -81,7 +81,7 @@ test-k8s: setup
 	touch $@
 
 .PHONY: test-data
-test-data: .venv-data/ready
+test-data: setup .venv-data/ready
 	PYTHONPATH=. WESTWARD_TEST_DATA=s3 .venv-data/bin/python -m pytest tests/data_s3
 
 # The ledger over SQLite and a real PostgreSQL of our own (Debian's package is installed, as root, if

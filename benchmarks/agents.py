@@ -293,7 +293,7 @@ of {asked.lease}, measured over {found["took_s"]:.0f} s.
 
 The agents' own process took {found["client_cores"]:.2f} cores. Filling the network took {found["filled_s"]:.0f} s
 ({found["expired_filling"]:.0f} leases ended in that time, their jobs were run anew). A write of 4 KiB
-is durable after {sync_ms:.1f} ms here. Machine: {machine()}; shared, load average {load()} at the end.
+is durable after {sync_ms:.1f} ms here. Machine: {machine()}; load average {load()} at the end.
 """
 
 

@@ -18,8 +18,18 @@ from typing import TypeVar
 
 from tests.twin.planner_twin import dominant_need
 from tests.twin.twin_filters import option_codes, site_codes
-from westward.model.job import InputData, JobSpec, LatencyRule, ResourceOption, TagRule
-from westward.model.network import Accelerator, Link, Network, Place, Pool, Series, Site, Zone
+from westward.model.job import DataOutput, InputData, JobSpec, LatencyRule, ResourceOption, TagRule
+from westward.model.network import (
+    Accelerator,
+    Lack,
+    Link,
+    Network,
+    Place,
+    Pool,
+    Series,
+    Site,
+    Zone,
+)
 from westward.model.plan import (
     RULES,
     Claim,
@@ -335,9 +345,8 @@ def case(seed: int) -> Case:
     )
     policy = _policy(dice)
     snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
-    return _covered(
-        _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed), seed
-    )
+    one = _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
+    return _covered(_lacking(one, seed), seed)
 
 
 def _limited(one: Case, seed: int) -> Case:
@@ -379,7 +388,8 @@ def _covered(one: Case, seed: int) -> Case:
 
     def held_by(job: JobSpec) -> JobSpec:
         account = dice.choice(accounts)
-        return job if limited else replace(job, account=account)
+        # Where data moves, that is to decide now and then: it has enough rivals.
+        return job if limited or job.inputs else replace(job, account=account)
 
     states = tuple(
         replace(state, queue=tuple(replace(e, job=held_by(e.job)) for e in state.queue))
@@ -397,6 +407,32 @@ def _covered(one: Case, seed: int) -> Case:
     )
     snapshot = replace(one.snapshot, pools=states, covers=covers)
     return replace(one, jobs=tuple(held_by(job) for job in one.jobs), snapshot=snapshot)
+
+
+def _lacking(one: Case, seed: int) -> Case:
+    """Once in four the engines of some pools bring no files or run no gangs, and some jobs have
+    outputs. What is bound to a pool is what its engine can do."""
+    dice = Random(f"lacks {seed}")
+    if dice.randrange(4):
+        return one
+    gangs = {
+        state.pool
+        for state in one.snapshot.pools
+        if any(entry.job.nodes > 1 for entry in state.queue)
+    }
+    words: list[tuple[Lack, ...]] = [(), ("files",), ("gangs",), ("files", "gangs")]
+    pools = tuple(
+        replace(pool, lacks=dice.choice(words[: 2 if pool.name in gangs else 4]))
+        for pool in one.snapshot.network.pools
+    )
+    output = DataOutput(path="out", dataset="made")
+    # Where inputs move, their price is to decide now and then: no pool is shut out.
+    jobs = tuple(
+        job if job.inputs else replace(job, outputs=dice.choice([(), (output,)]))
+        for job in one.jobs
+    )
+    network = replace(one.snapshot.network, pools=pools)
+    return replace(one, jobs=jobs, snapshot=replace(one.snapshot, network=network))
 
 
 def _shadow(dice: Dice, snapshot: Snapshot, now: int) -> ShadowPrices | None:

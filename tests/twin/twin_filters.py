@@ -93,5 +93,12 @@ def refusal_codes(job: JobSpec, pool: Pool, network: Network, is_open: bool) -> 
         found.add(Code.ACCOUNT)
     if len(pool.purposes) > 0 and job.purpose not in set(pool.purposes):
         found.add(Code.PURPOSE)
+    work = job.work
+    if "files" in pool.lacks and (
+        job.datasets or job.outputs or work.file_mounts or work.workdir is not None
+    ):
+        found.add(Code.NO_FILES)
+    if "gangs" in pool.lacks and job.nodes != 1:
+        found.add(Code.NO_GANGS)
     by_option = [option_codes(option, job.nodes, pool) for option in job.options]
     return found | min(by_option, key=len)

@@ -33,9 +33,10 @@ from westward.model.wire import DataAsk, DataMoved, DataPublished, DataSource, D
 from westward.network.loader import load_network
 from westward.placement import plan
 from westward.server.api_data import url_problem
-from westward.server.applier import apply_plan, run_bill
+from westward.server.applier import apply_plan, run_charge
 from westward.server.data_names import pin_data, references, with_data
 from westward.server.data_sources import choose_copy, give_source
+from westward.server.purse import Purse
 from westward.server.settings import LIVE_POLICY
 from westward.server.snapshot import live_pools, situation
 from westward.store.catalogue import (
@@ -63,6 +64,7 @@ from westward.store.sites import hello, list_sites
 NOW = 1_800_000_000_000
 TTL = 10_000
 POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
+PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 GB = 10**9
 
 
@@ -498,7 +500,7 @@ def test_bytes_are_counted_once_and_paid(store: Store, network: Network) -> None
     assert isinstance(again, Ignored)
     assert again.code == "repeat"
     (ended,) = unsettled_runs(store)
-    bill = run_bill(store, network, POLICY, NOW, ended)
+    bill = run_charge(store, network, PURSE, ended).bill
     assert bill.transfer_micros == 3 * price_of(network, "basin", "harbor")
     assert bill.data_micros == 7_000_000_000 * 1000 // GB
     parts = bill.device_micros + bill.power_micros + bill.transfer_micros + bill.data_micros

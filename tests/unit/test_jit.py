@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import westward
-from westward.jit import KERNEL_FILES
+from westward.jit import KERNEL_FILES, compiled
+from westward.model.job import JobSpec, ResourceOption
+from westward.model.plan import Policy, idle_snapshot
+from westward.network.loader import load_network
+from westward.placement import plan, rows
+from westward.server.core import _warm_up
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_file_with_a_kernel_is_in_the_digest() -> None:
@@ -22,3 +29,20 @@ def test_every_file_with_a_kernel_is_in_the_digest() -> None:
         "placement/state.py",
         "simulate/live.py",
     } == set(KERNEL_FILES)
+
+
+def test_a_server_that_is_warm_compiles_nothing_for_a_burst() -> None:
+    assert compiled()
+    network, policy = load_network(ROOT / "networks" / "east-west"), Policy()
+    _warm_up(network, policy)
+    known = set(rows.plan_rows.signatures)  # type: ignore[attr-defined]
+    assert len(known) > 1  # one job's columns have no gaps, several jobs' have
+    option = ResourceOption(cpus_milli=1000)
+    for count in (1, 2, 7):
+        jobs = tuple(
+            JobSpec(job_id=f"job_{number}", name="", submit_ms=number, options=(option,))
+            for number in range(count)
+        )
+        decided = plan(idle_snapshot(network, 0), jobs, policy, 0)
+        assert len(decided.placements) == count
+    assert set(rows.plan_rows.signatures) == known  # type: ignore[attr-defined]

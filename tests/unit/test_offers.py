@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.twin.cases import case
 from tests.twin.twin_filters import refusal_codes
+from westward.agent.engines.cannot import CANNOT, lacks
 from westward.agent.joining import site_text
 from westward.agent.site_file import SiteFile, read_site_file
 from westward.model.faults import InputFaults
-from westward.model.job import JobSpec, ResourceOption
+from westward.model.job import DataInput, DataOutput, FileMount, JobSpec, ResourceOption, Work
 from westward.model.network import Network
 from westward.model.offer import (
     DiscoveredPool,
@@ -23,11 +25,13 @@ from westward.model.offer import (
     PoolOffer,
     SiteOffer,
 )
+from westward.model.plan import Policy, idle_snapshot
 from westward.model.reasons import Code
 from westward.network.hours import open_at, parse_window, parse_zone
 from westward.network.loader import load_network
 from westward.network.offer_check import check_offer
 from westward.network.overlay import Joined, closed, overlay
+from westward.placement import plan
 from westward.placement.filters import latency_one_way_ms, offer_reasons
 
 LAPTOP = Path(__file__).resolve().parents[2] / "networks" / "laptop"
@@ -211,15 +215,69 @@ def test_accounts_and_purposes_are_hard_constraints(folder: Network) -> None:
     assert "asked c, there is a or b" in str(reason)
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {"outputs": (DataOutput(path="out", dataset="d"),)},
+        {"datasets": (DataInput(dataset="d", target="t"),)},
+        {"work": Work(workdir=".")},
+        {"work": Work(file_mounts=(FileMount(target="a", source="/b"),))},
+    ],
+)
+def test_no_job_with_files_goes_where_the_engine_brings_none(
+    folder: Network, asks: dict[str, Any]
+) -> None:
+    plain = JobSpec(job_id="j", name="", submit_ms=0, options=(ResourceOption(cpus_milli=1),))
+    job = replace(plain, **asks)
+    lacking = replace(
+        folder, pools=tuple(replace(pool, lacks=("files", "gangs")) for pool in folder.pools)
+    )
+    snapshot = idle_snapshot(lacking, 0)
+    assert len(plan(snapshot, [plain], Policy(), 0).placements) == 1
+    (refused,) = plan(snapshot, [job], Policy(), 0).refusals
+    for one in refused.alternatives:
+        assert [reason.code for reason in one.reasons] == [Code.NO_FILES]
+    first = replace(lacking.pools[0], lacks=("gangs",))
+    other = replace(snapshot, network=replace(lacking, pools=(first, *lacking.pools[1:])))
+    (placed,) = plan(other, [job], Policy(), 0).placements
+    assert placed.estimate.pool == first.name
+
+
+def test_no_gang_goes_where_the_engine_runs_none(folder: Network) -> None:
+    job = JobSpec(
+        job_id="j", name="", submit_ms=0, nodes=2, options=(ResourceOption(cpus_milli=1),)
+    )
+    lacking = replace(folder, pools=tuple(replace(pool, lacks=("gangs",)) for pool in folder.pools))
+    (refused,) = plan(idle_snapshot(lacking, 0), [job], Policy(), 0).refusals
+    codes = {reason.code for one in refused.alternatives for reason in one.reasons}
+    assert Code.NO_GANGS in codes
+    assert refused.relaxation is not None
+    assert refused.relaxation.change == "num_nodes: 1"
+
+
+def test_what_an_engine_lacks_is_told_with_its_offer(folder: Network) -> None:
+    assert {name: lacks(name) for name in CANNOT} == {
+        "local": (), "slurm": (), "ray": ("files", "gangs"), "kubernetes": ("files",),
+    }  # fmt: skip
+    assert lacks("somebody's own") == ()
+    told = replace(offer(PoolOffer(name="basin-west"), site="basin"), lacks=("files",))
+    joined = Joined(invitation=Invitation(site="basin"), offer=told, since="2026-01-31")
+    assert overlay(folder, [joined]).pool("basin-west").lacks == ("files",)
+    new = replace(offer(pool(), site="lab"), engine="ray", lacks=lacks("ray"))
+    joined = Joined(invitation=Invitation(site="lab", zone="coast"), offer=new, since="2026-01-31")
+    (made,) = (one for one in overlay(folder, [joined]).pools if one.site == "lab")
+    assert made.lacks == ("files", "gangs")
+
+
 def test_the_random_worlds_of_the_planner_meet_such_limits() -> None:
     """tests/properties/test_placement.py holds plan() to the twin's verdict on these."""
-    met = {Code.ACCOUNT: 0, Code.PURPOSE: 0, None: 0}
+    met = {Code.ACCOUNT: 0, Code.PURPOSE: 0, Code.NO_FILES: 0, Code.NO_GANGS: 0, None: 0}
     for seed in range(300):
         one = case(seed)
         for job in one.jobs:
             for each in one.snapshot.network.pools:
                 codes = refusal_codes(job, each, one.snapshot.network, True)
-                for code in (Code.ACCOUNT, Code.PURPOSE):
+                for code in (Code.ACCOUNT, Code.PURPOSE, Code.NO_FILES, Code.NO_GANGS):
                     met[code] += code in codes
                 met[None] += bool(each.accounts) and Code.ACCOUNT not in codes
     assert min(met.values()) >= 50, met

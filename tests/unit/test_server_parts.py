@@ -18,9 +18,10 @@ from westward.model.wire import Hello, Reading
 from westward.network.loader import load_network
 from westward.placement import plan
 from westward.server import limits
-from westward.server.applier import apply_plan, expire_leases, run_bill
+from westward.server.applier import apply_plan, expire_leases, run_charge
 from westward.server.bells import Bell, Bells
 from westward.server.loops import SOON_MS, next_plan_ms
+from westward.server.purse import Purse
 from westward.server.settings import LIVE_POLICY
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.store.database import Store, open_store
@@ -34,6 +35,7 @@ from westward.store.sites import hello, list_sites, poll_site
 NOW = 1_800_000_000_000
 TTL = 10_000
 POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
+PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 """Waiting is so dear that no job is put off for a better hour."""
 
 
@@ -236,7 +238,7 @@ def test_settling_prices_readings_and_moved_data_once(store: Store, network: Net
     report_run(store, run.run_id, end, ready + 3_600_000, (reading,))
     for _ in range(2):
         for ended in unsettled_runs(store):
-            bill = run_bill(store, network, POLICY, NOW, ended)
+            bill = run_charge(store, network, PURSE, ended).bill
             save_bill(store, ended.job_id, ended.run.run_id, bill, ready + 3_600_001)
     ((run_id, bill),) = load_bills(store, "job_1")
     assert run_id == run.run_id

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from westward.agent import credential as credentials
 from westward.agent.credential import Credential, digest_of, wall_ms
+from westward.agent.engines.cannot import lacks
 from westward.agent.link import NotAdmitted, Refused, ServerLink, Unreachable
 from westward.agent.site_file import SiteFile, read_site_file
 from westward.model.faults import Fault, InputFaults
@@ -90,7 +91,7 @@ class Member:
         except OSError as error:
             log.warning("the engine cannot say what there is: %s", error)
             found = self.file.offer.discovered
-        offer = replace(wanted.offer, discovered=found)
+        offer = replace(wanted.offer, discovered=found, lacks=lacks(wanted.engine))
         answer = await link.offer(OfferMessage(agent_session=self._session, offer=offer))
         if self._wanted is wanted:
             self._wanted = None

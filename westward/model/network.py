@@ -118,6 +118,11 @@ class Accelerator:
     fp16_dense_tflops: float | None
 
 
+Lack = Literal["files", "gangs"]
+"""What an agent's engine cannot do that a job may ask for. files: bring a working folder, file mounts
+or data sets to where the job runs, or outputs back. gangs: jobs of several nodes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """Like nodes of one site, scheduled together.
@@ -145,6 +150,9 @@ class Pool:
     """Only jobs of these accounts; empty = of any."""
     purposes: tuple[str, ...] = ()
     """Only jobs that state one of these purposes; empty = any."""
+    lacks: tuple[Lack, ...] = ()
+    """As the site's agent declares of its engine; a pool that no agent has spoken for lacks
+    nothing."""
 
     @property
     def capacity_milli(self) -> int:

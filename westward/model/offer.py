@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from westward.model.faults import Fault
+from westward.model.network import Lack
 
 OfferStatus = Literal["open", "cordoned", "draining"]
 """open: takes work. cordoned: nothing new. draining: nothing new, and told when it is empty."""
@@ -75,6 +76,8 @@ class SiteOffer:
     pools: tuple[PoolOffer, ...] = ()
     discovered: tuple[DiscoveredPool, ...] = ()
     """What the engine found, offered or not."""
+    lacks: tuple[Lack, ...] = ()
+    """What its engine cannot do, by the agent's own word: not for the operator to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

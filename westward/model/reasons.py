@@ -20,6 +20,8 @@ class Code(StrEnum):
     RESIDENCY = "residency"
     ACCOUNT = "account"
     PURPOSE = "purpose"
+    NO_FILES = "engine-brings-no-files"
+    NO_GANGS = "engine-runs-no-gangs"
     LATENCY = "latency"
     LATENCY_UNKNOWN = "latency-unknown"
     NO_LINK = "no-link"
@@ -43,6 +45,8 @@ CODE_TEXT: dict[Code, str] = {
     Code.RESIDENCY: "the site lies outside the data's residency rule",
     Code.ACCOUNT: "the pool takes only some accounts",
     Code.PURPOSE: "the pool takes only some purposes",
+    Code.NO_FILES: "its engine brings no files or data sets to jobs",
+    Code.NO_GANGS: "its engine runs jobs of one node only",
     Code.LATENCY: "the site is too far from the place asked for",
     Code.LATENCY_UNKNOWN: "no latency is known to the place asked for",
     Code.NO_LINK: "no link is known to move the input over",

@@ -49,6 +49,26 @@ def load_play(folder: Path, network: Network, vouchers: VoucherFolder) -> Vouche
     return play
 
 
+def load_pool_facts(
+    folder: Path, network: Network
+) -> tuple[tuple[str, tuple[NamedFact, ...]], ...]:
+    """What the lines of each pool's bills show (``lines`` and ``pools`` of the file); nothing in a
+    network without the file. Raises InputFaults."""
+    try:
+        text = (folder / ENTITIES).read_text("utf-8-sig")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        fault = Fault(ENTITIES, None, "", f"cannot be read ({error})", "Save it as UTF-8 text.")
+        raise InputFaults([fault]) from None
+    faults: list[Fault] = []
+    root = read_tree(ENTITIES, text, faults)
+    found = () if root is None else _Reader(root, network, ()).pool_facts(root.entries(_TOP))
+    if faults:
+        raise InputFaults(faults)
+    return found
+
+
 class _Reader:
     def __init__(self, root: Node, network: Network, rules: tuple[Rule, ...]) -> None:
         self.root = root
@@ -84,7 +104,7 @@ class _Reader:
             weights=tuple(weights),
             programmes=tuple(programmes),
             contract_micros=tuple(contracts),
-            pool_facts=self._pool_facts(top),
+            pool_facts=self.pool_facts(top),
         )
 
     def _name(self, node: Node, given: Mapping[str, Node]) -> str:
@@ -118,7 +138,7 @@ class _Reader:
                 found.append(NamedFact(name=name, value=plain, evidence="assumption"))
         return tuple(found)
 
-    def _pool_facts(self, top: Mapping[str, Node]) -> tuple[tuple[str, tuple[NamedFact, ...]], ...]:
+    def pool_facts(self, top: Mapping[str, Node]) -> tuple[tuple[str, tuple[NamedFact, ...]], ...]:
         everywhere = self._facts(top.get("lines"))
         kinds = tuple(one.name for one in self.network.accelerators)
         by_kind: dict[str, tuple[NamedFact, ...]] = {}

@@ -50,7 +50,8 @@ def overlay(folder: Network, joined: Iterable[Joined]) -> Network:
         name = one.invitation.site
         if name in names:
             for offered in one.offer.pools if one.offer else ():
-                pools[offered.name] = _limited(pools[offered.name], offered)
+                assert one.offer is not None
+                pools[offered.name] = _limited(pools[offered.name], one.offer, offered)
         else:
             sites[name] = _site(folder, one)
             for link in _links(folder, one.invitation):
@@ -86,14 +87,16 @@ def closed(offer: SiteOffer, marks: dict[str, OfferStatus], now_ms: int) -> dict
     return found
 
 
-def _limited(pool: Pool, offered: PoolOffer) -> Pool:
-    """A pool of the folder at the operator's price, for the accounts and purposes allowed."""
+def _limited(pool: Pool, offer: SiteOffer, offered: PoolOffer) -> Pool:
+    """A pool of the folder at the operator's price, for the accounts and purposes allowed, with
+    what the agent's engine lacks."""
     price = offered.price_micros_per_device_hour
     return replace(
         pool,
         price_micros_per_device_hour=pool.price_micros_per_device_hour if price is None else price,
         accounts=offered.accounts,
         purposes=offered.purposes,
+        lacks=offer.lacks,
     )
 
 
@@ -133,6 +136,7 @@ def _pool(offer: SiteOffer, offered: PoolOffer) -> Pool:
         power_w_per_device=offered.power_w_per_device,
         accounts=offered.accounts,
         purposes=offered.purposes,
+        lacks=offer.lacks,
     )
 
 

@@ -363,6 +363,10 @@ def class_key(spec: JobSpec, allowed: Sequence[bool]) -> tuple[object, ...]:
 
 SPECS_AT_ONCE = 512
 """Jobs whose fields are read together, while the processor has them at hand."""
+ROWS_LEAST = 2
+"""Rows of records, used or not. A column of one row counts as contiguous and a column of more does
+not; to the compiler those are two types. A plan of one job and a plan of many would be compiled
+apart, each in a minute of processor time and with 100 MB of memory for good."""
 
 
 def job_columns(
@@ -375,19 +379,20 @@ def job_columns(
     """
     known: dict[tuple[object, ...], int] = {}
     klass: list[int] = []
-    slots = new_slots(len(specs))
+    count = len(specs)
+    slots = new_slots(max(count, ROWS_LEAST))
     jobs = jobs_of(slots)
     sites = {name: row for row, name in enumerate(columns.site_names)}
-    for first in range(0, len(specs), SPECS_AT_ONCE):
-        rows = slice(first, min(first + SPECS_AT_ONCE, len(specs)))
+    for first in range(0, count, SPECS_AT_ONCE):
+        rows = slice(first, min(first + SPECS_AT_ONCE, count))
         klass += [
             known.setdefault(class_key(spec, pools), len(known))
             for spec, pools in zip(specs[rows], allowed_pools[rows], strict=True)
         ]
         fill_terms(jobs, rows, specs[rows], sites)
-    jobs.klass[:] = klass
-    jobs.order[:] = np.arange(len(specs))
-    _, first_rows = np.unique(jobs.klass, return_index=True)
+    jobs.klass[:count] = klass
+    jobs.order[:count] = np.arange(count)
+    _, first_rows = np.unique(jobs.klass[:count], return_index=True)
     firsts = [specs[row] for row in first_rows.tolist()]
     allowed = [allowed_pools[row] for row in first_rows.tolist()]
     given: list[tuple[int, float]] = []
@@ -400,11 +405,11 @@ def job_columns(
             given += moved
             datasets += [rows_of.get(one.dataset, -1) for one in _placed_inputs(spec, sites)]
             jobs.input_to[row] = len(given)
-    inputs = new_inputs(len(given))
-    inputs.dataset[:] = datasets
+    inputs = new_inputs(max(len(given), ROWS_LEAST))
+    inputs.dataset[: len(given)] = datasets
     if given:
-        inputs.site[:] = [site for site, _ in given]
-        inputs.gb[:] = [gb for _, gb in given]
+        inputs.site[: len(given)] = [site for site, _ in given]
+        inputs.gb[: len(given)] = [gb for _, gb in given]
     return slots, spec_classes(firsts, allowed, columns), inputs
 
 

@@ -7,7 +7,7 @@ report all of them. A property test holds the two to the same verdict.
 from __future__ import annotations
 
 from westward.model.job import JobSpec, LatencyRule, ResourceOption
-from westward.model.network import Network, Pool, Site
+from westward.model.network import Lack, Network, Pool, Site
 from westward.model.reasons import Code, Reason
 from westward.model.units import MILLI
 
@@ -83,19 +83,51 @@ def static_reasons(spec: JobSpec, site: Site, network: Network) -> tuple[Reason,
     return tuple(found)
 
 
+def wants(spec: JobSpec) -> dict[Lack, str]:
+    """What the job asks of an engine that not every engine can do, and for what."""
+    found: dict[Lack, str] = {}
+    files = [f"data set {one.dataset}" for one in spec.datasets]
+    files += [f"output {one.dataset}" for one in spec.outputs]
+    files += [f"file mount {one.target}" for one in spec.work.file_mounts]
+    if spec.work.workdir is not None:
+        files.append(f"workdir {spec.work.workdir}")
+    if files:
+        found["files"] = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    if spec.nodes > 1:
+        found["gangs"] = f"{spec.nodes} nodes"
+    return found
+
+
+_LACKING: dict[Lack, tuple[Code, str]] = {
+    "files": (Code.NO_FILES, "files"),
+    "gangs": (Code.NO_GANGS, "nodes of one job"),
+}
+
+
 def offer_reasons(spec: JobSpec, pool: Pool) -> tuple[Reason, ...]:
-    """What the site's operator has limited the pool to: accounts and purposes."""
+    """What the site's operator has limited the pool to (accounts and purposes), and what its
+    engine lacks."""
     limits = (
         (Code.ACCOUNT, "account", spec.account, pool.accounts),
         (Code.PURPOSE, "purpose", spec.purpose, pool.purposes),
     )
-    return tuple(
+    found = [
         Reason(
             code=code, resource=name, asked=stated or "none stated", available=" or ".join(taken)
         )
         for code, name, stated, taken in limits
         if taken and stated not in taken
-    )
+    ]
+    if pool.lacks:
+        asked = wants(spec)
+        for lack in pool.lacks:
+            if lack in asked:
+                code, resource = _LACKING[lack]
+                there = f"none with the {pool.engine} engine" if lack == "files" else "1"
+                found.append(
+                    Reason(code=code, resource=resource, asked=asked[lack], available=there)
+                )
+    return tuple(found)
 
 
 def _has_way(network: Network, source: str, site: str) -> bool:

@@ -14,7 +14,7 @@ from westward.model.job import JobSpec
 from westward.model.network import Network, Site
 from westward.model.plan import CarbonMethod, ShadowPrices
 from westward.placement.columns import NetworkColumns, cost_table, network_columns, table_step_ms
-from westward.placement.filters import offer_reasons, static_reasons
+from westward.placement.filters import offer_reasons, static_reasons, wants
 from westward.placement.posted import Posted
 from westward.placement.state import Costs, Rules
 
@@ -38,21 +38,23 @@ class Prepared:
         self.everywhere = (True,) * len(network.pools)
         self._by_account = any(pool.accounts for pool in network.pools)
         self._by_purpose = any(pool.purposes for pool in network.pools)
+        self._by_engine = any(pool.lacks for pool in network.pools)
+        self._limited = self._by_account or self._by_purpose or self._by_engine
         self._allowed: dict[Terms, tuple[bool, ...]] = {}
         self._costs: tuple[object, Costs, Posted | None] | None = None
 
     def allowed(self, job: JobSpec) -> tuple[bool, ...]:
         """By pool: whether residency, latency, a way for the data, and the accounts and purposes
-        the pool takes allow it, at any time."""
-        limited = self._by_account or self._by_purpose
-        if not (job.residency or job.latency or job.inputs or limited):
+        the pool takes, and what its engine can do allow it, at any time."""
+        if not (job.residency or job.latency or job.inputs or self._limited):
             return self.everywhere
         moved = tuple(
             (one.site, one.size_bytes > 0, one.dataset != "", one.replicas) for one in job.inputs
         )
         account = job.account if self._by_account else None
         purpose = job.purpose if self._by_purpose else None
-        terms: Terms = (job.residency, job.latency, moved, account, purpose)
+        asked = tuple(wants(job)) if self._by_engine else ()
+        terms: Terms = (job.residency, job.latency, moved, account, purpose, asked)
         found = self._allowed.get(terms)
         if found is None:
             by_site = {
@@ -69,8 +71,7 @@ class Prepared:
 
     def all_allowed(self, jobs: Sequence[JobSpec]) -> list[tuple[bool, ...]]:
         """``allowed`` of each."""
-        everywhere = self.everywhere
-        limited = self._by_account or self._by_purpose
+        everywhere, limited = self.everywhere, self._limited
         return [
             self.allowed(job)
             if limited or job.residency or job.latency or job.inputs

@@ -172,12 +172,12 @@ def _variants(
                 replace(job, residency=rest),
             )
     yield from _option_variants(snapshot, job, codes)
-    if Code.GANG_TOO_LARGE in codes:
+    if Code.GANG_TOO_LARGE in codes or Code.NO_GANGS in codes:
         holds = {
             int(reason.available)
             for alternative in seen
             for reason in alternative.reasons
-            if reason.code is Code.GANG_TOO_LARGE
+            if reason.code in (Code.GANG_TOO_LARGE, Code.NO_GANGS)
         }
         for nodes in sorted(holds - {0}, reverse=True):
             yield "nodes", f"num_nodes: {nodes}", replace(job, nodes=nodes)

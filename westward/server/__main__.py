@@ -24,6 +24,7 @@ from westward.model.faults import InputFaults
 from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.app import create_app
 from westward.server.core import Core
+from westward.server.memory import keep_little
 from westward.server.settings import Settings
 
 SWITCH_S = 0.0005
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it anew once it is done
         signal.signal(number, lambda _number, _frame: sys.exit(0))
+    keep_little()
     settings.data.mkdir(parents=True, exist_ok=True)
     lock = os.open(settings.data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

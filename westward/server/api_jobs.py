@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from westward.control.events import CancelRequested, Event
@@ -17,7 +19,8 @@ from westward.control.records import JobRecord, JobState
 from westward.formats.skypilot import read_task
 from westward.formats.task_set import NamedJob, read_tasks
 from westward.model.access import readable
-from westward.model.job import JobSpec
+from westward.model.faults import InputFaults
+from westward.model.job import JobSpec, Work
 from westward.model.plan import Refusal
 from westward.model.reasons import Code
 from westward.placement import plan
@@ -64,6 +67,9 @@ PAGE_MOST = 1_000
 TASK_TEXT_MOST = 2**20
 MAY_PASS = (Code.OVER_HOURLY_COST, Code.POOL_NOT_OPEN)
 """Reasons of an idle network that another hour or the site's operator may lift."""
+
+_NO_WORK = Work()
+"""What a job runs, how it is called and what it follows do not decide where it could run."""
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
@@ -126,19 +132,14 @@ class JobRequest(BaseModel, extra="forbid"):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-@router.post("/jobs", status_code=201)
-async def submit_job(
-    body: JobRequest, core: CoreDep, response: Response, judged: JudgedDep
-) -> Json:
+@router.post("/jobs", status_code=201, response_model=Json)
+async def submit_job(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Response:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
     now_ms = core.clock.now_ms()
-    if body.job_id is not None:  # before it is read: its deadline may have passed meanwhile
-        before = await core.read(submitted_before, core.store, body.job_id, body.digest())
-        if before is not None:
-            check_own(judged, before)
-            response.status_code = 200
-            return {**job_view(before), "created": False}
-    submissions = await core.read(admit, core, body, body.job_id or new_job_id(), now_ms, judged)
+    submissions = await core.read(_admit_or_before, core, body, now_ms, judged)
+    if isinstance(submissions, JobRecord):
+        check_own(judged, submissions)
+        return written({**job_view(submissions), "created": False}, 200)
     if len(submissions) != 1 or submissions[0].job.array is not None:
         text = f"this text holds {len(submissions)} jobs: hand it to POST /v1/batches"
         raise ApiError(400, "several-jobs", text)
@@ -149,9 +150,29 @@ async def submit_job(
     core.submitted("v1", answer.record, answer.created)
     if answer.created:
         core.queue_changed()
-    else:
-        response.status_code = 200
-    return {**job_view(answer.record), "created": answer.created}
+    told = {**job_view(answer.record), "created": answer.created}
+    return written(told, 201 if answer.created else 200)
+
+
+def written(told: Json, status: int) -> Response:
+    """Written here: FastAPI would copy and check what is ours already, value by value."""
+    return JSONResponse(told, status)
+
+
+def _admit_or_before(
+    core: Core, body: JobRequest, now_ms: int, judged: Judged
+) -> JobRecord | tuple[Submission, ...]:
+    """What to submit. Of a request that was made before and is no good any more (its deadline has
+    passed meanwhile): the job it brought. Other repeats are found where they are written. Reads
+    the store; raises InputFaults."""
+    try:
+        return admit(core, body, body.job_id or new_job_id(), now_ms, judged)
+    except InputFaults:
+        if body.job_id is not None:
+            before = submitted_before(core.store, body.job_id, body.digest())
+            if before is not None:
+                return before
+        raise
 
 
 def new_job_id() -> str:
@@ -170,15 +191,19 @@ def admit(
     core: Core, body: JobRequest, job_id: str, now_ms: int, judged: Judged
 ) -> tuple[Submission, ...]:
     """Every job of the request, read, its project permitted, its names looked up, and judged: one
-    that no site could ever take is submitted as refused. Alike jobs of an array are judged once."""
+    that no site could ever take is submitted as refused. Alike jobs are judged once."""
     digest = body.digest()
     submissions: list[Submission] = []
     read = body.of(judged).read_all(job_id, now_ms)
     for account in dict.fromkeys(one.job.account for one in read):
         permit_project(judged, account)
     named = pin_all(core.store, read, body.file)
+    seen: dict[JobSpec, str | None] = {}
     for one in look_up(core.store, named, body.file, readable(judged.principal)):
-        refused = _impossible(core, one.job, now_ms)
+        alike = replace(one.job, job_id="job_alike", name="", work=_NO_WORK, after=())
+        if alike not in seen:
+            seen[alike] = _impossible(core, alike, now_ms)
+        refused = seen[alike]
         submissions += [
             Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
         ]

@@ -21,6 +21,7 @@ from westward.server.api_jobs import (
     check_own,
     new_job_id,
     to_all,
+    written,
 )
 from westward.server.core import Core
 from westward.server.data_names import with_data
@@ -37,10 +38,8 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
 
 
-@router.post("/batches", status_code=201)
-async def submit_batch(
-    body: JobRequest, core: CoreDep, response: Response, judged: JudgedDep
-) -> Json:
+@router.post("/batches", status_code=201, response_model=Json)
+async def submit_batch(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Response:
     """Every job of the text, all or none: several documents, arrays. Safe to repeat with an id:
     200 then, with the jobs as they stand."""
     now_ms = core.clock.now_ms()
@@ -49,8 +48,7 @@ async def submit_batch(
     if before:
         for record in before:
             check_own(judged, record)
-        response.status_code = 200
-        return await _batch_view(core, before, created=False)
+        return written(await _batch_view(core, before, created=False), 200)
     submissions = await core.read(admit, core, body, base, now_ms, judged)
     answers = await core.write(submit_jobs, core.store, submissions, now_ms, all_or_none=True)
     for answer in answers:
@@ -62,7 +60,7 @@ async def submit_batch(
     for record in records:
         core.submitted("v1", record, True)
     core.queue_changed()
-    return await _batch_view(core, records, created=True)
+    return written(await _batch_view(core, records, created=True), 201)
 
 
 async def _batch_view(core: Core, records: Sequence[JobRecord], *, created: bool) -> Json:

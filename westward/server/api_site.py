@@ -194,6 +194,7 @@ def _site(seen: _Seen, name: str) -> Json:
                 "price_micros_per_device_hour": pool.price_micros_per_device_hour,
                 "accounts": pool.accounts,
                 "purposes": pool.purposes,
+                "lacks": pool.lacks,
             }
             for pool in view.network.pools
             if pool.site == name

@@ -9,20 +9,22 @@ the others' changes stand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from uuid import uuid4
 
-from westward.control.events import JobBound, JobUnbound
+from westward.control.events import JobBound, JobUnbound, PauseRequested
 from westward.control.instructions import Instruction
 from westward.control.machine import Ignored
 from westward.control.records import Binding, JobRecord, JobState, RunRecord
-from westward.ledger.price import Bill, DataRead, Transfer, bill, intervals, price_list
+from westward.ledger.charged import Charged
+from westward.ledger.price import DataRead, Transfer, intervals
 from westward.model.network import Network
-from westward.model.plan import Placement, Plan, Policy
+from westward.model.plan import Placement, Plan
 from westward.server.aside import Broken, each_apart
 from westward.server.data_sources import bring_ms
+from westward.server.purse import Purse, Short, Start, whole
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
 from westward.store.checkpoints import load_moves
@@ -31,7 +33,7 @@ from westward.store.database import Store
 from westward.store.decisions import save_decisions
 from westward.store.jobs import load_job
 from westward.store.lifecycle import apply_events, expired_leases, grant_leases
-from westward.store.metering import load_readings
+from westward.store.metering import load_readings, save_bill
 from westward.store.results import (
     Applied,
     Change,
@@ -78,8 +80,16 @@ class Outcome:
         return note
 
 
-def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms: int) -> Outcome:
-    """Bind what was placed, unbind what lost its pool, grant leases to what starts now."""
+def apply_plan(
+    store: Store,
+    plan: Plan,
+    before: Situation,
+    ttl_ms: int,
+    now_ms: int,
+    purse: Purse | None = None,
+) -> Outcome:
+    """Bind what was placed, unbind what lost its pool, grant leases to what starts now and can be
+    paid for. Without a ``purse`` nobody is asked for money."""
     outcome = Outcome()
     placed = {job.job_id for job in before.to_place}
     network = before.snapshot.network
@@ -121,14 +131,62 @@ def apply_plan(store: Store, plan: Plan, before: Situation, ttl_ms: int, now_ms:
         for placement in sorted(plan.starting(), key=lambda one: one.estimate.start_ms)
         if placement.job_id not in left_out
     }
-    outcome.take(
-        each_apart(
-            lambda job_ids: grant_leases(store, [grants[i] for i in job_ids], ttl_ms, now_ms),
-            list(grants),
-            outcome.failed("grant the lease", {**versions, **moved}),
-        )
+    known = {**versions, **moved}
+    if purse is not None and grants:
+        bound = {
+            answer.record.job_id: answer.record for answer in answers if isinstance(answer, Applied)
+        }
+        records = {job_id: bound.get(job_id, before.records[job_id]) for job_id in grants}
+        grants = _paid_for(store, purse, network, grants, records, now_ms, outcome)
+    leased = each_apart(
+        lambda job_ids: grant_leases(store, [grants[i] for i in job_ids], ttl_ms, now_ms),
+        list(grants),
+        outcome.failed("grant the lease", known),
     )
+    outcome.take(leased)
+    if purse is not None:
+        granted = {one.record.job_id for one in leased if isinstance(one, Applied)}
+        purse.give_back(
+            store, [one.run_id for i, one in grants.items() if i not in granted], now_ms
+        )
     return outcome
+
+
+def _paid_for(
+    store: Store,
+    purse: Purse,
+    network: Network,
+    grants: dict[str, GrantRequest],
+    records: Mapping[str, JobRecord],
+    now_ms: int,
+    outcome: Outcome,
+) -> dict[str, GrantRequest]:
+    """Those whose money is held now; the others wait for some."""
+    starts = {
+        job_id: Start(run_id=grants[job_id].run_id, job=record.job, place=record.bound)
+        for job_id, record in records.items()
+        if record.bound is not None
+    }
+    short: dict[str, Short] = {}
+
+    def reserve(job_ids: Sequence[str]) -> tuple[dict[str, Short]]:
+        return (purse.reserve(store, network, [starts[i] for i in job_ids], now_ms),)
+
+    versions = {job_id: one.expected_version for job_id, one in grants.items()}
+    for answer in each_apart(reserve, list(starts), outcome.failed("hold its money", versions)):
+        short |= {one.job_id: one for one in answer.values()}
+    waits = [
+        Change(
+            job_id=one.job_id,
+            event=PauseRequested(kind="money", by="the budget", reason=one.text),
+            expected_version=versions[one.job_id],
+        )
+        for one in short.values()
+    ]
+    if waits:
+        outcome.take(apply_events(store, waits, now_ms))
+    broken = {one.key for one in outcome.broken}
+    return {i: one for i, one in grants.items() if i not in short and i not in broken}
 
 
 def parts(plan: Plan, before: Situation, most: int) -> Iterator[tuple[Plan, Situation]]:
@@ -244,19 +302,32 @@ def expire_leases(
     return outcome
 
 
-def run_bill(
-    store: Store, network: Network, policy: Policy, series_origin_ms: int, ended: RunToSettle
-) -> Bill:
-    """The bill of a run that is over, from everything metered. Only reads: a long run has many
+def run_charge(store: Store, network: Network, purse: Purse, ended: RunToSettle) -> Charged:
+    """The bill of a run that is over, from everything metered, as vouchers see it. Only reads: a long run has many
     readings, and the writer must stay free for renewals. Raises PriceUnknown, KeyError (the
     network has no such pool any more), ValueError (an impossible reading)."""
     run = ended.run
-    prices = price_list(network, run.pool, series_origin_ms, policy)
     began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
     metered = intervals(began_ms, load_readings(store, run.run_id))
     moved = moved_data(network, load_moved(store, ended.job_id, run.run_id))
     transfers = (*_transfers(store, network, ended), *moved)
-    return bill(prices, metered, transfers, _reads(store, ended))
+    return purse.charge(
+        network, run.pool, prices_metered=metered, began_ms=began_ms, transfers=transfers,
+        reads=_reads(store, ended),
+    )  # fmt: skip
+
+
+def settle_run(
+    store: Store, network: Network, purse: Purse, ended: RunToSettle, owed: Charged, now_ms: int
+) -> bool:
+    """Save the bill and post it, once. False: it was settled before."""
+    with whole(store):
+        if not save_bill(store, ended.job_id, ended.run.run_id, owed.bill, now_ms):
+            return False
+        record = load_job(store, ended.job_id)
+        if record is not None:
+            purse.settle(store, network, record.job, ended.run, owed, now_ms)
+        return True
 
 
 def moved_data(network: Network, moved: Sequence[MovedBytes]) -> tuple[Transfer, ...]:

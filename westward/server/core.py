@@ -13,12 +13,13 @@ from typing import ParamSpec, TypeVar
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
 from westward.control.records import JobRecord, JobState
 from westward.control.story import tell
-from westward.model.job import JobSpec, ResourceOption
 from westward.model.network import Network, PoolStatus
-from westward.model.plan import Policy, idle_snapshot
+from westward.model.plan import Policy
 from westward.model.units import format_duration
+from westward.network.entity_files import load_pool_facts
 from westward.network.loader import load_network
-from westward.placement import plan
+from westward.network.voucher_files import VoucherFolder, load_vouchers
+from westward.placement.warm import warm_plan
 from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
@@ -27,6 +28,7 @@ from westward.server.data_names import references
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
+from westward.server.purse import Purse
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
@@ -64,7 +66,13 @@ class Clock:
 class Core:
     """Open until ``close``. ``write`` and ``read`` take store functions off the event loop."""
 
-    def __init__(self, settings: Settings, network: Network, store: Store):
+    def __init__(
+        self,
+        settings: Settings,
+        network: Network,
+        store: Store,
+        vouchers: VoucherFolder | None = None,
+    ):
         self.settings = settings
         self.folder = network
         """The network folder; ``network`` is the same with the joined sites' offers over it."""
@@ -76,6 +84,14 @@ class Core:
         """Set by the app; see ``guard`` and ``rights``."""
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
+        self.vouchers = vouchers
+        self.purse = Purse(
+            policy=settings.policy,
+            series_origin_ms=self.series_origin_ms,
+            unit=network.currency,
+            rules=() if vouchers is None else vouchers.rules,
+            pool_facts=dict(load_pool_facts(settings.network, network)),
+        )
         self.writer = Writer(store)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
@@ -223,18 +239,18 @@ class Core:
 def open_core(settings: Settings) -> Core:
     """Load the network, open the store, and warm the planner up. Raises InputFaults."""
     network = load_network(settings.network)
+    vouchers = load_vouchers(settings.network)
     settings.data.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.database_url)
     # Before the series begin: compiling must not use up the cheap hours of a network that starts.
     _warm_up(network, settings.policy)
-    return Core(settings, network, store)
+    return Core(settings, network, store, vouchers)
 
 
 def _warm_up(network: Network, policy: Policy) -> None:
     """Plan something once, so that the first job does not wait for the kernels to be compiled."""
-    option = ResourceOption(cpus_milli=1)
-    job = JobSpec(job_id="job_warm-up", name="", submit_ms=0, options=(option,))
-    plan(idle_snapshot(network, 0), (job,), policy, 0)
+    if network.pools:
+        warm_plan(network, policy, 0)
 
 
 def _series_origin_ms(store: Store, network: Network, now_ms: int) -> int:

@@ -23,19 +23,23 @@ from westward.server.applier import (
     apply_plan,
     expire_leases,
     parts,
-    run_bill,
+    run_charge,
+    settle_run,
 )
 from westward.server.aside import STORE_TROUBLE, Broken, sound_part
+from westward.server.budgets import end_of_money, funded, outlasting
 from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.joined import network_at
+from westward.server.memory import give_back
 from westward.server.preempting import preemptions
+from westward.server.purse import LedgerBroken
 from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
-from westward.store.metering import save_bill, unsettled_runs
+from westward.store.metering import unsettled_runs
 from westward.store.results import Change, RunToSettle
 from westward.store.sets import load_held, states_of
 
@@ -45,7 +49,7 @@ SOON_MS = 5
 AT_ONCE_MOST = 3
 """Plans made without a pause because the last one was out of date when it was applied."""
 AGAIN_PAUSE_S = 0.2
-PASS_SHORT_S = 0.1
+PASS_SHORT_S = 0.05
 PASS_PAUSE_MOST_S = 2.0
 """A longer pass is followed by as long a pause: planning takes at most half of the server, and what
 happens meanwhile is planned at once."""
@@ -60,6 +64,8 @@ TRACE_CURSOR_MS = 10_000
 """After a restart, jobs that ended since are told again: their traces have the same ids."""
 HOLD_EVERY_MS = 30_000
 HOLD_PAUSE_S = 0.02
+MONEY_EARLY_MS = 60_000
+"""So long before the end of what is held more is asked for: a run that must stop has time to save."""
 
 log = logging.getLogger("westward.server")
 
@@ -84,6 +90,7 @@ class Loops:
             ("settle", self._settle_step),
             ("trace", self._trace_step),
             ("hold", self._hold_step),
+            ("money", self._money_step),
             ("move", self._move_step),
         ):
             if name == "move" and self.core.settings.reconsider_ms == 0:
@@ -126,13 +133,15 @@ class Loops:
             decided = await self._plan(before)
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
-        now_ms = core.clock.now_ms()
         took_s = time.monotonic() - began
-        if took_s > PASS_SHORT_S:
-            await asyncio.sleep(min(took_s, PASS_PAUSE_MOST_S))
-            now_ms = core.clock.now_ms()
-        due_ms = next_plan_ms(before, plans, now_ms + core.settings.plan_every_ms)
-        await core.plan_bell.wait(seen, max(0.0, (due_ms - now_ms) / 1000))
+        pause_s = min(took_s, PASS_PAUSE_MOST_S) if took_s > PASS_SHORT_S else 0.0
+        latest_ms = core.clock.now_ms() + int(pause_s * 1000) + core.settings.plan_every_ms
+        due_ms = next_plan_ms(before, plans, latest_ms)
+        del before, decided, plans  # of ten thousand jobs some 50 MB, not to be kept while waiting
+        if pause_s:
+            await core.read(give_back)
+            await asyncio.sleep(pause_s)
+        await core.plan_bell.wait(seen, max(0.0, (due_ms - core.clock.now_ms()) / 1000))
 
     async def _plan(self, before: Situation) -> Plan:
         core = self.core
@@ -144,8 +153,9 @@ class Loops:
         plan_again = False
         for part, asked in parts(decided, before, APPLIED_AT_ONCE):
             outcome = await core.write(
-                apply_plan, core.store, part, asked, core.settings.lease_ttl_ms, core.clock.now_ms()
-            )
+                apply_plan, core.store, part, asked, core.settings.lease_ttl_ms,
+                core.clock.now_ms(), core.purse,
+            )  # fmt: skip
             await core.set_aside(outcome.broken)
             failed.update(one.key for one in outcome.broken)
             plan_again = plan_again or outcome.plan_again
@@ -181,6 +191,7 @@ class Loops:
                 part,
                 core.settings.lease_ttl_ms,
                 core.clock.now_ms(),
+                core.purse,
             )
             await core.set_aside(outcome.broken)
             if not outcome.broken:
@@ -203,6 +214,7 @@ class Loops:
         held = tuple(one for one in held if not core.jobs_aside.holds(one.job_id, now_ms))
         states = await core.read(states_of, core.store, awaited(held))
         changes, next_ms = due(held, states, now_ms)
+        changes += await core.read(funded, core.store, core.purse, held)
         if changes:
             await self._apply(changes, "let it go on")
         await core.read(self._drop_checkpoints)
@@ -211,6 +223,26 @@ class Loops:
         )
         await asyncio.sleep(HOLD_PAUSE_S)  # a burst of ends is looked at once
         await core.hold_bell.wait(seen, max(0.0, wait_ms / 1000 - HOLD_PAUSE_S))
+
+    async def _money_step(self) -> None:
+        """Hold further for runs that outlast what is held, well before it is used up; stop those
+        that nobody can pay for, as their project chose."""
+        core, ttl_ms = self.core, self.core.settings.lease_ttl_ms
+        early_ms = max(MONEY_EARLY_MS, 2 * ttl_ms)
+        await asyncio.sleep(ttl_ms / 1000)
+        runs, strays = await core.read(
+            outlasting, core.store, core.clock.now_ms() + early_ms, core.network
+        )
+        if strays:
+            await core.write(core.purse.give_back, core.store, strays, core.clock.now_ms())
+        if not runs:
+            return
+        short = await core.write(
+            core.purse.extend, core.store, core.network, runs, core.clock.now_ms()
+        )
+        changes = [change for one in short if (change := end_of_money(one, runs)) is not None]
+        if changes:
+            await self._apply(changes, "stop it for want of money")
 
     async def _move_step(self) -> None:
         """Move running jobs to where going on costs less, with over two looks' time to go."""
@@ -279,14 +311,8 @@ class Loops:
     async def _settle(self, ended: RunToSettle) -> None:
         core, run = self.core, ended.run
         try:
-            bill = await core.read(
-                run_bill,
-                core.store,
-                await core.read(network_at, core.joined, run.granted_ms),
-                core.settings.policy,
-                core.series_origin_ms,
-                ended,
-            )
+            network = await core.read(network_at, core.joined, run.granted_ms)
+            owed = await core.read(run_charge, core.store, network, core.purse, ended)
         except STORE_TROUBLE:
             raise
         except Exception as error:
@@ -295,9 +321,15 @@ class Loops:
                 expected = isinstance(error, PriceUnknown | KeyError)
                 log.error("run %s has no price: %s", run.run_id, error, exc_info=not expected)
             return
-        await core.write(save_bill, core.store, ended.job_id, run.run_id, bill, core.clock.now_ms())
+        now_ms = core.clock.now_ms()
+        try:
+            await core.write(settle_run, core.store, network, core.purse, ended, owed, now_ms)
+        except LedgerBroken as error:  # nothing of it was written: no bill without its money
+            core.runs_aside.add(Broken(key=run.run_id, step="settle it", error=error), now_ms)
+            log.critical("run %s cannot be settled", run.run_id, exc_info=error)
+            return
         core.runs_aside.settle(run.run_id)
-        core.metrics.billed_run(run, bill)
+        core.metrics.billed_run(run, owed.bill)
         if core.traces is not None:
             core.traces.note([ended.job_id])
 

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 from westward.formats.generate import generate
-from westward.model.job import JobSpec, ResourceOption
-from westward.model.plan import Policy, idle_snapshot
+from westward.model.plan import Policy
 from westward.network.loader import load_network
-from westward.placement import plan
+from westward.placement.warm import warm_plan
 from westward.simulate.engine import simulate
 
 
@@ -23,9 +22,7 @@ def warm(folder: Path) -> float:
     began = time.perf_counter()
     network = load_network(folder)
     now_ms = 1_767_225_600_000
-    options = (ResourceOption(any_accelerator=True, devices_milli=1000),)
-    job = JobSpec(job_id="job_warm", name="warm", submit_ms=now_ms, options=options)
-    plan(idle_snapshot(network, now_ms), [job], Policy(), now_ms)
+    warm_plan(network, Policy(), now_ms)
     devices = sum(pool.nodes * pool.devices_per_node for pool in network.pools)
     workload = generate(200, 1, capacity_devices=devices, load=0.7)
     for discipline in ("easy", "conservative"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, func, insert, or_, select
 
 from westward.control import machine, validate
 from westward.control.events import JobRefused, JobSubmitted
@@ -23,7 +23,7 @@ from westward.store.rows import (
     raise_snapshot_version,
     read_counter,
 )
-from westward.store.schema import JOBS, SNAPSHOT_VERSION
+from westward.store.schema import JOBS, SNAPSHOT_VERSION, STORY
 
 LIST_LIMIT_MAX = 1_000
 """Jobs in one page of ``list_jobs``."""
@@ -43,8 +43,8 @@ def submit_jobs(
     answers: list[Submitted | Conflict] = []
     with store.write() as connection:
         ids = [submission.job.job_id for submission in submissions]
-        known = load_records(store, connection, ids)
         digests = _digests(connection, ids)
+        known = load_records(store, connection, list(digests)) if digests else {}
         conflicts = tuple(
             Conflict(job_id=job_id, reason="another request was submitted under this id")
             for job_id, digest in ((one.job.job_id, one.body_digest) for one in submissions)
@@ -52,13 +52,22 @@ def submit_jobs(
         )
         if all_or_none and conflicts:
             return conflicts
-        created = False
+        rows: list[dict[str, object]] = []
+        told: list[dict[str, object]] = []
         for submission in submissions:
             job_id = submission.job.job_id
             if job_id not in known:
-                known[job_id] = _create(connection, submission, now_ms)
+                record, story = _begin(submission, now_ms)
+                rows.append(
+                    {
+                        "body_digest": submission.body_digest,
+                        **codec.fixed_row(record),
+                        **codec.job_row(record),
+                    }
+                )
+                told += [codec.story_row(job_id, line) for line in story]
+                known[job_id] = record
                 digests[job_id] = submission.body_digest
-                created = True
                 answers.append(Submitted(record=known[job_id], created=True))
             elif digests[job_id] == submission.body_digest:
                 answers.append(Submitted(record=known[job_id], created=False))
@@ -66,12 +75,15 @@ def submit_jobs(
                 answers.append(
                     Conflict(job_id=job_id, reason="another request was submitted under this id")
                 )
-        if created:
+        if rows:
+            connection.execute(_INSERT_JOB, rows)
+            connection.execute(_INSERT_STORY, told)
             raise_snapshot_version(connection)
     return tuple(answers)
 
 
-def _create(connection: Connection, submission: Submission, now_ms: int) -> JobRecord:
+def _begin(submission: Submission, now_ms: int) -> tuple[JobRecord, tuple[StoryLine, ...]]:
+    """The new job's record and the first lines of its story; every one has a line."""
     step = machine.submit(
         JobSubmitted(job=submission.job, attempts_max=submission.attempts_max), now_ms
     )
@@ -79,26 +91,24 @@ def _create(connection: Connection, submission: Submission, now_ms: int) -> JobR
     if submission.refused is not None:
         step = machine.handle(step.record, JobRefused(reason=submission.refused), now_ms)
         story = (*story, *step.story)
-    record = step.record
-    validate.check(record)
-    connection.execute(
-        insert(JOBS),
-        {
-            "body_digest": submission.body_digest,
-            **codec.fixed_row(record),
-            **codec.job_row(record),
-        },
-    )
-    add_story(connection, record.job_id, story)
-    return record
+    validate.check(step.record)
+    return step.record, story
 
 
 def _digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for chunk in chunks(dict.fromkeys(job_ids)):
-        query = select(JOBS.c.job_id, JOBS.c.body_digest).where(JOBS.c.job_id.in_(chunk))
-        found.update((job_id, digest) for job_id, digest in connection.execute(query))
+        rows = connection.execute(_DIGESTS_OF_IDS, {"ids": chunk})
+        found.update((job_id, digest) for job_id, digest in rows)
     return found
+
+
+# Built once: putting a statement together takes longer than running it.
+_DIGESTS_OF_IDS = select(JOBS.c.job_id, JOBS.c.body_digest).where(
+    JOBS.c.job_id.in_(bindparam("ids", expanding=True))
+)
+_INSERT_JOB = insert(JOBS)
+_INSERT_STORY = insert(STORY)
 
 
 def submitted_before(store: Store, job_id: str, body_digest: str) -> JobRecord | None:

@@ -141,9 +141,10 @@ def read_counter(connection: Connection, name: str) -> int:
     return int(connection.execute(_READ_COUNTER, {"counter": name}).scalar_one())
 
 
-def raise_snapshot_version(connection: Connection) -> int:
+def raise_snapshot_version(connection: Connection) -> None:
     """Called once by each transaction that changes what a planner would see."""
-    return raise_counter(connection, SNAPSHOT_VERSION)
+    if connection.execute(_RAISE, {"counter": SNAPSHOT_VERSION}).rowcount != 1:
+        raise LostWrite(f"the counter {SNAPSHOT_VERSION} is missing")
 
 
 _RAISE = (

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from westward.model.network import Lack
+
 ABILITIES: dict[str, str] = {
     "gang": "several ranks, each with its own log; a failing rank ends the others",
     "gang-over-hosts": "ranks on different machines",
@@ -59,6 +61,16 @@ CANNOT: dict[str, dict[str, str]] = {
     },
 }
 """Engine → ability → why not. What is not listed is tested."""
+
+
+def lacks(engine: str) -> tuple[Lack, ...]:
+    """Of what jobs may ask for, what this engine cannot do: its agent tells the server, which sends
+    no such jobs."""
+    cannot = CANNOT.get(engine, {})
+    return tuple(lack for lack, ability in _ABILITY_OF.items() if ability in cannot)
+
+
+_ABILITY_OF: dict[Lack, str] = {"files": "file-mounts", "gangs": "gang"}
 
 
 def as_markdown() -> str:

@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ from westward.agent.engines.options import whole_numbers
 from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
+SPARE_AFTER_S = 0.1
+"""The next spare supervisor is started so long after a run: both would want the processors."""
 GRACE_MS = 5_000
 """Between TERM and KILL, unless the lease ends earlier."""
 SOURCE_ROOT = str(Path(__file__).resolve().parents[3])
@@ -54,6 +57,7 @@ class LocalEngine(FolderEngine):
     grace_ms: int = GRACE_MS
     _supervisors: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _wake_fd: int = -1
+    _spares: Spares = field(default_factory=lambda: Spares())
 
     def __post_init__(self) -> None:
         self.state = self.state.resolve()
@@ -69,6 +73,7 @@ class LocalEngine(FolderEngine):
         return self._wake_fd
 
     def close(self) -> None:
+        self._spares.close()
         os.close(self._wake_fd)
 
     def discover(self) -> tuple[DiscoveredPool, ...]:
@@ -95,7 +100,8 @@ class LocalEngine(FolderEngine):
                 reading_every_ms=self.reading_every_ms,
             )
             self.extend(grant.run_id, lease)
-            self._supervisors[grant.run_id] = _launch(folder)
+            self._supervisors[grant.run_id] = self._spares.take(folder) or _launch(folder)
+            self._spares.renew_soon()
         except (OSError, ValueError):  # nothing runs: a text that cannot be written, no process
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -181,6 +187,74 @@ def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEng
         reading_every_ms=values.get("reading_ms", READING_EVERY_MS),
         grace_ms=values.get("grace_ms", GRACE_MS),
     )
+
+
+class Spares:
+    """One supervisor that has loaded all it needs and waits on a pipe for the folder of its run.
+
+    To start Python takes most of a short start. A spare has no run, lock or file; it ends when the
+    agent does, for then the pipe is closed. Given a folder it does what a new one does from its
+    first line on (``supervisor.main``): it takes the lock, and ``supervisor.json`` exclusively.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spare: subprocess.Popen[bytes] | None = None
+        self._timer: threading.Timer | None = None
+        self._closed = False
+
+    def take(self, folder: Path) -> subprocess.Popen[bytes] | None:
+        """The supervisor of the run in ``folder``; None: there is none ready."""
+        told = os.fsencode(folder)
+        if b"\n" in told:  # would be two lines
+            return None
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        try:
+            assert spare.stdin is not None
+            with spare.stdin as pipe:
+                pipe.write(told + b"\n")
+        except OSError:  # it was killed, and heard nothing
+            spare.kill()
+            spare.wait()
+            return None
+        return spare
+
+    def renew_soon(self) -> None:
+        with self._lock:
+            if self._spare is None and self._timer is None and not self._closed:
+                self._timer = threading.Timer(SPARE_AFTER_S, self._renew)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _renew(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._closed or self._spare is not None:
+                return
+            with contextlib.suppress(OSError):  # runs start without one
+                self._spare = subprocess.Popen(
+                    processes.spare_command(SOURCE_ROOT),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    bufsize=0,
+                    start_new_session=True,
+                )
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            spare, self._spare = self._spare, None
+            if self._timer is not None:
+                self._timer.cancel()
+        if spare is not None:
+            assert spare.stdin is not None
+            spare.stdin.close()
+            spare.wait()
 
 
 def _launch(folder: Path) -> subprocess.Popen[bytes]:

@@ -94,6 +94,26 @@ def supervisor_command(code: str, folder: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", start, code, folder]
 
 
+def spare_command(code: str) -> list[str]:
+    """What starts a supervisor without a run: it reads the run's folder, a line, from its standard
+    input, and ends at the end of that if there is none."""
+    start = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); "
+        "from westward.agent.engines.processes import settle; "
+        "from westward.agent.engines.supervisor import main; "
+        "line = sys.stdin.buffer.readline(); "
+        "folder = os.fsdecode(line[:-1]); "
+        "sys.exit((settle(folder), main(folder))[1] if line.endswith(b'\\n') else 0)"
+    )
+    return [sys.executable, "-I", "-S", "-c", start, code]
+
+
+def settle(folder: str) -> None:
+    """As ``supervisor_command`` is started: in the run's folder, its words in a file there."""
+    os.chdir(folder)
+    _redirect(os.path.join(folder, "supervisor.log"))
+
+
 def become_subreaper() -> None:
     """Orphans below this process become its children: none can leave the tree by forking twice."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -160,7 +160,7 @@ class RayEngine(WatchedEngine):
         """The body of ``POST /api/jobs/``."""
         body: dict[str, Any] = {
             "submission_id": grant.run_id,
-            "entrypoint": f"exec {shlex.quote(self.options.python)} -c {shlex.quote(BOOTSTRAP)}",
+            "entrypoint": f"exec {shlex.quote(self.options.python)} -I -S -c {shlex.quote(BOOTSTRAP)}",
             "runtime_env": {
                 "env_vars": {**env, "WESTWARD_KIT": packed_kit(), "WESTWARD_ORDER": order}
             },

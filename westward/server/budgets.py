@@ -1,0 +1,65 @@
+"""Jobs that money holds back or stops: which, and what becomes of them. The writes are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from westward.control.events import CancelRequested, HoldEnded, PauseRequested
+from westward.control.records import Binding, JobRecord, RunRecord
+from westward.model.job import JobSpec
+from westward.model.network import Network
+from westward.server.purse import Purse, Short
+from westward.store.database import Store
+from westward.store.jobs import load_job
+from westward.store.money import RunMoney, short_runs
+from westward.store.results import Change
+
+Outlasting = tuple[RunMoney, JobSpec, Binding, RunRecord]
+
+
+def outlasting(
+    store: Store, before_ms: int, network: Network
+) -> tuple[list[Outlasting], list[str]]:
+    """Live runs whose money reaches no further than ``before_ms``, at pools there still are; and
+    ids of runs that were held for and never granted (a write broke off between the two)."""
+    found: list[Outlasting] = []
+    strays: list[str] = []
+    for run in short_runs(store, before_ms):
+        record = load_job(store, run.job_id)
+        live = None if record is None else record.live_run
+        if record is None or record.run(run.run_id) is None:
+            strays.append(run.run_id)
+            continue
+        if live is None or live.run_id != run.run_id or record.bound is None:
+            continue  # it is over: its settlement gives back what is left
+        if any(pool.name == live.pool for pool in network.pools):
+            found.append((run, record.job, record.bound, live))
+    return found, strays
+
+
+def end_of_money(short: Short, runs: Sequence[Outlasting]) -> Change | None:
+    """What the project chose for a run that nobody can pay for any longer. A job that saves no
+    checkpoints is not suspended: it runs on, and the network bears what it costs."""
+    if short.on_empty == "run-on":
+        return None
+    job = next(job for run, job, _, _ in runs if run.run_id == short.run_id)
+    if short.on_empty == "cancel":
+        by = f"the budget of {short.project} ({short.text})"
+        return Change(job_id=short.job_id, event=CancelRequested(by=by), expected_version=None)
+    if job.checkpoint is None:
+        return None
+    event = PauseRequested(kind="money", by="the budget", reason=short.text)
+    return Change(job_id=short.job_id, event=event, expected_version=None)
+
+
+def funded(store: Store, purse: Purse, held: Sequence[JobRecord]) -> list[Change]:
+    """Held jobs that there is money for again."""
+    return [
+        Change(
+            job_id=one.job_id,
+            event=HoldEnded(code="money", reason="There is money for it again"),
+            expected_version=one.version,
+        )
+        for one in held
+        if one.hold("money") is not None and purse.may_go_on(store, one.job_id, one.job.account)
+    ]

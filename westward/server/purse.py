@@ -1,0 +1,455 @@
+"""The money of runs: held before they start, held further while they run, settled at their end.
+
+Everything here is part of the writer's transaction that grants, stops or settles the run, so that
+no lease stands without its money and no money without its run. The rules are ``ledger.road`` and
+``ledger.vouchers``; who pays is in ``store.money``. See docs/decisions/0036.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+
+from westward.control.records import Binding, RunRecord
+from westward.ledger.accounts import Account, AccountKind, standard_id
+from westward.ledger.charged import Charged, charged
+from westward.ledger.price import (
+    DataRead,
+    MeteredInterval,
+    PriceUnknown,
+    price_list,
+)
+from westward.ledger.price import Transfer as DataMove
+from westward.ledger.road import (
+    Billed,
+    Held,
+    RunOnRoad,
+    hold,
+    network_accounts,
+    post,
+    pot_id,
+    site_accounts,
+)
+from westward.ledger.transfers import RefusalCode, Refused, Transfer, TransferKind
+from westward.ledger.vouchers import NO_USAGE, Split, Usage, released, split, used
+from westward.ledger.vouchers.calendar import year_of
+from westward.model.job import JobSpec
+from westward.model.network import Network
+from westward.model.plan import Policy
+from westward.model.units import MS_PER_MINUTE, format_money
+from westward.model.voucher import NamedFact, Rule
+from westward.store import ledger, money
+from westward.store.database import Store
+from westward.store.ledger_reading import balances_of, transfers_about
+from westward.store.money import Party, RunMoney, project_of
+
+HOLD_LEAST_MS = MS_PER_MINUTE
+"""Shorter jobs are held for as long."""
+FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
+"""A hold is made longer by at least so much."""
+LACKING_MOST = 10**18
+log = logging.getLogger("westward.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A run that is about to be granted."""
+
+    run_id: str
+    job: JobSpec
+    place: Binding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """What a run may not be held for. ``text``: a clause for the owner."""
+
+    job_id: str
+    run_id: str
+    project: str
+    needed_micros: int
+    on_empty: money.OnEmpty
+    text: str
+
+
+@dataclass
+class Purse:
+    """``rules``: the network's voucher rules, in order of payment. Used by the writer's thread
+    only, but for ``short``, which is replaced whole."""
+
+    policy: Policy
+    series_origin_ms: int
+    unit: str
+    """The network's currency."""
+    rules: tuple[Rule, ...] = ()
+    adopted: frozenset[str] = frozenset()
+    pool_facts: dict[str, tuple[NamedFact, ...]] = field(default_factory=dict)
+    needed: dict[str, int] = field(default_factory=dict)
+    """Job that is held for money → what it lacks, millionths. Lost with the server: then it is
+    tried once too often."""
+    _open: set[str] = field(default_factory=set)
+    """Accounts known to be open."""
+
+    # -- before it starts ---------------------------------------------------------------------
+
+    def reserve(
+        self, store: Store, network: Network, starts: Sequence[Start], now_ms: int
+    ) -> dict[str, Short]:
+        """Holds the worst case of each run; by run id those that nobody has the money for.
+
+        A pool without a price holds nothing: its runs are told at their settlement.
+        """
+        with whole(store):
+            return self._reserve(store, network, starts, now_ms)
+
+    def _reserve(
+        self, store: Store, network: Network, starts: Sequence[Start], now_ms: int
+    ) -> dict[str, Short]:
+        parties = money.load_parties(store, {project_of(one.job.account) for one in starts})
+        usage = self._usage(store, parties.values())
+        short: dict[str, Short] = {}
+        for one in starts:
+            party = parties[project_of(one.job.account)]
+            until_ms = now_ms + max(HOLD_LEAST_MS, one.place.duration_ms)
+            try:
+                worst = self._expected(network, one.job, one.place, now_ms, until_ms, moves=True)
+            except (PriceUnknown, KeyError) as error:
+                log.warning("run %s is not held for: %s", one.run_id, error)
+                continue
+            who = self._split(store, party, worst, usage, now_ms)
+            run = self._on_road(network, one.run_id, one.job.job_id, one.place.site, party)
+            self._accounts(store, run, party, who, now_ms)
+            refused = _refusal(ledger.post(store, hold(run, 0, who), now_ms))
+            if refused is not None:
+                short[one.run_id] = self._short(network, run, party, who.own_micros, store)
+                continue
+            usage = used(usage, who)
+            money.count_usage(store, who, 1)
+            money.save_run(
+                store,
+                RunMoney(
+                    run_id=run.run_id, job_id=run.job_id, project=party.project, site=run.site,
+                    settled=False, holds=1, postings=0, reach_ms=until_ms, counted=who, posted=None,
+                ),
+            )  # fmt: skip
+            self.needed.pop(run.job_id, None)
+        return short
+
+    def give_back(self, store: Store, run_ids: Iterable[str], now_ms: int) -> None:
+        """Runs that were not granted after all."""
+        for run in money.load_runs(store, run_ids).values():
+            voids = [
+                Transfer(
+                    transfer_id=f"{run.run_id}:void:{at}", kind=TransferKind.VOID,
+                    pending_id=one.transfer.transfer_id, job_id=run.job_id, run_id=run.run_id,
+                    reason="the run was not granted",
+                )
+                for at, one in enumerate(self._held(store, run))
+            ]  # fmt: skip
+            _must(ledger.post(store, voids, now_ms))
+            money.count_usage(store, run.counted, -1)
+            money.save_run(store, replace(run, settled=True))
+
+    # -- while it runs ------------------------------------------------------------------------
+
+    def extend(
+        self,
+        store: Store,
+        network: Network,
+        runs: Sequence[tuple[RunMoney, JobSpec, Binding, RunRecord]],
+        now_ms: int,
+    ) -> list[Short]:
+        """Hold further for runs that outlast what is held; those nobody has the money for."""
+        parties = money.load_parties(store, {run.project for run, *_ in runs})
+        short = []
+        for run, job, place, record in runs:
+            party = parties[run.project]
+            began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
+            until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
+            try:
+                worst = self._expected(network, job, place, began_ms, until_ms, moves=True)
+            except (PriceUnknown, KeyError):
+                money.save_run(store, replace(run, reach_ms=until_ms))
+                continue
+            others = released(self._usage(store, (party,)), run.counted)
+            who = self._split(store, party, worst, others, began_ms)
+            road = self._on_road(network, run.run_id, run.job_id, run.site, party)
+            self._accounts(store, road, party, who, now_ms)
+            growth = hold(road, run.holds, who, run.counted)
+            if _refusal(ledger.post(store, growth, now_ms)) is not None:
+                lacks = max(0, who.own_micros - run.counted.own_micros)
+                short.append(self._short(network, road, party, lacks, store))
+                # Asked again after the least of holds, should it still run then.
+                money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
+                continue
+            money.count_usage(store, run.counted, -1)
+            money.count_usage(store, who, 1)
+            money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
+        return short
+
+    # -- at its end ---------------------------------------------------------------------------
+
+    def settle(
+        self,
+        store: Store,
+        network: Network,
+        job: JobSpec,
+        run: RunRecord,
+        owed: Charged,
+        now_ms: int,
+    ) -> Billed:
+        """Post what the run has cost and give back the rest. To be called once a run, in the
+        transaction that saves its bill."""
+        known = money.load_runs(store, (run.run_id,)).get(run.run_id)
+        project = project_of(job.account) if known is None else known.project
+        party = money.load_parties(store, (project,))[project]
+        began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
+        others = self._usage(store, (party,))
+        if known is not None and not known.settled:
+            others = released(others, known.counted)
+        who = self._split(store, party, owed, others, began_ms)
+        road = self._on_road(network, run.run_id, job.job_id, run.site, party)
+        self._accounts(store, road, party, who, now_ms)
+        held = [] if known is None else self._held(store, known)
+        billed = Billed(bill=owed.bill, split=who)
+        lacking: dict[str, int] = {}
+        while True:
+            group = post(road, 0, billed, held, last=True, lacking=lacking)
+            refused = _refusal(ledger.post(store, group, now_ms))
+            if refused is None:
+                break
+            payer = next(one.debit for one in group if one.transfer_id == refused.transfer_id)
+            if refused.code is not RefusalCode.NOT_ENOUGH or payer in lacking:
+                raise LedgerBroken(f"run {run.run_id}: {refused.text} ({refused.code})")
+            log.warning("run %s: %s; the network bears it", run.run_id, refused.text)
+            lacking[payer] = LACKING_MOST
+        if known is not None and not known.settled:
+            money.count_usage(store, known.counted, -1)
+        money.count_usage(store, who, 1)
+        money.save_run(
+            store,
+            RunMoney(
+                run_id=run.run_id, job_id=job.job_id, project=party.project, site=run.site,
+                settled=True, holds=0 if known is None else known.holds, postings=1,
+                reach_ms=now_ms, counted=who, posted=billed,
+            ),
+        )  # fmt: skip
+        return billed
+
+    # -- held jobs ----------------------------------------------------------------------------
+
+    def may_go_on(self, store: Store, job_id: str, account: str | None) -> bool:
+        """Whether a job that waits for money would be paid for now, as far as can be seen."""
+        project = project_of(account)
+        party = money.load_parties(store, (project,))[project]
+        if party.budget is None:
+            return True
+        name = self.project_id(party)
+        found = balances_of(store, (name,)).get(name)
+        have = 0 if found is None else found.balances.available
+        return have >= max(1, self.needed.get(job_id, 1))
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def _expected(
+        self,
+        network: Network,
+        job: JobSpec,
+        place: Binding,
+        began_ms: int,
+        until_ms: int,
+        *,
+        moves: bool,
+    ) -> Charged:
+        """What the run will have cost by ``until_ms`` if it uses all it was given."""
+        wall_ms = max(1, until_ms - began_ms)
+        metered = MeteredInterval(
+            start_ms=began_ms, wall_ms=wall_ms, device_milli_ms=place.need_milli * wall_ms
+        )
+        return self.charge(
+            network, place.pool, prices_metered=(metered,), began_ms=began_ms,
+            transfers=tuple(_moves(network, job, place.site)) if moves else (),
+            reads=tuple(
+                DataRead(size_bytes=one.size_bytes, micros_per_gb=one.price_micros_per_gb)
+                for one in job.datasets
+                if one.price_micros_per_gb is not None
+            ),
+        )  # fmt: skip
+
+    def charge(
+        self,
+        network: Network,
+        pool: str,
+        *,
+        prices_metered: Sequence[MeteredInterval],
+        began_ms: int,
+        transfers: Sequence[DataMove] = (),
+        reads: Sequence[DataRead] = (),
+    ) -> Charged:
+        """A bill as vouchers see it. Raises PriceUnknown, KeyError (no such pool any more)."""
+        return charged(
+            price_list(network, pool, self.series_origin_ms, self.policy),
+            prices_metered,
+            transfers,
+            reads,
+            began_ms=began_ms,
+            facts=self.pool_facts.get(pool, ()),
+            offsets=(rule.utc_offset_minutes for rule in self.rules),
+        )
+
+    def _usage(self, store: Store, parties: Iterable[Party]) -> Usage:
+        if not any(party.claims for party in parties):
+            return NO_USAGE
+        beside = frozenset(rule.name for rule in self.rules if rule.pays == "supplier")
+        return money.load_usage(store, beside)
+
+    def _split(self, store: Store, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
+        """All runs of an organisation are one claim under each rule it was admitted to."""
+        return split(
+            owed.lines,
+            party.claims,
+            self.admitted(store, party, at_ms),
+            replace(others, contract_claims={}),
+            party.entity,
+            at_ms,
+            contract=party.contract,
+            adopted=self.adopted,
+        )
+
+    def admitted(self, store: Store, party: Party, at_ms: int) -> tuple[Rule, ...]:
+        """The rules that may pay for the party, each with the pot that its funder has filled: a pot
+        that was announced and is empty pays nothing."""
+        names = {claim.rule for claim in party.claims}
+        rules = [rule for rule in self.rules if rule.name in names]
+        years = {one.name: year_of(at_ms, one.utc_offset_minutes) for one in rules}
+        pots = {one.name: pot_id(one.name, years[one.name], self.unit) for one in rules}
+        found = balances_of(store, list(pots.values())) if rules else {}
+        filled = []
+        for rule in rules:
+            if rule.pot_year_micros.value is not None:
+                state = found.get(pots[rule.name])
+                put_in = 0 if state is None else state.balances.credits_posted
+                figure = replace(rule.pot_year_micros, value=put_in)
+                rule = replace(rule, pot_year_micros=figure)
+            filled.append(rule)
+        return tuple(filled)
+
+    def _on_road(
+        self, network: Network, run_id: str, job_id: str, site: str, party: Party
+    ) -> RunOnRoad:
+        return RunOnRoad(
+            run_id=run_id, job_id=job_id, site=site, project=self.project_id(party), unit=self.unit
+        )
+
+    def project_id(self, party: Party) -> str:
+        """A project with a budget pays from another account than one without: what an account may
+        do never changes."""
+        return project_id(party.project, self.unit, budget=party.budget is not None)
+
+    def _accounts(
+        self, store: Store, run: RunOnRoad, party: Party, who: Split, now_ms: int
+    ) -> None:
+        """Opens those that the run's transfers name. A pot is filled by its funder, not here; one
+        of a rule that states no pot may be overdrawn."""
+        wanted = [
+            Account(
+                account_id=run.project, kind=AccountKind.PROJECT, unit=run.unit,
+                overdraft=party.budget is None, owner=party.project,
+            ),
+            *site_accounts(run.site, run.unit),
+            *network_accounts(run.unit),
+        ]  # fmt: skip
+        wanted += [
+            Account(
+                account_id=standard_id(AccountKind.SITE, part.payee, run.unit),
+                kind=AccountKind.SITE, unit=run.unit, owner=part.payee,
+            )
+            for part in who.rewards
+        ]  # fmt: skip
+        by_name = {rule.name: rule for rule in self.rules}
+        for part in (*who.parts, *who.rewards):
+            if part.year is not None:
+                rule = by_name[part.rule]
+                wanted.append(pot_account(rule, part.year, run.unit))
+        fresh = [one for one in wanted if one.account_id not in self._open]
+        if fresh:
+            ledger.open_accounts(store, fresh, now_ms)
+            self._open.update(one.account_id for one in fresh)
+
+    def _held(self, store: Store, run: RunMoney) -> list[Held]:
+        return [
+            Held(transfer=entry.recorded.transfer, hold=entry.hold)
+            for entry in transfers_about(store, run.job_id, run.run_id)
+            if entry.hold is not None
+        ]
+
+    def _short(
+        self, network: Network, run: RunOnRoad, party: Party, needed: int, store: Store
+    ) -> Short:
+        found = balances_of(store, (run.project,)).get(run.project)
+        have = 0 if found is None else found.balances.available
+        self.needed[run.job_id] = needed
+        text = (
+            f"{format_money(needed, network.currency)} may be needed, "
+            f"{format_money(have, network.currency)} are left to project {party.project}"
+        )
+        empty: money.OnEmpty = "run-on" if party.budget is None else party.budget.on_empty
+        return Short(
+            job_id=run.job_id, run_id=run.run_id, project=party.project, needed_micros=needed,
+            on_empty=empty, text=text,
+        )  # fmt: skip
+
+
+def project_id(project: str, unit: str, *, budget: bool) -> str:
+    return standard_id(AccountKind.PROJECT, f"{project}/budget" if budget else project, unit)
+
+
+class LedgerBroken(Exception):
+    """The ledger refused what the road may never ask for."""
+
+
+def pot_account(rule: Rule, year: int, unit: str) -> Account:
+    """Of a rule that states no pot no limit is made up: it may be overdrawn."""
+    return Account(
+        account_id=pot_id(rule.name, year, unit), kind=AccountKind.POT, unit=unit,
+        overdraft=rule.pot_year_micros.value is None, owner=rule.funder, label=rule.label[:200],
+    )  # fmt: skip
+
+
+def whole(store: Store) -> AbstractContextManager[object]:
+    """What is written within is rolled back together; a part of the transaction around it."""
+    return store.write() if store.sharing else nullcontext()
+
+
+def _moves(network: Network, job: JobSpec, site: str) -> Iterable[DataMove]:
+    """Private inputs that lie elsewhere, and data sets from the dearest line that leads there."""
+    for one in job.inputs:
+        link = network.link(one.site, site) if one.site != site else None
+        if link is not None and link.price_micros_per_gb is not None:
+            yield DataMove(size_bytes=one.size_bytes, micros_per_gb=link.price_micros_per_gb)
+    lines = [
+        link.price_micros_per_gb
+        for other in network.sites
+        if other.name != site
+        and (link := network.link(other.name, site)) is not None
+        and link.price_micros_per_gb is not None
+    ]
+    for one_set in job.datasets:
+        if lines:
+            yield DataMove(size_bytes=one_set.size_bytes, micros_per_gb=max(lines))
+
+
+def _refusal(outcomes: Iterable[object]) -> Refused | None:
+    refused = [one for one in outcomes if isinstance(one, Refused)]
+    for one in refused:
+        if one.code is not RefusalCode.GROUP_FAILED:
+            return one
+    return refused[0] if refused else None
+
+
+def _must(outcomes: Iterable[object]) -> None:
+    refused = _refusal(outcomes)
+    if refused is not None:
+        raise LedgerBroken(f"{refused.transfer_id}: {refused.text} ({refused.code})")
