@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from westward.cli.fail import Failure
+from westward.model.units import MICROS
 
 _AMOUNT = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?")
-_MICROS_DIGITS = 6
+_DECIMALS = 6
 
 
 def read_amount(text: str, what: str = "AMOUNT") -> int:
@@ -20,7 +21,7 @@ def read_amount(text: str, what: str = "AMOUNT") -> int:
             "such as 1200 or 0.25."
         )
     whole, part = found.groups()
-    micros = int(whole) * 10**_MICROS_DIGITS + int((part or "").ljust(_MICROS_DIGITS, "0"))
+    micros = int(whole) * MICROS + int((part or "").ljust(_DECIMALS, "0"))
     if micros == 0:
         raise Failure(f"{what} is nought. Give an amount above 0.")
     return micros

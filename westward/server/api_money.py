@@ -402,9 +402,8 @@ async def _bring_in(
 
 
 def _check_organisation(core: Core, name: str) -> None:
-    """Raises ApiError for one that is not there. With no users told apart, a project that is
-    listed nowhere is an organisation of its own."""
-    if name not in core.people.organisations and (core.settings.users or not is_name(name)):
+    """Raises ApiError for one that is not there: what is listed nowhere is funded by nobody."""
+    if name not in core.people.organisations:
         raise not_found("organisation", name)
 
 

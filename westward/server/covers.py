@@ -11,14 +11,13 @@ from westward.ledger.vouchers import NO_USAGE, PriceLine, Usage, price_after_vou
 from westward.ledger.vouchers.calendar import year_of
 from westward.model.network import Network
 from westward.model.plan import Cover
-from westward.model.scenario import VoucherPlay
-from westward.model.units import MS_PER_MINUTE
+from westward.model.units import MS_PER_HOUR, MS_PER_MINUTE
 from westward.model.voucher import NamedFact, Rule
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of
 from westward.store.money import Party, load_parties, load_usage, project_of
 
-USUAL_DEVICE_MS = VoucherPlay.__dataclass_fields__["usual_device_ms"].default
+USUAL_DEVICE_MS = 64 * MS_PER_HOUR
 """Device time that covers are worked out for, as in rehearsals."""
 AGAIN_MS = 5 * MS_PER_MINUTE
 """Nothing having changed, covers are worked out anew so often: claims and facts end by time alone."""

@@ -14,7 +14,7 @@ from westward.ledger.accounts import Account, Balances, standard_id
 from westward.ledger.accounts import AccountKind as Kind
 from westward.ledger.forecast import DAYS_LEAST, DryForecast, forecast
 from westward.ledger.road import network_accounts, pot_id
-from westward.ledger.transfers import Outcome, Transfer, TransferKind
+from westward.ledger.transfers import Outcome, Refused, Transfer, TransferKind
 from westward.ledger.vouchers import advance, pending_step
 from westward.ledger.vouchers.calendar import day_of, day_start_ms, next_year_ms, year_of
 from westward.ledger.vouchers.claims import ClaimRefusal
@@ -35,15 +35,30 @@ _CLAIM = TypeAdapter(VoucherClaim)
 def bring_in(
     store: Store, account: Account, transfer_id: str, micros: int, now_ms: int, reason: str
 ) -> Outcome:
-    """Money from outside into ``account``, opened if need be. A repeated id changes nothing."""
+    """Money from outside into ``account``, opened if need be. A repeated id changes nothing; what
+    is refused leaves nothing behind."""
     outside = standard_id(Kind.EXTERNAL, "", account.unit)
-    open_accounts(store, [*network_accounts(account.unit), account], now_ms)
     asked = Transfer(
         transfer_id=transfer_id, kind=TransferKind.POSTED, debit=outside,
         credit=account.account_id, amount=micros, category="funding", reason=reason,
     )  # fmt: skip
-    (outcome,) = post(store, [asked], now_ms)
+    try:
+        with store.write() if store.sharing else store.together():
+            open_accounts(store, [*network_accounts(account.unit), account], now_ms)
+            (outcome,) = post(store, [asked], now_ms)
+            if isinstance(outcome, Refused):
+                raise _Undone(outcome)
+    except _Undone as undone:
+        return undone.outcome
     return outcome
+
+
+class _Undone(Exception):
+    """Rolls back what was done so far."""
+
+    def __init__(self, outcome: Refused) -> None:
+        super().__init__(outcome.text)
+        self.outcome = outcome
 
 
 def programme_view(store: Store, rule: Rule, unit: str, now_ms: int, *, money: bool) -> Json:

@@ -88,7 +88,7 @@ def _candidates(asked: Asked, purse: Purse) -> tuple[list[Candidate], list[Json]
     found, left_out = [], []
     for other in _alternatives(asked.answer):
         if other.estimate is None:
-            reasons = [one.text for one in other.reasons]
+            reasons = [str(one) for one in other.reasons]
             left_out.append({"pool": other.pool, "site": other.site, "reasons": reasons})
             continue
         try:
