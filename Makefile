@@ -90,7 +90,7 @@ test-data: setup .venv-data/ready
 .PHONY: test-ledger
 test-ledger: setup
 	@$(BIN)/python -m tests.engines_up.postgres check
-	@$(BIN)/python -c "import psycopg" 2>/dev/null || $(BIN)/pip install -q "psycopg[binary]>=3.1"
+	@$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-postgres.lock
 	WESTWARD_TEST_POSTGRES=1 WESTWARD_HAMMER_S=$(or $(HAMMER),20) \
 	  $(BIN)/pytest tests/conformance/test_ledger_store.py tests/ledger_hammer
 

@@ -1,22 +1,24 @@
 """How often starts lay in the 80 % interval told beforehand: every recorded trace, one table.
 
-    python benchmarks/wait_coverage.py [--jobs N] [--only NAME ...] [--write]
+    python benchmarks/wait_coverage.py [--jobs N] [--only NAME ...] [--rows FILE] [--write]
 
 Traces are read from $WESTWARD_SHARED/traces (default: ../shared beside the project), their first N
 jobs, on networks/east-west. The network is scaled so that the work offered fills the load of the
 devices; where it cannot be small enough (one node a pool), submit times are divided. The load is the
 first of ``LOADS`` at which 1,000 jobs are told an interval, else the last: a trace that is too short
-says so. ``--write`` puts the table in benchmarks/COVERAGE.md.
+says so. ``--rows`` keeps what was played in a file and goes on from there, so that the whole can be
+run in pieces (``--for-s``); ``--write`` puts the table in benchmarks/COVERAGE.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from westward.model.scenario import Scenario
 from westward.model.units import MS_PER_HOUR
 from westward.model.workload import Workload
 from westward.network.loader import load_network
+from westward.placement.state import I64
 from westward.simulate.engine import simulate
 from westward.simulate.results import SimulationResult
 from westward.simulate.scale import devices_of, scale_network
@@ -63,6 +66,8 @@ PATHS: tuple[tuple[str, TraceOptions], ...] = (
 )
 FEWEST = 500
 """Shorter lists are named, not played: nothing can be said of a share within a few points."""
+HEARD = 0.1
+"""Unheard shares below are said apart from those above."""
 AT_ONCE_MS = 60_000
 """Lists submitted within a minute: everybody is told before any outcome is known."""
 
@@ -133,7 +138,9 @@ def scene(workload: Workload, base: Network, load: float) -> Scene:
     return Scene(workload=jobs, network=scale_network(base, size), load=load, factor=factor)
 
 
-def rehearse(this: Scene, discipline: Discipline, *, delegated: bool) -> SimulationResult:
+def rehearse(
+    this: Scene, discipline: Discipline, *, delegated: bool, seed: int = SEED
+) -> SimulationResult:
     """As ``westward simulate`` does unless told otherwise."""
     policy = Policy(discipline=discipline, review_ms=60_000, price_period_ms=6 * MS_PER_HOUR)
     network = this.network
@@ -141,7 +148,7 @@ def rehearse(this: Scene, discipline: Discipline, *, delegated: bool) -> Simulat
         pools = tuple(replace(pool, managed=at % 2 == 0) for at, pool in enumerate(network.pools))
         network = replace(network, pools=pools)
     scenario = Scenario(delegated_pools=delegated)
-    return simulate(network, this.workload, policy, seed=SEED, scenario=scenario)
+    return simulate(network, this.workload, policy, seed=seed, scenario=scenario)
 
 
 def least_crowd(workload: Workload, base: Network) -> int:
@@ -149,6 +156,15 @@ def least_crowd(workload: Workload, base: Network) -> int:
     least = sum(pool.devices_per_node for pool in base.pools)
     asked = float((workload.nodes.astype(np.float64) * workload.devices_milli).sum()) / 1000.0
     return max(least, round(asked / 20))
+
+
+def waiting_share(submit_ms: I64, start_ms: I64) -> float:
+    """Mean over the jobs of the share of them that had come before and not started yet."""
+    if len(submit_ms) == 0:
+        return 0.0
+    come = np.arange(len(submit_ms))
+    started = np.searchsorted(np.sort(start_ms), np.sort(submit_ms), side="right")
+    return float((come - started).clip(min=0).mean()) / len(submit_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +175,8 @@ class Score:
     early: float
     late: float
     width_min: float
+    unheard: float
+    """Of those told, the mean share that had been told before another and still waited then."""
 
     @classmethod
     def of(cls, run: SimulationResult) -> Score:
@@ -174,6 +192,7 @@ class Score:
             early=early,
             late=late,
             width_min=float(np.median(width)) / 60_000 if told.any() else 0.0,
+            unheard=waiting_share(run.submit_ms[told], run.start_ms[told]),
         )
 
     @property
@@ -183,8 +202,8 @@ class Score:
 
 HEAD = (
     "| trace | discipline | load | arrivals | devices | jobs | told | inside | before | after | "
-    "median width |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
+    "median width | unheard |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -200,7 +219,8 @@ def line(name: str, how: str, this: Scene, score: Score) -> str:
     return (
         f"| {name} | {how} | {load} | {speed} | {devices_of(this.network):,} | "
         f"{score.placed:,} | {score.told:,}{few} | **{score.inside:.1%}**{mark} | "
-        f"{score.early:.1%} | {score.late:.1%} | {span(score.width_min)} |"
+        f"{score.early:.1%} | {score.late:.1%} | {span(score.width_min)} | "
+        f"{score.unheard:.0%} |"
     )
 
 
@@ -222,93 +242,171 @@ def play(
 DELEGATED = ("swf/SDSC-SP2.easy", "openb/openb_pod_list_default", "philly/philly", "generated")
 
 
+NATIONAL = ((20_000, 1, "easy"), (20_000, 1, "conservative"), (20_000, 2, "easy"),
+            (20_000, 2, "conservative"), (200_000, 1, "easy"))  # fmt: skip
+"""``westward simulate networks/east-west --generate JOBS --seed SEED --discipline …``, unscaled."""
+
+
+def national(base: Network, jobs: int, seed: int, discipline: Discipline) -> tuple[Scene, Score]:
+    options = GeneratorOptions(homes=len(base.sites))
+    workload = generate(jobs, seed, capacity_devices=devices_of(base), load=0.8, options=options)
+    this = Scene(workload=workload, network=base, load=0.8, factor=1.0)
+    return this, Score.of(rehearse(this, discipline, delegated=False, seed=seed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is kept of one file, or of one rehearsal of it."""
+
+    name: str
+    table: str
+    """``traces``, ``at once``, ``national``; or why it was not played: ``short``, ``no times``."""
+    line: str = ""
+    score: Score | None = None
+
+
+def rows_of(name: str, reader: Callable[[], Workload], base: Network) -> Iterator[Row]:
+    try:
+        workload = reader()
+    except NoJobList:
+        yield Row(name=name, table="no times")
+        return
+    if len(workload) < FEWEST:
+        yield Row(name=f"{name} ({len(workload)})", table="short")
+    elif int(workload.submit_ms[-1] - workload.submit_ms[0]) < AT_ONCE_MS:
+        network = scale_network(base, least_crowd(workload, base))
+        crowd = Scene(workload=workload, network=network, load=math.nan, factor=1.0)
+        score = Score.of(rehearse(crowd, "easy", delegated=False))
+        yield Row(name=name, table="at once", line=line(name, "easy", crowd, score), score=score)
+    else:
+        for how, this, score in play(workload, base, delegated=name in DELEGATED):
+            yield Row(name=name, table="traces", line=line(name, how, this, score), score=score)
+
+
 @dataclass(slots=True)
 class Report:
     """What has been played so far, as text."""
 
     jobs: int
-    lines: list[str] = field(default_factory=list)
-    scores: list[Score] = field(default_factory=list)
-    at_once: list[str] = field(default_factory=list)
-    short: list[str] = field(default_factory=list)
-    lists: list[str] = field(default_factory=list)
-    """Without times."""
+    done: dict[str, list[Row]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     """Not come to yet."""
-    spent_s: float = 0.0
 
-    def add(self, name: str, workload: Workload, base: Network) -> None:
-        if len(workload) < FEWEST:
-            self.short.append(f"{name} ({len(workload)})")
-        elif int(workload.submit_ms[-1] - workload.submit_ms[0]) < AT_ONCE_MS:
-            network = scale_network(base, least_crowd(workload, base))
-            crowd = Scene(workload=workload, network=network, load=math.nan, factor=1.0)
-            score = Score.of(rehearse(crowd, "easy", delegated=False))
-            self.at_once.append(line(name, "easy", crowd, score))
-        else:
-            for how, this, score in play(workload, base, delegated=name in DELEGATED):
-                self.lines.append(line(name, how, this, score))
-                self.scores.append(score)
-                print(self.lines[-1], flush=True)
+    def save(self, path: Path) -> None:
+        kept = {name: [asdict(row) for row in rows] for name, rows in self.done.items()}
+        path.write_text(json.dumps(kept, indent=1))
+
+    def load(self, path: Path) -> None:
+        for name, rows in json.loads(path.read_text()).items():
+            self.done[name] = [
+                Row(**{**row, "score": row["score"] and Score(**row["score"])}) for row in rows
+            ]
+
+    def of(self, table: str) -> list[Row]:
+        return [row for rows in self.done.values() for row in rows if row.table == table]
 
     def text(self) -> str:
-        inside = [score.inside for score in self.scores]
-        held = sum(score.holds for score in self.scores)
-        few = sum(score.told < ENOUGH for score in self.scores)
+        scores = [row.score for row in self.of("traces") if row.score is not None]
+        inside = [score.inside for score in scores]
+        held = sum(score.holds for score in scores)
+        few = sum(score.told < ENOUGH for score in scores)
         runs = ", ".join(f"{name} {value:g} s" for name, value in RUN_S.items())
+        own = [row.score for row in self.of("traces") if row.score and "delegated" not in row.line]
+        heard = [score for score in own if score.unheard < HEARD]
+        late = [score for score in own if score.unheard >= HEARD]
+
+        def table(name: str) -> str:
+            return "\n".join((*HEAD, *(row.line for row in self.of(name))))
+
+        def names(name: str) -> str:
+            return ", ".join(row.name for row in self.of(name)) or "none"
+
         parts = [
             "# How often waits held",
             f"First {self.jobs:,} jobs of every recorded job list and of a generated workload on "
             "networks/east-west, scaled until jobs wait. A job that has to wait for capacity is told "
             "an 80 % interval of its start when it is bound, from what was known then "
             "(`placement/intervals.py`); told = how many were, inside = of them started within, "
-            "before and after = outside on that side (10 % each is right). Policy and review as "
-            f"`westward simulate` has them unless told otherwise, seed {SEED}.",
-            f"**{held} of {len(self.scores)} rows lie within {LEAST:.0%} to {MOST:.0%}** (all: "
+            "before and after = outside on that side (10 % each is right), unheard = of all that are "
+            "told in the run, the mean share that still waited when another one was told: what "
+            "cannot have been learnt from. Policy and review as `westward simulate` has them unless "
+            f"told otherwise, seed {SEED}.",
+            f"**{held} of {len(scores)} rows lie within {LEAST:.0%} to {MOST:.0%}** (all: "
             f"{min(inside, default=0):.1%} to {max(inside, default=0):.1%}; outside: (!)). {few} rows "
             f"tell fewer than {ENOUGH:,} jobs (few): there is no more in the trace.",
-            "\n".join((*HEAD, *self.lines)),
+            table("traces"),
+            f"Where no pool is delegated: with less than {HEARD:.0%} unheard {sum(s.holds for s in heard)} "
+            f"of {len(heard)} rows lie within, with more {sum(s.holds for s in late)} of {len(late)}. "
+            "Why, and what was tried: docs/decisions/0030-wait-interval-limits.md.",
             f"Assumed: gavel's jobs make {STEPS_PER_S:g} steps a second; sia's applications run "
             f"{runs}; a request of azure-llm holds a device, reads 1,000 tokens a second and writes "
             "10.",
+            "**The national network as it is**, `westward simulate networks/east-west --generate "
+            "JOBS --seed SEED`: the devices are a million, so 20,000 jobs at load 0.8 all come within "
+            "a quarter of an hour, while runs take hours. Not counted above.",
+            table("national"),
             "**Lists submitted at one instant** (the `_pr` variants of muri, made by its authors): "
             "everybody is told before any outcome is known, on a network of a twentieth of the "
             "devices asked for. Nothing can be learnt in time: what comes out is how well the first "
             "guess happens to fit, and is not counted above.",
-            "\n".join((*HEAD, *self.at_once)),
-            f"Not played. Fewer than {FEWEST} jobs: {', '.join(self.short) or 'none'}. No times, so "
-            f"no job list: {', '.join(self.lists) or 'none'}. Formats that are no job lists: helios, "
-            "alibaba-spot, the other files of alibaba-genai."
+            table("at once"),
+            f"Not played. Fewer than {FEWEST} jobs: {names('short')}. No times, so no job list: "
+            f"{names('no times')}. Formats that are no job lists: helios, alibaba-spot, the other "
+            "files of alibaba-genai."
             + (f" The run was stopped before: {', '.join(self.left)}." if self.left else ""),
             f"Command: `python benchmarks/wait_coverage.py --jobs {self.jobs} --write` "
-            f"({self.spent_s / 60:.1f} CPU min, Python {platform.python_version()}).",
+            f"(Python {platform.python_version()}).",
         ]
         return "\n\n".join(parts) + "\n"
 
 
+def players(jobs: int, base: Network) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+    def one(name: str, reader: Callable[[], Workload]) -> list[Row]:
+        return list(rows_of(name, reader, base))
+
+    def unscaled(name: str, count: int, seed: int, discipline: Discipline) -> list[Row]:
+        this, score = national(base, count, seed, discipline)
+        told = line(name, discipline, this, score)
+        return [Row(name=name, table="national", line=told, score=score)]
+
+    for name, reader in traces(jobs):
+        yield name, partial(one, name, reader)
+    for count, seed, discipline in NATIONAL:
+        name = f"--generate {count} --seed {seed}"
+        yield f"{name} {discipline}", partial(unscaled, name, count, seed, discipline)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=8_000)
+    parser.add_argument("--jobs", type=int, default=6_000)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="part of a name")
+    parser.add_argument("--rows", type=Path, default=None, metavar="FILE")
+    parser.add_argument("--for-s", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     base = load_network(ROOT / "networks" / "east-west")
-    chosen = [
-        (name, reader)
-        for name, reader in traces(options.jobs)
-        if not options.only or any(part in name for part in options.only)
-    ]
+    began = time.monotonic()
     report = Report(jobs=options.jobs)
+    if options.rows is not None and options.rows.exists():
+        report.load(options.rows)
+    chosen = [
+        (name, player)
+        for name, player in players(options.jobs, base)
+        if name not in report.done
+        and (not options.only or any(part in name for part in options.only))
+    ]
     print("\n".join(HEAD), flush=True)
-    for at, (name, reader) in enumerate(chosen):
-        try:
-            report.add(name, reader(), base)
-        except NoJobList:
-            report.lists.append(name)
-        report.left = [later for later, _ in chosen[at + 1 :]]
-        report.spent_s = time.process_time()
-        if options.write:  # after each: a run that is stopped leaves what it has
-            (ROOT / "benchmarks" / "COVERAGE.md").write_text(report.text())
+    for at, (name, player) in enumerate(chosen):
+        if time.monotonic() - began > options.for_s:
+            report.left = [later for later, _ in chosen[at:]]
+            break
+        report.done[name] = player()
+        for row in report.done[name]:
+            print(row.line or f"not played: {row.name}: {row.table}", flush=True)
+        if options.rows is not None:
+            report.save(options.rows)
+    if options.write:
+        (ROOT / "benchmarks" / "COVERAGE.md").write_text(report.text())
     print(report.text().split("\n\n")[2])
 
 

@@ -38,6 +38,7 @@ KERNEL_FILES = (
     "placement/preempt_nodes.py",
     "placement/pricing.py",
     "placement/ranked.py",
+    "placement/roster.py",
     "placement/profile.py",
     "placement/rows.py",
     "placement/state.py",

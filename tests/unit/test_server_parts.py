@@ -35,8 +35,8 @@ from westward.store.sites import hello, list_sites, poll_site
 NOW = 1_800_000_000_000
 TTL = 10_000
 POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
-PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 """Waiting is so dear that no job is put off for a better hour."""
+PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from westward.model.network import Network, Series, Zone
 from westward.model.plan import RULES, CarbonMethod, Policy
 from westward.model.units import BYTES_PER_GB, MICROS, MS_PER_HOUR
 from westward.placement.classes import fill_classes
+from westward.placement.ranked import FIELDS
 from westward.placement.slots import Slots, jobs_of, new_inputs, new_slots, queue_of
 from westward.placement.state import (
     BLOCK,
@@ -572,11 +573,7 @@ def new_state(
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
         hint=zeros(1),
         tree_root=np.full(count, -1, dtype=np.int64),
-        tree_left=np.full(tree, -1, dtype=np.int32),
-        tree_right=np.full(tree, -1, dtype=np.int32),
-        tree_up=np.full(tree, -1, dtype=np.int32),
-        tree_need=zeros(tree),
-        tree_work=zeros(tree),
+        tree=np.zeros((tree, FIELDS), dtype=np.int64),
         delegated=np.zeros(count, dtype=np.uint8),
         wait_log=np.full((count, WAIT_SIZES), math.log(WAIT_FLOOR_MS)),
     )
@@ -584,7 +581,7 @@ def new_state(
 
 def grow_state(old: State, pools: Pools, slots: Slots, depth: int, *, conservative: bool) -> State:
     """The same state with room for more live jobs; ``slots`` already holds the old ones."""
-    ranked = len(old.tree_up) > 0
+    ranked = len(old.tree) > 0
     new = new_state(pools, slots, depth, conservative=conservative, ranked=ranked)
     shared = queue_of(slots)
     by_directory = ("dir_block", "dir_end_ms", "dir_need")

@@ -214,7 +214,7 @@ def dispatch_nodes(
 
 @jit
 def end_nodes(
-    j: int, p: int, expected_end_ms: int, head: int, state: State, packing: Packing
+    j: int, p: int, priority: int, expected_end_ms: int, head: int, state: State, packing: Packing
 ) -> None:
     """Job j ended by itself: ``leave_nodes``, and the reservation that ``head`` had before j's claim
     was dropped (-1: none) is kept if its time stays what it is."""
@@ -227,15 +227,17 @@ def end_nodes(
             kept = keep_end(p, state.job_chain[j], need, packing.nodes, packing.shadow)
         if kept:
             state.shadow_job[p] = head
-    leave_nodes(j, state, packing)
+    leave_nodes(j, priority, state, packing)
 
 
 @jit
-def leave_nodes(j: int, state: State, packing: Packing) -> None:
+def leave_nodes(j: int, priority: int, state: State, packing: Packing) -> None:
     """Job j stopped running: its nodes are free again."""
     p = state.job_pool[j]
     nodes = packing.nodes
     packing.barred[p] = NONE
+    if priority >= packing.hopeless[p, 1]:
+        packing.hopeless[p, 0] = NONE
     count = 0
     row = state.job_chain[j]
     while row != NONE:

@@ -58,6 +58,7 @@ def make_packing(pools: Pools, rule: str, pool_names: tuple[str, ...]) -> Packin
         scores=make_scores(nodes),
         rule=RULE_NAMES.index(rule),
         barred=np.full(len(pools.nodes), NONE, dtype=np.int64),
+        hopeless=np.full((len(pools.nodes), 2), NONE, dtype=np.int64),
         vain=np.full((len(pools.nodes), 4, 4), NEVER_ASKED, dtype=np.int64),
         members=np.zeros(1, dtype=np.int64),
     )

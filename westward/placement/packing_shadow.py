@@ -27,9 +27,8 @@ from westward.placement.packing_state import DEVICE_MILLI, I64, NONE, Ask, Nodes
 
 
 @jit
-def _copy_node(n: int, nodes: Nodes, shadow: Shadow) -> None:
-    """The node's columns in the shadow are, until something is released, those of now."""
-    p = nodes.pool_of[n]
+def _copy_node(p: int, n: int, nodes: Nodes, shadow: Shadow) -> None:
+    """The columns of pool p's node in the shadow are, until something is released, those of now."""
     if shadow.stamp[n] == shadow.serial[p]:
         return
     shadow.stamp[n] = shadow.serial[p]
@@ -101,7 +100,7 @@ def release_shadow(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -
     row = chain
     while row != NONE:
         n = nodes.held_node[row]
-        _copy_node(n, nodes, shadow)
+        _copy_node(p, n, nodes, shadow)
         held_before = _would_hold(n, ask, nodes, shadow)
         change_image(n, row, 1, nodes, shadow)
         if not held_before and _would_hold(n, ask, nodes, shadow):
@@ -134,7 +133,7 @@ def hold_again(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -> in
 
 @jit
 def _reserve(p: int, n: int, nodes: Nodes, shadow: Shadow) -> None:
-    _copy_node(n, nodes, shadow)
+    _copy_node(p, n, nodes, shadow)
     shadow.reserved[n] = 1
     shadow.reserved_next[n] = shadow.reserved_head[p]
     shadow.reserved_head[p] = n
@@ -206,7 +205,7 @@ def keep_short(p: int, chain: int, nodes: Nodes, shadow: Shadow) -> None:
     while row != NONE:
         n = nodes.held_node[row]
         if shadow.stamp[n] != shadow.serial[p]:
-            _copy_node(n, nodes, shadow)
+            _copy_node(p, n, nodes, shadow)
             change_image(n, row, 1, nodes, shadow)
         row = nodes.held_next[row]
 
@@ -222,7 +221,7 @@ def keep_long(p: int, chain: int, need: int, nodes: Nodes, shadow: Shadow) -> No
         n = nodes.held_node[row]
         if shadow.reserved[n] == 0:
             if shadow.stamp[n] != shadow.serial[p]:
-                _copy_node(n, nodes, shadow)
+                _copy_node(p, n, nodes, shadow)
                 change_image(n, row, 1, nodes, shadow)
             held_before = _would_hold(n, ask, nodes, shadow)
             change_image(n, row, -1, nodes, shadow)
@@ -245,7 +244,7 @@ def keep_end(p: int, chain: int, need: int, nodes: Nodes, shadow: Shadow) -> boo
         n = nodes.held_node[row]
         if shadow.late[n] == shadow.serial[p]:
             return False
-        _copy_node(n, nodes, shadow)
+        _copy_node(p, n, nodes, shadow)
         held_before = _would_hold(n, ask, nodes, shadow)
         change_image(n, row, 1, nodes, shadow)
         if not held_before and _would_hold(n, ask, nodes, shadow):

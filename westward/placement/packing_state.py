@@ -213,6 +213,10 @@ class Packing(NamedTuple):
     barred: I64
     """(P,) workload row of the head that all runs of lower priority together could not make way for,
     as long as nothing has been given back there since; -1 = none."""
+    hopeless: I64
+    """(P, 2) workload row of a head that would find no nodes were all runs of lower priority over,
+    and its priority. That stays so until a run of no lower priority gives something back: all others
+    count as over. -1 = none."""
     vain: I64
     """(P, 4, 4) devices, cpus, memory of a member and number of members of the least that was asked
     for in vain, and would be still: one short member, a short gang of several, and the same of long

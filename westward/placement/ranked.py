@@ -5,13 +5,26 @@ share a newcomer's place may be anywhere in a queue of thousands, and so many wo
 pool that is looked at. A treap (Seidel & Aragon 1996; its random priorities are a hash of the slot)
 finds the place, and the sums of need and work ahead of it, in O(log n).
 
-Kept only where ``State.tree_up`` has entries; -1 stands for none.
+Kept only where ``State.tree`` has entries; -1 stands for none. All that a step down needs lies side by
+side, the job's rank too: in a day's peak the nodes are scattered over hundreds of thousands of jobs,
+and each step then costs one line of the processor's cache.
 """
 
 from __future__ import annotations
 
 from westward.jit import jit
 from westward.placement.state import Jobs, State
+
+RANK = 0
+LEFT = 1
+RIGHT = 2
+UP = 3
+NEED = 4
+"""Σ need of the job and of those below it."""
+WORK = 5
+"""Σ need × expected duration of those."""
+FIELDS = 8
+"""A line of the processor's cache."""
 
 HASH = 2_654_435_761
 """Knuth's multiplier: neighbouring slots get scattered priorities."""
@@ -28,35 +41,35 @@ def _weight(j: int) -> int:
 @jit
 def _rotate_up(j: int, p: int, state: State) -> None:
     """Job j takes its parent's place, the parent becomes its child."""
-    parent = state.tree_up[j]
-    above = state.tree_up[parent]
-    if state.tree_left[parent] == j:
-        between = state.tree_right[j]
-        state.tree_left[parent] = between
-        state.tree_right[j] = parent
+    parent = state.tree[j, UP]
+    above = state.tree[parent, UP]
+    if state.tree[parent, LEFT] == j:
+        between = state.tree[j, RIGHT]
+        state.tree[parent, LEFT] = between
+        state.tree[j, RIGHT] = parent
     else:
-        between = state.tree_left[j]
-        state.tree_right[parent] = between
-        state.tree_left[j] = parent
+        between = state.tree[j, LEFT]
+        state.tree[parent, RIGHT] = between
+        state.tree[j, LEFT] = parent
     if between >= 0:
-        state.tree_up[between] = parent
-    state.tree_up[parent] = j
-    state.tree_up[j] = above
+        state.tree[between, UP] = parent
+    state.tree[parent, UP] = j
+    state.tree[j, UP] = above
     if above < 0:
         state.tree_root[p] = j
-    elif state.tree_left[above] == parent:
-        state.tree_left[above] = j
+    elif state.tree[above, LEFT] == parent:
+        state.tree[above, LEFT] = j
     else:
-        state.tree_right[above] = j
-    need = state.tree_need[parent]
-    work = state.tree_work[parent]
-    state.tree_need[parent] = need - state.tree_need[j]
-    state.tree_work[parent] = work - state.tree_work[j]
+        state.tree[above, RIGHT] = j
+    need = state.tree[parent, NEED]
+    work = state.tree[parent, WORK]
+    state.tree[parent, NEED] = need - state.tree[j, NEED]
+    state.tree[parent, WORK] = work - state.tree[j, WORK]
     if between >= 0:
-        state.tree_need[parent] += state.tree_need[between]
-        state.tree_work[parent] += state.tree_work[between]
-    state.tree_need[j] = need
-    state.tree_work[j] = work
+        state.tree[parent, NEED] += state.tree[between, NEED]
+        state.tree[parent, WORK] += state.tree[between, WORK]
+    state.tree[j, NEED] = need
+    state.tree[j, WORK] = work
 
 
 @jit
@@ -68,33 +81,34 @@ def insert(j: int, p: int, jobs: Jobs, state: State) -> int:
     rank = jobs.order[j]
     need = state.job_need[j]
     work = need * state.job_duration_ms[j]
-    state.tree_left[j] = -1
-    state.tree_right[j] = -1
-    state.tree_need[j] = need
-    state.tree_work[j] = work
+    state.tree[j, RANK] = rank
+    state.tree[j, LEFT] = -1
+    state.tree[j, RIGHT] = -1
+    state.tree[j, NEED] = need
+    state.tree[j, WORK] = work
     before = -1
     parent = -1
     at = state.tree_root[p]
     later = False
     while at >= 0:
         parent = at
-        state.tree_need[at] += need
-        state.tree_work[at] += work
-        later = jobs.order[at] <= rank
+        state.tree[at, NEED] += need
+        state.tree[at, WORK] += work
+        later = state.tree[at, RANK] <= rank
         if later:
             before = at
-            at = state.tree_right[at]
+            at = state.tree[at, RIGHT]
         else:
-            at = state.tree_left[at]
-    state.tree_up[j] = parent
+            at = state.tree[at, LEFT]
+    state.tree[j, UP] = parent
     if parent < 0:
         state.tree_root[p] = j
     elif later:
-        state.tree_right[parent] = j
+        state.tree[parent, RIGHT] = j
     else:
-        state.tree_left[parent] = j
+        state.tree[parent, LEFT] = j
     mine = _weight(j)
-    while state.tree_up[j] >= 0 and _weight(state.tree_up[j]) < mine:
+    while state.tree[j, UP] >= 0 and _weight(state.tree[j, UP]) < mine:
         _rotate_up(j, p, state)
     return before
 
@@ -102,25 +116,25 @@ def insert(j: int, p: int, jobs: Jobs, state: State) -> int:
 @jit
 def remove(j: int, p: int, state: State) -> None:
     """Take job j out of pool p's tree: it sinks to a leaf, which is cut off."""
-    while state.tree_left[j] >= 0 or state.tree_right[j] >= 0:
-        left = state.tree_left[j]
-        child = state.tree_right[j]
+    while state.tree[j, LEFT] >= 0 or state.tree[j, RIGHT] >= 0:
+        left = state.tree[j, LEFT]
+        child = state.tree[j, RIGHT]
         if child < 0 or (left >= 0 and _weight(left) > _weight(child)):
             child = left
         _rotate_up(child, p, state)
-    need = state.tree_need[j]
-    work = state.tree_work[j]
-    at = state.tree_up[j]
+    need = state.tree[j, NEED]
+    work = state.tree[j, WORK]
+    at = state.tree[j, UP]
     if at < 0:
         state.tree_root[p] = -1
-    elif state.tree_left[at] == j:
-        state.tree_left[at] = -1
+    elif state.tree[at, LEFT] == j:
+        state.tree[at, LEFT] = -1
     else:
-        state.tree_right[at] = -1
+        state.tree[at, RIGHT] = -1
     while at >= 0:
-        state.tree_need[at] -= need
-        state.tree_work[at] -= work
-        at = state.tree_up[at]
+        state.tree[at, NEED] -= need
+        state.tree[at, WORK] -= work
+        at = state.tree[at, UP]
 
 
 @jit
@@ -145,13 +159,13 @@ def sums_ahead(p: int, rank: int, jobs: Jobs, state: State) -> tuple[int, int]:
     work = 0
     at = state.tree_root[p]
     while at >= 0:
-        if jobs.order[at] <= rank:
-            need += state.tree_need[at]
-            work += state.tree_work[at]
-            at = state.tree_right[at]
+        if state.tree[at, RANK] <= rank:
+            need += state.tree[at, NEED]
+            work += state.tree[at, WORK]
+            at = state.tree[at, RIGHT]
             if at >= 0:
-                need -= state.tree_need[at]
-                work -= state.tree_work[at]
+                need -= state.tree[at, NEED]
+                work -= state.tree[at, WORK]
         else:
-            at = state.tree_left[at]
+            at = state.tree[at, LEFT]
     return need, work

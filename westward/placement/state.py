@@ -266,13 +266,9 @@ class State(NamedTuple):
     """(1,) the pool chosen last: tried first, since a good bound early ends most searches."""
     tree_root: I64
     """(P,) each queue as a tree by rank (see ``ranked``); -1 = empty."""
-    tree_left: I32
-    """(J,), or (0,) where queues are in order of arrival and need no tree."""
-    tree_right: I32
-    tree_up: I32
-    tree_need: I64
-    """Σ need of the job and of those below it."""
-    tree_work: I64
+    tree: I64
+    """(J, 8) a waiting job's rank, place and sums there; (0, 8) where queues are in order of arrival
+    and need no tree."""
     delegated: U8
     """(P,) 1 = the site's own scheduler orders this pool's queue, which we do not see."""
     wait_log: F64

@@ -62,7 +62,7 @@ def release_estimate(
     ahead_milli = state.queued_milli[p]
     ahead_work = state.queued_work[p]
     rank = jobs.order[j]
-    if len(state.tree_up) > 0:
+    if len(state.tree) > 0:
         ahead_milli, ahead_work = sums_ahead(p, rank, jobs, state)
     elif state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank:
         ahead_milli = 0
@@ -246,7 +246,7 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
     own = state.delegated[p] == 1
     if own:
         rank = NEVER_MS  # a site of its own mind: first come, first served
-    elif len(state.tree_up) > 0:
+    elif len(state.tree) > 0:
         after = insert(j, p, jobs, state)
     if (
         after >= 0
@@ -282,7 +282,7 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
 @jit
 def unlink(j: int, p: int, state: State) -> None:
     """Job j leaves pool p's queue; so does the window's knowledge of it (``dispatch`` keeps it)."""
-    if len(state.tree_up) > 0 and state.delegated[p] == 0:
+    if len(state.tree) > 0 and state.delegated[p] == 0:
         remove(j, p, state)
     state.window_count[p] = 0
     before = state.prev[j]

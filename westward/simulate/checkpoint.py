@@ -56,10 +56,9 @@ def freeze(machine: Machine) -> Arrays:
     opened = machine.slots
     slots = machine.slot_records
     kept: Arrays = {"slots": slots[:opened].view(np.uint8).reshape(opened, -1)}
-    for name in CHANGING:
-        for field, column in getattr(machine, name)._asdict().items():
-            if not np.may_share_memory(column, slots):
-                kept[f"{name}.{field}"] = column[: _used(column)] if column.ndim == 1 else column
+    for name, column in _columns(machine):
+        if not np.may_share_memory(column, slots):
+            kept[name] = column[: _used(column)]
     requests = machine.requests
     kept |= {f"classes.{name}": c for name, c in requests.classes._asdict().items()}
     kept |= {"keys": requests.keys, "key_slots": requests.key_slots}
@@ -74,9 +73,22 @@ def freeze(machine: Machine) -> Arrays:
     return kept
 
 
+def _columns(machine: Machine) -> list[tuple[str, npt.NDArray[Any]]]:
+    """What ``CHANGING`` names, column by column; of a tuple within a tuple its columns."""
+    found: list[tuple[str, npt.NDArray[Any]]] = []
+    for name in CHANGING:
+        for field, column in getattr(machine, name)._asdict().items():
+            if isinstance(column, tuple):
+                inner: dict[str, npt.NDArray[Any]] = column._asdict()  # type: ignore[attr-defined]
+                found += [(f"{name}.{field}.{part}", one) for part, one in inner.items()]
+            else:
+                found.append((f"{name}.{field}", column))
+    return found
+
+
 def _used(column: npt.NDArray[Any]) -> int:
-    """Up to the last entry that is not 0: what lies beyond was never touched."""
-    at = np.flatnonzero(column)
+    """Up to the last row that is not 0: what lies beyond was never touched."""
+    at = np.flatnonzero(column.any(axis=1) if column.ndim == 2 else column)
     return int(at[-1]) + 1 if len(at) else 0
 
 
@@ -92,18 +104,14 @@ def thaw(machine: Machine, kept: Arrays) -> None:
     known = len(kept["traffic.replica_ms"])
     if known > len(machine.traffic.replica_ms):  # room for the data sets met so far
         machine.traffic = machine.traffic._replace(replica_ms=kept["traffic.replica_ms"].copy())
-    for name in CHANGING:
-        for field, column in getattr(machine, name)._asdict().items():
-            if np.may_share_memory(column, slots):
-                continue
-            saved = kept[f"{name}.{field}"]
-            if column.ndim == 1:
-                column[: len(saved)] = saved
-                rest = column[len(saved) :]
-                if rest.any():  # else leave it untouched
-                    rest[:] = 0
-            else:
-                column[...] = saved
+    for name, column in _columns(machine):
+        if np.may_share_memory(column, slots):
+            continue
+        saved = kept[name]
+        column[: len(saved)] = saved
+        rest = column[len(saved) :]
+        if rest.any():  # else leave it untouched
+            rest[:] = 0
     requests = machine.requests
     requests.restore(
         kept["keys"], kept["key_slots"], numbers["requests"],

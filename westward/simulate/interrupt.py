@@ -14,8 +14,9 @@ from westward.placement.dispatch_nodes import ask_of, leave_nodes
 from westward.placement.kernels import covered
 from westward.placement.packing_state import Packing
 from westward.placement.preempt import choose_victims, kept_ms
-from westward.placement.preempt_nodes import choose_victims_on_nodes
+from westward.placement.preempt_nodes import choose_victims_on_nodes, try_in_vain
 from westward.placement.pricing import MS_PER_HOUR, run_sum
+from westward.placement.roster import held_below, leave_roster
 from westward.placement.state import (
     BLOCK,
     DEADLINE,
@@ -115,14 +116,14 @@ def stop_run(j: int, now: int, why: int, pools: Pools, jobs: Jobs, inputs: Input
     leave_work(j, p, kept, pools, jobs, inputs, rules, state, live)
     drop_claim(j, p, live.start_ms[j] + state.job_duration_ms[j], state)
     if rules.preempt == 1:
-        clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
+        leave_roster(j, p, int(live.priority[j]), now, clock.roster)
     if elapsed > 0:
         record(j, p, now, why, live, state, clock, records, packing)
     elif live.first_ms[j] == now:
         live.first[j] = 1
         live.first_ms[j] = -1
     if packing is not None:
-        leave_nodes(j, state, packing)
+        leave_nodes(j, int(live.priority[j]), state, packing)
     live.left_ms[j] -= kept_work(kept, pools.speed[p], live.left_ms[j])
     live.waited_ms[j] += elapsed - kept
     live.start_ms[j] = -1
@@ -160,24 +161,27 @@ def make_way(p: int, now: int, pools: Pools, classes: Classes, jobs: Jobs, input
     elif missing <= 0:
         return False
     below = int(live.priority[head])
-    lower = 0
-    for level in range(below + 128):
-        lower += clock.held[p, level]
+    lower = held_below(p, below, clock.roster)
     if packing is not None:
         count = 0
-        if lower >= missing and lower > 0:
+        if lower >= missing and lower > 0 and packing.hopeless[p, 0] == live.row[head]:
+            try_in_vain(p, state, packing)
+        elif lower >= missing and lower > 0:
             ask = ask_of(head, p, jobs, classes, packing)
             count = choose_victims_on_nodes(
-                p, missing, below, now, ask, clock.brief, jobs.order,
-                state, state.started, clock.worth, packing,
+                p, missing, below, now, ask, jobs.order, state, state.started, clock.roster,
+                packing,
             )  # fmt: skip
+            if count == 0:
+                packing.hopeless[p, 0] = live.row[head]
+                packing.hopeless[p, 1] = below
         if count == 0:
             packing.barred[p] = live.row[head]
     else:
         count = 0
         if lower >= missing:
             count = choose_victims(
-                p, missing, below, now, clock.brief, jobs.order, state, state.started, clock.worth,
+                p, missing, below, now, jobs.order, state, state.started, clock.roster,
             )  # fmt: skip
     for k in range(count):
         if is_full(len(records.row) - 1, clock, records, packing):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from westward.placement.roster import Roster
 from westward.placement.state import F64, I32, I64, U8
 
 I8 = npt.NDArray[np.int8]
@@ -206,11 +207,7 @@ class Clockwork(NamedTuple):
     """(G,) summed weight of a programme's tenants that have any."""
     programme_rate: F64
     """(G,) tags per device-ms of work, at the programme's weight."""
-    brief: I64
-    """(M, 2) what ``placement.preempt`` asks of a run; (1, 2) without preemption."""
-    worth: I64
-    """(M,) scratch of ``placement.preempt``; length 1 without preemption."""
-    held: I64
-    """(P, 256) what running jobs of each priority + 128 hold; kept under preemption only."""
+    roster: Roster
+    """Who runs, by priority; kept under preemption only."""
     closed: U8
     """(P,) 1 = closed for a while."""

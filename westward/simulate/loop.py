@@ -13,7 +13,7 @@ from westward.placement.dispatch import dispatch, keep_reservation
 from westward.placement.dispatch_nodes import end_nodes
 from westward.placement.kernels import begin_moves, bind, choose, may_review
 from westward.placement.packing_state import Packing
-from westward.placement.preempt import note_run
+from westward.placement.roster import join_roster, leave_roster
 from westward.placement.state import (
     DEADLINE,
     OK,
@@ -101,8 +101,11 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
         live.end_ms[j] = end
         live.waited_ms[j] += now - live.since_ms[j]
         if rules.preempt == 1:
-            clock.held[p, int(live.priority[j]) + 128] += state.job_need[j]
-            note_run(j, now, live.checkpoint_ms[j], int(live.priority[j]), clock.brief)
+            priority = int(live.priority[j])
+            need = state.job_need[j]
+            join_roster(
+                j, p, priority, need, state.job_chain[j], live.checkpoint_ms[j], now, clock.roster
+            )
         if len(clock.weight) > 1:
             served(j, p, jobs, state, clock)
         if state.delegated[p] == 1 and jobs.pinned[j] == 0:
@@ -408,13 +411,14 @@ def advance(
                 drop_claim(j, p, expected, state)
                 record(j, p, now, FINISHED, live, state, clock, records, packing)
                 if packing is not None:
-                    end_nodes(j, p, expected, reserved, state, packing)
+                    priority = int(live.priority[j])
+                    end_nodes(j, p, priority, expected, reserved, state, packing)
                 else:
                     # What it held was counted as free before the head's time, and still is.
                     keep_reservation(p, reserved, expected, expected, state)
                 live.start_ms[j] = -1
                 if rules.preempt == 1:
-                    clock.held[p, int(live.priority[j]) + 128] -= state.job_need[j]
+                    leave_roster(j, p, int(live.priority[j]), now, clock.roster)
                 leave_slot(j, classes, jobs, live, packing)
                 touch(p, clock)
                 ended = True

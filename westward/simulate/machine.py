@@ -36,6 +36,7 @@ from westward.placement.packing_columns import (
     with_scores,
 )
 from westward.placement.packing_state import Packing
+from westward.placement.roster import grow_roster, make_roster
 from westward.placement.slots import (
     Slots,
     blank_slots,
@@ -154,9 +155,7 @@ class Machine:
             told=np.zeros(2 * reserve, dtype=np.int64),
             fair=np.zeros(1),
             weight=np.zeros(1),
-            brief=np.zeros((reserve, 2) if policy.preemption else (1, 2), dtype=np.int64),
-            worth=np.zeros(reserve if policy.preemption else 1, dtype=np.int64),
-            held=np.zeros((pools, 256) if policy.preemption else (1, 1), dtype=np.int64),
+            roster=make_roster(pools, reserve if policy.preemption else 0),
             closed=np.zeros(pools, dtype=np.uint8),
             programme=np.zeros(1, dtype=np.int32),
             alive=np.zeros(1, dtype=np.int32),
@@ -438,10 +437,7 @@ class Machine:
         again[:waiting] = self.clock.again[:waiting]
         self.clock = self.clock._replace(heap=heap, told=told, again=again)
         if self.policy.preemption:
-            brief = np.zeros((slots, 2), dtype=np.int64)
-            brief[: self._opened] = self.clock.brief[: self._opened]
-            worth = np.zeros(slots, dtype=np.int64)
-            self.clock = self.clock._replace(brief=brief, worth=worth)
+            self.clock = self.clock._replace(roster=grow_roster(self.clock.roster, slots))
 
 
 def _records(size: int, packing: Packing | None) -> Records:

@@ -1,0 +1,349 @@
+"""Runs' money on the live road: held at the grant, held further, settled, given back; with budgets
+and vouchers, in a real database, with the auditor at the end of every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_server_parts import NOW, POLICY, TTL, greet, job, look, network, state, submit
+
+from westward.control.events import PauseRequested, RunEnded, RunStarted
+from westward.control.records import Binding, JobState
+from westward.ledger.accounts import Account, AccountKind, standard_id
+from westward.ledger.road import UNFUNDED, clearing_id, pot_id
+from westward.ledger.transfers import Accepted, Transfer, TransferKind
+from westward.model.job import Checkpoint
+from westward.model.network import Network
+from westward.model.people import Organisation, Project
+from westward.model.voucher import Contract, Figure, NamedFact, Rule, VoucherClaim
+from westward.model.wire import Reading
+from westward.placement import plan
+from westward.server.applier import apply_changes, apply_plan, run_charge, settle_run
+from westward.server.budgets import end_of_money, funded, outlasting
+from westward.server.purse import Purse, Start, pot_account, project_id
+from westward.store import ledger, money
+from westward.store.database import Store, open_store
+from westward.store.jobs import load_job
+from westward.store.ledger_audit import audit_ledger
+from westward.store.ledger_reading import balances_of, transfers_about
+from westward.store.lifecycle import report_run
+from westward.store.metering import load_bills, unsettled_runs
+from westward.store.money import Budget
+from westward.store.people import create_organisation, create_project
+from westward.store.sets import load_held
+from westward.store.sites import poll_site
+
+__all__ = ["network"]
+UNIT = "CNY"
+HOUR = 3_600_000
+OUTSIDE = standard_id(AccountKind.EXTERNAL, "", UNIT)
+HALF = Rule(
+    name="half", label="", place="here", level="city", instrument="compute voucher", funder="city",
+    currency=UNIT, source="made up for this test", grade="-", spend=("compute",),
+    share_ppm=Figure(value=500_000), pot_year_micros=Figure(value=10**12),
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+    yield opened
+    report = audit_ledger(opened)
+    assert not report.faults, [str(one) for one in report.faults]
+    for name, one in balances_of(opened, [clearing_id("harbor", UNIT)]).items():
+        assert one.balances.posted == 0, name
+    opened.close()
+
+
+def purse(*rules: Rule) -> Purse:
+    return Purse(policy=POLICY, series_origin_ms=NOW, unit=UNIT, rules=rules)
+
+
+def go(store: Store, network: Network, own: Purse, now_ms: int = NOW) -> None:
+    """One planning pass, applied as the server's writer does."""
+    before = look(store, network, now_ms)
+    decided = plan(before.snapshot, before.to_place, POLICY, now_ms)
+    with store.together():
+        apply_plan(store, decided, before, TTL, now_ms, own)
+
+
+def available(store: Store, account: str) -> int:
+    found = balances_of(store, [account]).get(account)
+    return 0 if found is None else found.balances.available
+
+
+def posted(store: Store, account: str) -> int:
+    found = balances_of(store, [account]).get(account)
+    return 0 if found is None else found.balances.posted
+
+
+def give(store: Store, account: Account, micros: int, name: str = "gift") -> None:
+    outside = Account(account_id=OUTSIDE, kind=AccountKind.EXTERNAL, unit=UNIT, overdraft=True)
+    ledger.open_accounts(store, (outside, account), NOW)
+    (answer,) = ledger.post(
+        store,
+        (Transfer(transfer_id=f"{name}:{account.account_id}", kind=TransferKind.POSTED,
+                  debit=OUTSIDE, credit=account.account_id, amount=micros),),
+        NOW,
+    )  # fmt: skip
+    assert isinstance(answer, Accepted)
+
+
+def with_budget(
+    store: Store, project: str, micros: int, on_empty: money.OnEmpty = "suspend"
+) -> str:
+    money.set_budget(store, Budget(project=project, on_empty=on_empty, set_ms=NOW, set_by="a lead"))
+    name = project_id(project, UNIT, budget=True)
+    account = Account(
+        account_id=name, kind=AccountKind.PROJECT, unit=UNIT, overdraft=False, owner=project
+    )
+    give(store, account, micros)
+    return name
+
+
+def run_to_end(store: Store, job_id: str, hours: float, began_ms: int = NOW) -> None:
+    """The run that is leased now starts at once and ends after so long, all of it metered."""
+    record = load_job(store, job_id)
+    assert record is not None
+    run = record.live_run
+    assert run is not None
+    poll_site(store, run.site, 1, (), TTL, began_ms)
+    wall = int(hours * HOUR)
+    if run.started_ms is None:
+        report_run(store, run.run_id, RunStarted(run_id=run.run_id, token=run.token), began_ms)
+    reading = Reading(
+        sequence=0, wall_ms=wall, device_milli_ms=run.need_milli * wall, cpu_ms=1, max_rss_kib=1
+    )
+    end = RunEnded(run_id=run.run_id, token=run.token, outcome="succeeded", exit_code=0)
+    report_run(store, run.run_id, end, began_ms + wall, (reading,))
+
+
+def settle(store: Store, network: Network, own: Purse, now_ms: int) -> int:
+    """Settles what is over, each twice; returns what the bills come to."""
+    total = 0
+    for ended in unsettled_runs(store):
+        owed = run_charge(store, network, own, ended)
+        for first in (True, False):
+            with store.together():
+                assert settle_run(store, network, own, ended, owed, now_ms) is first
+        total += owed.bill.total_micros
+    return total
+
+
+def test_a_run_without_account_is_held_for_and_billed_to_the_built_in_project(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1"))
+    own = purse()
+    go(store, network, own)
+    assert state(store, "job_1") is JobState.LEASED
+    local = project_id("local", UNIT, budget=False)
+    held = [one for one in transfers_about(store, "job_1") if one.hold is not None]
+    assert len(held) == 1
+    assert -available(store, local) == held[0].recorded.transfer.amount > 0
+    assert posted(store, local) == 0
+    run_to_end(store, "job_1", hours=0.01)
+    total = settle(store, network, own, NOW + HOUR)
+    ((_, bill),) = load_bills(store, "job_1")
+    assert total == bill.total_micros
+    assert posted(store, local) == available(store, local) == -total
+    assert posted(store, standard_id(AccountKind.SITE, "harbor", UNIT)) == bill.device_micros
+
+
+def test_a_budget_stops_a_job_before_it_starts_until_there_is_money(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 1_000_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR))  # 4 cpus at 0.55 and power
+    own = purse()
+    go(store, network, own)
+    record = load_job(store, "job_1")
+    assert record is not None
+    assert record.state is JobState.HELD
+    assert "1.00 CNY are left to project lab" in record.holds[0].text
+    assert available(store, name) == 1_000_000
+    held = load_held(store)
+    assert funded(store, own, held) == []
+    give(
+        store,
+        Account(account_id=name, kind=AccountKind.PROJECT, unit=UNIT, owner="lab"),
+        4_000_000,
+        "more",
+    )
+    (change,) = funded(store, own, held)
+    with store.together():
+        apply_changes(store, [change], "let it go on", NOW + 1)
+    go(store, network, own, NOW + 1)
+    assert state(store, "job_1") is JobState.LEASED
+    assert 0 <= available(store, name) < 5_000_000
+    run_to_end(store, "job_1", hours=0.5, began_ms=NOW + 1)
+    total = settle(store, network, own, NOW + HOUR)
+    assert available(store, name) == posted(store, name) == 5_000_000 - total
+
+
+def test_two_jobs_are_not_promised_the_same_money(store: Store, network: Network) -> None:
+    greet(store, "harbor", "basin")
+    with_budget(store, "lab", 3_500_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR),
+           job("job_2", account="lab", duration_ms=HOUR))  # fmt: skip
+    go(store, network, purse())
+    states = sorted(state(store, one).value for one in ("job_1", "job_2"))
+    assert states == ["held", "leased"]
+
+
+@pytest.mark.parametrize("on_empty", ["suspend", "cancel", "run-on"])
+@pytest.mark.parametrize("saves", [True, False])
+def test_money_that_runs_out_in_mid_run(
+    store: Store, network: Network, on_empty: money.OnEmpty, saves: bool
+) -> None:
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 2_000_000, on_empty)
+    checkpoint = Checkpoint(path="c", every_ms=1000) if saves else None
+    submit(store, job("job_1", account="lab", duration_ms=HOUR // 4, checkpoint=checkpoint))
+    own = purse()
+    go(store, network, own)
+    run = load_job(store, "job_1").live_run  # type: ignore[union-attr]
+    assert run is not None
+    poll_site(store, "harbor", 1, (), TTL, NOW)
+    report_run(store, run.run_id, RunStarted(run_id=run.run_id, token=run.token), NOW)
+    assert outlasting(store, NOW + HOUR // 5, network) == ([], [])
+    late = NOW + HOUR // 4
+    runs, strays = outlasting(store, late, network)
+    assert (len(runs), strays) == (1, [])
+    with store.together():
+        assert own.extend(store, network, runs, late) == []
+    assert outlasting(store, late, network) == ([], []), "held further"
+    later = NOW + 3 * HOUR
+    runs, _ = outlasting(store, later, network)
+    with store.together():
+        (short,) = own.extend(store, network, runs, later)
+    change = end_of_money(short, runs)
+    if on_empty == "run-on" or (on_empty == "suspend" and not saves):
+        assert change is None
+    else:
+        assert change is not None
+        with store.together():
+            apply_changes(store, [change], "stop it", later)
+        wanted = JobState.SUSPENDING if on_empty == "suspend" else JobState.CANCELLING
+        assert state(store, "job_1") is wanted
+        assert isinstance(change.event, PauseRequested) == (on_empty == "suspend")
+    run_to_end(store, "job_1", hours=3.0)
+    total = settle(store, network, own, later)
+    assert total > 2_000_000
+    assert 0 <= posted(store, name) < 1_000_000, "no budget is overspent"
+    borne = -posted(store, standard_id(AccountKind.EXTERNAL, UNFUNDED, UNIT))
+    assert borne + (2_000_000 - posted(store, name)) == total
+
+
+def test_a_run_that_is_not_granted_after_all_gives_its_money_back(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 50_000_000)
+    submit(store, job("job_1", account="lab"), job("job_2", account="lab"))
+    own = purse()
+    before = look(store, network)
+    decided = plan(before.snapshot, before.to_place, POLICY, NOW)
+    with store.together():
+        apply_plan(store, decided, before, TTL, NOW, own)
+    first = available(store, name)
+    assert first < 50_000_000
+    with store.together():  # the same plan again: the jobs have changed, nothing is granted
+        apply_plan(store, decided, before, TTL, NOW, own)
+    assert available(store, name) == first
+
+
+def test_a_hold_whose_run_was_never_granted_is_found_and_given_back(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 50_000_000)
+    submit(store, job("job_1", account="lab"))
+    own = purse()
+    place = Binding(
+        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
+        not_before_ms=NOW, planned_start_ms=NOW,
+    )  # fmt: skip
+    start = Start(run_id="run_lost", job=job("job_1", account="lab"), place=place)
+    with store.together():
+        assert own.reserve(store, network, [start], NOW) == {}
+    assert available(store, name) < 50_000_000
+    _, strays = outlasting(store, NOW + 2 * HOUR, network)
+    assert len(strays) == 1
+    with store.together():
+        own.give_back(store, strays, NOW)
+    assert available(store, name) == 50_000_000
+    assert outlasting(store, NOW + 2 * HOUR, network) == ([], [])
+
+
+def admitted(store: Store, pot_micros: int) -> str:
+    create_organisation(
+        store, Organisation(organisation="firm", label="", created_ms=NOW, created_by="op")
+    )
+    create_project(
+        store,
+        Project(project="lab", organisation="firm", label="", created_ms=NOW, created_by="op"),
+    )
+    money.save_claim(store, VoucherClaim(id="c1", rule="half", entity="firm"), NOW, "the city")
+    money.show_fact(store, "firm", NamedFact(name="firm", value=True, evidence="papers"), NOW, "op")
+    money.save_contract(store, "firm", Contract(id="k1", value_micros=10**12), NOW, "op")
+    pot = pot_account(HALF, 2027, UNIT)
+    give(store, pot, pot_micros)
+    return pot.account_id
+
+
+def test_a_voucher_pays_its_share_from_what_its_funder_has_put_in(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor")
+    pot = admitted(store, 10_000_000)
+    assert pot == pot_id("half", 2027, UNIT)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR))
+    own = purse(HALF)
+    go(store, network, own)
+    assert state(store, "job_1") is JobState.LEASED
+    assert available(store, pot) < 10_000_000, "held"
+    run_to_end(store, "job_1", hours=1.0)
+    total = settle(store, network, own, NOW + HOUR)
+    ((_, bill),) = load_bills(store, "job_1")
+    assert 10_000_000 - posted(store, pot) == bill.device_micros // 2
+    own_part = -posted(store, project_id("lab", UNIT, budget=False))
+    assert own_part + bill.device_micros // 2 == total
+    usage = money.load_usage(store)
+    assert usage.pot["half", 2027] == bill.device_micros // 2
+    (party,) = money.load_parties(store, ["lab"]).values()
+    assert party.entity.name == "firm"
+    assert party.contract is not None
+
+
+def test_an_announced_pot_that_nobody_filled_pays_nothing(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    pot = admitted(store, 100_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR))
+    own = purse(HALF)
+    go(store, network, own)
+    run_to_end(store, "job_1", hours=1.0)
+    total = settle(store, network, own, NOW + HOUR)
+    assert posted(store, pot) == 0, "all that was in it"
+    assert -posted(store, project_id("lab", UNIT, budget=False)) == total - 100_000
+
+
+def test_a_reward_is_paid_to_the_site_beside_the_price(store: Store, network: Network) -> None:
+    greet(store, "harbor")
+    reward = replace(HALF, pays="supplier", share_ppm=Figure(value=100_000))
+    pot = admitted(store, 10_000_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR))
+    own = purse(reward)
+    go(store, network, own)
+    run_to_end(store, "job_1", hours=1.0)
+    total = settle(store, network, own, NOW + HOUR)
+    ((_, bill),) = load_bills(store, "job_1")
+    assert -posted(store, project_id("lab", UNIT, budget=False)) == total
+    assert 10_000_000 - posted(store, pot) == bill.device_micros // 10
+    earned = posted(store, standard_id(AccountKind.SITE, "harbor", UNIT))
+    assert earned == bill.device_micros + bill.device_micros // 10
