@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -34,6 +35,7 @@ from westward.model.people import (
     Scope,
     Token,
 )
+from westward.model.voucher import VoucherClaim
 from westward.model.wire import Hello
 from westward.server import app as server_app
 from westward.server import core as server_core
@@ -43,6 +45,7 @@ from westward.server.settings import Settings
 from westward.store.catalogue import add_dataset
 from westward.store.enrol import enrol, invite
 from westward.store.jobs import submit_jobs
+from westward.store.money import Budget, save_claim, set_budget
 from westward.store.people import add_member, create_organisation, create_project, mint
 from westward.store.results import Submission
 from westward.store.schema import METADATA
@@ -74,6 +77,30 @@ TES = {
     "executors": [{"image": "host", "command": ["true"]}],
     "resources": {"backend_parameters": {"account": "vision"}},
 }
+SOURCES = "currency: CNY\nsources:\n  made: made up for tests\n"
+CITY = """name: city
+label: A city's voucher
+place: City
+level: city
+instrument: compute voucher
+funder: city-purse
+source: made
+grade: A
+spend: [compute]
+utc_offset: "+08:00"
+valid_from: 2020-01
+base: price
+share: 40
+cap_per_entity_year: 1000
+pot_per_year: 5000
+order: 10
+procedure:
+  - step: claim
+    evidence: [statement]
+  - step: approve
+  - step: use
+"""
+"""A programme of the network: it pays two fifths of devices."""
 FILES = [{"path": "a.bin", "size_bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}]
 
 
@@ -261,9 +288,21 @@ async def _asked(
     return Answer(told[0]["status"], kinds, b"".join(one.get("body", b"") for one in told[1:]))
 
 
+def with_vouchers(folder: Path) -> Path:
+    """The laptop's network with the one rule ``city``."""
+    shutil.copytree(LAPTOP, folder, dirs_exist_ok=True)
+    rules = folder / "vouchers"
+    rules.mkdir(exist_ok=True)
+    (rules / "sources.yaml").write_text(SOURCES, encoding="utf-8")
+    (rules / "city.yaml").write_text(CITY, encoding="utf-8")
+    return folder
+
+
 def opened(data: Path, patch: pytest.MonkeyPatch, *, users: bool = True) -> World:
     patch.setattr(server_core, "_warm_up", lambda *_: None)
-    settings = Settings(network=LAPTOP, data=data, users=users, require_credentials=users)
+    settings = Settings(
+        network=with_vouchers(data / "network"), data=data, users=users, require_credentials=users
+    )
     app = server_app.create_app(settings)
     app.middleware_stack = app.build_middleware_stack()
     return World(app)
@@ -313,7 +352,7 @@ def request(world: World, operation: str, caller: str) -> Asked:
     method, _, path = operation.partition(" ")
     task = TASK.format(project="vision")
     body: object = None if method == "GET" else {}
-    if path in ("/v1/jobs", "/v1/batches", "/v1/plan") and method == "POST":
+    if path in ("/v1/jobs", "/v1/batches", "/v1/plan", "/v1/quote") and method == "POST":
         body = {"task": task, "job_id": world.fresh("job_n")}
     elif operation == "POST /ga4gh/tes/v1/tasks":
         body = TES
@@ -361,6 +400,32 @@ def request(world: World, operation: str, caller: str) -> Asked:
         body = {"ttl_ms": 60_000, "user": world.fresh("user") if for_another else None}
     elif "{token_id}" in path:
         path = path.replace("{token_id}", world.token_of("lead"))
+    elif "{project}" in path:
+        if path.endswith(("/add", "/remove")):
+            set_budget(
+                world.core.store,
+                Budget(project="vision", on_empty="suspend", set_ms=0, set_by="test"),
+            )
+        if path.endswith("/add"):
+            body = {"transfer_id": world.fresh("t"), "amount_micros": 1}
+        path = path.replace("{project}", "vision")
+    elif "{rule}" in path:
+        if "{organisation}" in path:
+            claim = VoucherClaim(id="acme:city", rule="city", entity="acme")
+            save_claim(world.core.store, claim, 0, "test")
+        if path.endswith("/steps"):
+            body = {"step": "claim", "evidence": [{"kind": "statement", "reference": "S-1"}]}
+        elif path.endswith("/fund"):
+            body = {"transfer_id": world.fresh("t"), "amount_micros": 1}
+        path = path.replace("{rule}", "city").replace("{organisation}", "acme")
+    elif "{organisation}" in path:
+        claim = VoucherClaim(id="acme:city", rule="city", entity="acme")
+        save_claim(world.core.store, claim, 0, "test")
+        if path.endswith("/facts"):
+            body = {"name": "startup", "value": True, "evidence": "register"}
+        elif path.endswith("/contracts"):
+            body = {"contract": "K-1"}
+        path = path.replace("{organisation}", "acme")
     elif "{run_id}" in path:
         path = path.replace("{run_id}", "run_none")
     return method, path, body

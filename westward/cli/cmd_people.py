@@ -18,7 +18,7 @@ KINDS = ("project", "site", "dataset", "programme", "network")
 ROLES = (
     "owner", "lead", "site-operator", "data-owner", "funder", "network-operator", "auditor",
 )  # fmt: skip
-SCOPES = ("read", "jobs", "data", "sites", "people", "metrics")
+SCOPES = ("read", "jobs", "data", "sites", "people", "metrics", "money")
 
 
 def asking(command: F) -> F:
@@ -26,7 +26,7 @@ def asking(command: F) -> F:
     return operator_option(server_option(json_option(command)))
 
 
-def _client(server: str | None, operator_file: Path | None, *, changes: bool) -> Any:
+def client_for(server: str | None, operator_file: Path | None, *, changes: bool) -> Any:
     """As oneself; as the network's operator with --operator-token, or for a change where one has
     no token of one's own."""
     from westward.cli.client import Client
@@ -53,7 +53,7 @@ def whoami(operator_file: Path | None, server: str | None, as_json: bool) -> Non
     """Tell who you are to the server, your roles, and what your token may be used for."""
     from westward.model.units import format_instant
 
-    answer = _client(server, operator_file, changes=False).get("/v1/whoami")
+    answer = client_for(server, operator_file, changes=False).get("/v1/whoami")
     if as_json:
         print_json(answer)
         return
@@ -82,7 +82,7 @@ def create_org(
     name: str, label: str, operator_file: Path | None, server: str | None, as_json: bool
 ) -> None:
     """Make the organisation NAME. For the network's operator."""
-    client = _client(server, operator_file, changes=True)
+    client = client_for(server, operator_file, changes=True)
     answer = client.post("/v1/organisations", {"organisation": name, "label": label})
     if as_json:
         print_json(answer)
@@ -94,7 +94,7 @@ def create_org(
 @asking
 def list_orgs(operator_file: Path | None, server: str | None, as_json: bool) -> None:
     """List the organisations of your projects; for who oversees the network all."""
-    answer = _client(server, operator_file, changes=False).get("/v1/organisations")
+    answer = client_for(server, operator_file, changes=False).get("/v1/organisations")
     if as_json:
         print_json(answer)
         return
@@ -121,7 +121,7 @@ def create_project(
     as_json: bool,
 ) -> None:
     """Make the project NAME. For the network's operator."""
-    client = _client(server, operator_file, changes=True)
+    client = client_for(server, operator_file, changes=True)
     body = {"project": name, "organisation": organisation, "label": label}
     answer = client.post("/v1/projects", body)
     if as_json:
@@ -134,7 +134,7 @@ def create_project(
 @asking
 def list_projects(operator_file: Path | None, server: str | None, as_json: bool) -> None:
     """List your projects; for who oversees the network all."""
-    answer = _client(server, operator_file, changes=False).get("/v1/projects")
+    answer = client_for(server, operator_file, changes=False).get("/v1/projects")
     if as_json:
         print_json(answer)
         return
@@ -168,7 +168,7 @@ def _changing(name: str, rest: tuple[str, ...], told: str) -> click.Command:
         as_json: bool,
     ) -> None:
         path = _members_path(kind, place, *rest)
-        client = _client(server, operator_file, changes=True)
+        client = client_for(server, operator_file, changes=True)
         _print_members(client.post(path, {"user": user, "role": role}), as_json)
 
     return change
@@ -187,7 +187,7 @@ def list_members(
 ) -> None:
     """List who holds a role at a place: list project vision."""
     path = _members_path(kind, place)
-    _print_members(_client(server, operator_file, changes=False).get(path), as_json)
+    _print_members(client_for(server, operator_file, changes=False).get(path), as_json)
 
 
 def _print_members(answer: Json, as_json: bool) -> None:
@@ -231,7 +231,7 @@ def mint(
         ttl_ms = parse_duration_ms(valid)
     except ValueError as error:
         raise Failure(f"--valid: {error}") from None
-    client = _client(server, operator_file, changes=True)
+    client = client_for(server, operator_file, changes=True)
     body = {"user": user, "scopes": list(scopes) or None, "ttl_ms": ttl_ms, "label": label}
     answer = client.post("/v1/tokens", body)
     if as_json:
@@ -249,7 +249,7 @@ def list_tokens(operator_file: Path | None, server: str | None, as_json: bool) -
     """List your tokens, without their secrets; for who oversees the network all."""
     from westward.model.units import format_instant
 
-    answer = _client(server, operator_file, changes=False).get("/v1/tokens")
+    answer = client_for(server, operator_file, changes=False).get("/v1/tokens")
     if as_json:
         print_json(answer)
         return
@@ -274,7 +274,7 @@ def revoke(token_id: str, operator_file: Path | None, server: str | None, as_jso
     """End a token at once: yours, or as the network's operator anybody's."""
     from westward.cli.client import quoted
 
-    client = _client(server, operator_file, changes=True)
+    client = client_for(server, operator_file, changes=True)
     answer = client.post(f"/v1/tokens/{quoted(token_id)}/revoke")
     if as_json:
         print_json(answer)

@@ -20,6 +20,9 @@ ENTRIES = {
     "up": Entry("westward.cli.cmd_up", "up", "Start a network on this machine: server and sites."),
     "network": Entry("westward.cli.cmd_network", "network", "Check a network folder."),
     "plan": Entry("westward.cli.cmd_plan", "plan", "Show where and when jobs would run, and why."),
+    "quote": Entry(
+        "westward.cli.cmd_quote", "quote", "Show what a job would cost, and who would pay."
+    ),
     "submit": Entry("westward.cli.cmd_submit", "submit", "Hand in a job."),
     "import": Entry(
         "westward.cli.cmd_import", "import_group", "Turn an sbatch script into a job file."
@@ -35,7 +38,7 @@ ENTRIES = {
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
     "whoami": Entry("westward.cli.cmd_people", "whoami", "Tell who you are to the server."),
-    "org": Entry("westward.cli.cmd_people", "org", "Organisations: create, list."),
+    "org": Entry("westward.cli.cmd_org", "org", "Organisations: create, list, facts."),
     "project": Entry("westward.cli.cmd_people", "project", "Projects: create, list."),
     "member": Entry("westward.cli.cmd_people", "member", "Who holds which role where."),
     "token": Entry("westward.cli.cmd_people", "token", "Tokens: mint, list, revoke."),
@@ -53,6 +56,10 @@ ENTRIES = {
         "westward.cli.cmd_reconcile", "reconcile", "Compare a site's meter, engine and bills."
     ),
     "export": Entry("westward.cli.cmd_export", "export", "Write charges for other programs."),
+    "programme": Entry(
+        "westward.cli.cmd_programme", "programme", "Programmes: pots, forecasts, claims."
+    ),
+    "budget": Entry("westward.cli.cmd_budget", "budget", "What a project may spend."),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),

@@ -53,6 +53,7 @@ class Scope(StrEnum):
     SITES = "sites"
     PEOPLE = "people"
     METRICS = "metrics"
+    MONEY = "money"
 
 
 ALL_SCOPES = frozenset(Scope)

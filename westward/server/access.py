@@ -17,7 +17,8 @@ from westward.model.access import READERS, Rule
 from westward.model.people import Role, Scope
 
 Subject = Literal[
-    "nothing", "body", "job", "task", "array", "dataset", "site", "project", "place", "token"
+    "nothing", "body", "job", "task", "array", "dataset", "site", "place", "token", "project",
+    "organisation", "programme", "claim",
 ]  # fmt: skip
 """What the gate looks up to judge. ``nothing``: a list, or a thing of the whole network.
 ``body``: the handler judges, when it has read for whom it is asked."""
@@ -94,6 +95,28 @@ _CHOOSE = Entry(
     operator_alone=True,
     rule=Rule(scope=Scope.PEOPLE, change=True, roles=_CHOOSERS, seen_by=_ALL_ROLES),
 )
+
+_FUNDERS = frozenset({Role.FUNDER}) | _OPERATORS
+
+
+def _money(
+    about: Subject,
+    roles: frozenset[Role],
+    *,
+    seen_by: frozenset[Role] | None = None,
+    alone: bool = True,
+) -> Entry:
+    """Changes who pays for what."""
+    rule = Rule(scope=Scope.MONEY, change=True, roles=roles, seen_by=seen_by)
+    return Entry(who="users", rule=rule, about=about, operator_alone=alone)
+
+
+def _accounts(about: Subject, roles: frozenset[Role], seen_by: frozenset[Role] | None) -> Entry:
+    rule = Rule(scope=Scope.READ, change=False, roles=roles, seen_by=seen_by)
+    return Entry(who="users", rule=rule, about=about)
+
+
+_ORGANISATION_READERS = READERS | {Role.FUNDER}
 
 TABLE: Mapping[str, Entry] = {
     "GET /healthz": OPEN,
@@ -197,6 +220,35 @@ TABLE: Mapping[str, Entry] = {
     "POST /v1/disputes/{dispute_id}/answer": _SETTLE,
     "POST /v1/disputes/{dispute_id}/close": _SETTLE,
     "POST /v1/payouts": _SETTLE,
+    # money
+    "POST /v1/quote": _DRY_RUN,
+    "GET /v1/budgets/{project}": _see("project"),
+    "POST /v1/budgets/{project}": _money(
+        "project", frozenset({Role.LEAD}) | _OPERATORS, seen_by=READERS, alone=False
+    ),
+    "POST /v1/budgets/{project}/add": _money("project", _OPERATORS, seen_by=READERS),
+    "POST /v1/budgets/{project}/remove": _money("project", _OPERATORS, seen_by=READERS),
+    "GET /v1/programmes": _list(),
+    "POST /v1/programmes/{rule}/fund": _money("programme", _FUNDERS),
+    "GET /v1/programmes/{rule}/forecast": _accounts("programme", _FUNDERS | _OVERSEERS, None),
+    "GET /v1/programmes/{rule}/claims": _accounts("programme", _FUNDERS | _OVERSEERS, None),
+    "GET /v1/programmes/{rule}/claims/{organisation}": _accounts(
+        "claim", _ORGANISATION_READERS, _ORGANISATION_READERS
+    ),
+    "POST /v1/programmes/{rule}/claims/{organisation}": _money("programme", _FUNDERS),
+    "POST /v1/programmes/{rule}/claims/{organisation}/revoke": _money("programme", _FUNDERS),
+    "POST /v1/programmes/{rule}/claims/{organisation}/steps": _money(
+        "claim", _FUNDERS | {Role.LEAD}, seen_by=_ORGANISATION_READERS, alone=False
+    ),
+    "GET /v1/organisations/{organisation}/money": _accounts(
+        "organisation", _ORGANISATION_READERS, _ORGANISATION_READERS
+    ),
+    "POST /v1/organisations/{organisation}/facts": _money(
+        "organisation", _OPERATORS, seen_by=_ORGANISATION_READERS
+    ),
+    "POST /v1/organisations/{organisation}/contracts": _money(
+        "organisation", _OPERATORS, seen_by=_ORGANISATION_READERS
+    ),
     # sites' agents, by their site's credential
     "POST /v1/agent/enrol": AGENTS,
     "POST /v1/agent/rotate": AGENTS,

@@ -31,6 +31,7 @@ from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
 from westward.server.naming import look_up
+from westward.server.quoting import Asked
 from westward.server.rights import (
     Judged,
     JudgedDep,
@@ -231,6 +232,12 @@ def _with_copies(core: Core, job: JobSpec) -> JobSpec:
 @router.post("/plan")
 async def dry_run(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Json:
     """What would be decided for this job now, on the live network. Changes nothing."""
+    asked = await dry_plan(core, body, judged)
+    return plan_view(asked.plan, asked.job.job_id, core.network.currency)
+
+
+async def dry_plan(core: Core, body: JobRequest, judged: Judged) -> Asked:
+    """The job as it would be handed in, and the plan with it among all that waits and runs."""
     now_ms = core.clock.now_ms()
     job = await core.read(body.of(judged).read, body.job_id or "job_dry-run", now_ms)
     permit_project(judged, job.account)
@@ -241,7 +248,13 @@ async def dry_run(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Json:
     job = await core.read(_with_copies, core, job)
     jobs = (*found.to_place, job)
     decided = await core.read(plan, found.snapshot, jobs, core.settings.policy, found.now_ms)
-    return plan_view(decided, job.job_id, core.network.currency)
+    return Asked(
+        job=job,
+        plan=decided,
+        network=found.snapshot.network,
+        series_origin_ms=core.series_origin_ms,
+        now_ms=found.now_ms,
+    )
 
 
 @router.get("/jobs")

@@ -16,6 +16,7 @@ from westward.server import (
     api_data,
     api_jobs,
     api_lives,
+    api_money,
     api_network,
     api_people,
     api_settlement,
@@ -49,6 +50,7 @@ ROUTERS = (
     api_agent_data.router,
     api_people.router,
     api_settlement.router,
+    api_money.router,
     api_tes.router,
     metrics.router,
 )

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from westward import __version__
 from westward.control.records import JobState
+from westward.server.openapi_money import MONEY_ANSWERS
 from westward.server.openapi_people import (
     MembersView,
     OrganisationsView,
@@ -481,6 +482,7 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("post", "/v1/disputes/{dispute_id}/answer"): DisputeView,
     ("post", "/v1/disputes/{dispute_id}/close"): DisputeView,
     ("post", "/v1/payouts"): PayoutView,
+    **MONEY_ANSWERS,
 }
 """What a good answer holds (a tuple: one of these); those not here are any JSON object."""
 
@@ -537,13 +539,14 @@ def user_document() -> Json:
         api_data,
         api_jobs,
         api_lives,
+        api_money,
         api_network,
         api_people,
         api_settlement,
     )
 
     app = FastAPI(title="Westward", version=__version__)
-    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_settlement)
+    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_settlement, api_money)
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)

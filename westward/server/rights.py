@@ -31,6 +31,7 @@ from westward.server.access import Access, Found
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
 from westward.server.people import OPERATOR
+from westward.store.money import load_claims
 from westward.store.people import account_of, note_used, owner_of
 
 USED_COARSE_MS = 3_600_000
@@ -168,10 +169,20 @@ class Rights:
                 return await self._dataset(parameters["name"])
             case "site":
                 return About(places=frozenset({Place("site", parameters["site"])}))
-            case "project":
-                return of_project(parameters["project"])
             case "place":
                 return await self._place(parameters["kind"], parameters["place"])
+            case "project":
+                return await self._place("project", parameters["project"])
+            case "programme":
+                return self._programme(parameters["rule"])
+            case "organisation":
+                return await self._organisation(parameters["organisation"])
+            case "claim":
+                own = self._programme(parameters["rule"])
+                if parameters["organisation"] not in self.core.people.organisations:
+                    raise not_found("claim", parameters["rule"])  # as if it were hidden
+                other = self._projects_of(parameters["organisation"])
+                return About(places=own.places | other)
             case "token":
                 token = self.core.people.by_id.get(parameters["token_id"])
                 if token is None:
@@ -194,6 +205,28 @@ class Rights:
         if owner is None:
             raise not_found("data set", name)
         return dataset_places(name, owner)
+
+    def _programme(self, name: str) -> About:
+        if not any(rule.name == name for rule in self.core.purse.rules):
+            raise not_found("programme", name)
+        return About(places=frozenset({Place("programme", name)}))
+
+    def _projects_of(self, organisation: str) -> frozenset[Place]:
+        people = self.core.people
+        if organisation not in people.organisations:
+            raise not_found("organisation", organisation)
+        return frozenset(
+            Place("project", one.project)
+            for one in people.projects.values()
+            if one.organisation == organisation
+        )
+
+    async def _organisation(self, name: str) -> About:
+        """Its projects, and the programmes that have admitted it: their funders look after it."""
+        places = self._projects_of(name)
+        claims = await self.core.read(load_claims, self.core.store, name)
+        funders = {Place("programme", one.rule) for one in claims if not one.revoked}
+        return About(places=places | funders)
 
     async def _place(self, kind: str, name: str) -> About:
         """Raises ApiError for a place that is not there."""

@@ -114,6 +114,14 @@ def load_parties(store: Store, projects: Iterable[str]) -> dict[str, Party]:
     return parties
 
 
+def load_organisation(store: Store, organisation: str) -> tuple[Entity, Contract | None]:
+    """What it has shown, and the contract that was set last."""
+    with store.read() as connection:
+        facts = _facts(connection, [organisation]).get(organisation, ())
+        contract = _contracts(connection, [organisation]).get(organisation)
+    return Entity(name=organisation, facts=facts), contract
+
+
 def _facts(connection: Connection, names: Sequence[str]) -> dict[str, tuple[NamedFact, ...]]:
     table = ORGANISATION_FACTS
     query = select(table).where(table.c.organisation.in_(names))

@@ -1,0 +1,169 @@
+"""What vouchers would pay for whom right now: for the planner's sum, and for quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from westward.ledger.road import pot_id
+from westward.ledger.vouchers import NO_USAGE, PriceLine, Usage, price_after_vouchers
+from westward.ledger.vouchers.calendar import year_of
+from westward.model.network import Network
+from westward.model.plan import Cover
+from westward.model.units import MS_PER_HOUR, MS_PER_MINUTE
+from westward.model.voucher import NamedFact, Rule
+from westward.store.database import Store
+from westward.store.ledger_reading import balances_of
+from westward.store.money import Party, load_parties, load_usage, project_of
+
+USUAL_DEVICE_MS = 64 * MS_PER_HOUR
+"""Device time that covers are worked out for, as in rehearsals."""
+AGAIN_MS = 5 * MS_PER_MINUTE
+"""Nothing having changed, covers are worked out anew so often: claims and facts end by time alone."""
+PoolFacts = Mapping[str, tuple[NamedFact, ...]]
+"""Pool → what its bills show for rules that ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the payers of some projects stand."""
+
+    parties: Mapping[str, Party]
+    """By project."""
+    rules: tuple[Rule, ...]
+    """Those that any of them has a claim under, each with the pot that its funder has filled."""
+    usage: Usage
+
+    def admitted(self, project: str) -> tuple[Rule, ...]:
+        """The rules that the project's organisation has a claim under; no others pay for it."""
+        claimed = {one.rule for one in self.parties[project].claims}
+        return tuple(rule for rule in self.rules if rule.name in claimed)
+
+
+def standing(
+    store: Store, rules: Sequence[Rule], projects: Collection[str], unit: str, now_ms: int
+) -> Standing:
+    """Reads the store."""
+    parties = load_parties(store, projects)
+    claimed = {one.rule for party in parties.values() for one in party.claims}
+    asked = [rule for rule in rules if rule.name in claimed]
+    if not asked:
+        return Standing(parties=parties, rules=(), usage=NO_USAGE)
+    suppliers = frozenset(rule.name for rule in rules if rule.pays == "supplier")
+    # All runs of an organisation are one claim under each rule: none is another one's claim.
+    usage = replace(load_usage(store, suppliers), contract_claims={})
+    return Standing(parties=parties, rules=filled(store, asked, unit, now_ms), usage=usage)
+
+
+def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[Rule, ...]:
+    """``rules``, each with the pot that its funder has filled for the year: one that was announced
+    and is empty pays nothing. A rule that states no pot keeps none."""
+    pots = {
+        rule.name: pot_id(rule.name, year_of(at_ms, rule.utc_offset_minutes), unit)
+        for rule in rules
+        if rule.pot_year_micros.value is not None
+    }
+    found = balances_of(store, sorted(pots.values())) if pots else {}
+    made = []
+    for rule in rules:
+        if rule.name in pots:
+            state = found.get(pots[rule.name])
+            paid_in = 0 if state is None else state.balances.credits_posted
+            figure = replace(rule.pot_year_micros, value=paid_in)
+            rule = replace(rule, pot_year_micros=figure)
+        made.append(rule)
+    return tuple(made)
+
+
+@dataclass(slots=True)
+class CoverCache:
+    """Of one server. Threads may share it."""
+
+    changing: Lock = field(default_factory=Lock)
+    network: Network | None = None
+    usage: Usage | None = None
+    rules: tuple[Rule, ...] = ()
+    turn: int = -1
+    by_account: dict[str, tuple[Party, tuple[Cover, ...]]] = field(default_factory=dict)
+
+    def fits(self, network: Network, there: Standing, now_ms: int) -> None:
+        """Forgets everything unless it was worked out from the same."""
+        turn = now_ms // AGAIN_MS
+        same = self.network is network and self.turn == turn and self.rules == there.rules
+        if not same or self.usage != there.usage:
+            self.by_account.clear()
+        self.network, self.turn = network, turn
+        self.rules, self.usage = there.rules, there.usage
+
+
+def covers_of(
+    store: Store,
+    rules: Sequence[Rule],
+    network: Network,
+    accounts: Collection[str | None],
+    now_ms: int,
+    *,
+    facts: PoolFacts | None = None,
+    adopted: frozenset[str] = frozenset(),
+    kept: CoverCache | None = None,
+) -> tuple[Cover, ...]:
+    """For each account whose organisation was admitted anywhere, and each pool that states a price:
+    what funders pay of a device-hour now. Reads the store; with ``kept`` only what has changed is
+    worked out again. A job without account is nobody's: it has no covers.
+    """
+    asked = sorted({one for one in accounts if one is not None})
+    if not asked or not rules:
+        return ()
+    projects = {account: project_of(account) for account in asked}
+    there = standing(store, rules, set(projects.values()), network.currency, now_ms)
+    kept = kept or CoverCache()
+    found: list[Cover] = []
+    with kept.changing:
+        kept.fits(network, there, now_ms)
+        for account in asked:
+            party = there.parties[projects[account]]
+            if not party.claims:
+                continue
+            known = kept.by_account.get(account)
+            if known is None or known[0] != party:
+                known = (
+                    party,
+                    _covers(account, projects[account], there, network, now_ms, facts, adopted),
+                )
+                kept.by_account[account] = known
+            found += known[1]
+    return tuple(found)
+
+
+def _covers(
+    account: str,
+    project: str,
+    there: Standing,
+    network: Network,
+    now_ms: int,
+    facts: PoolFacts | None,
+    adopted: frozenset[str],
+) -> tuple[Cover, ...]:
+    party, rules = there.parties[project], there.admitted(project)
+    known: dict[tuple[str, int, tuple[NamedFact, ...]], int] = {}
+    found = []
+    for pool in network.pools:
+        price = pool.price_micros_per_device_hour
+        if not price:
+            continue
+        shown = (facts or {}).get(pool.name, ())
+        key = (pool.site, price, shown)
+        if key not in known:
+            line = PriceLine(
+                spend="compute", micros_per_device_hour=price, seller=pool.site,
+                via_platform=True, facts=shown,
+            )  # fmt: skip
+            after = price_after_vouchers(
+                rules, party.entity, there.usage, (line,), USUAL_DEVICE_MS * 1000, now_ms,
+                claims=party.claims, contract=party.contract, adopted=adopted,
+            )  # fmt: skip
+            known[key] = max(0, price - after.payer_micros_per_device_hour)
+        if known[key]:
+            found.append(Cover(account=account, pool=pool.name, micros_per_device_hour=known[key]))
+    return tuple(found)
