@@ -16,6 +16,7 @@ help:
 	@echo "make test-ray   set up Ray apart; the Ray engine against a real cluster (about 6 min)"
 	@echo "make test-k8s   build Kubernetes once (6 min); the Kubernetes engine against a real API server"
 	@echo "make test-data  set up s3fs and an S3 server apart; data sets in a real S3 store (about 4 min)"
+	@echo "make test-focus set up the FinOps validator apart; exports in FOCUS 1.0, CSV and Parquet (1 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
@@ -94,6 +95,16 @@ test-ledger: setup
 	WESTWARD_TEST_POSTGRES=1 WESTWARD_HAMMER_S=$(or $(HAMMER),20) \
 	  $(BIN)/pytest tests/conformance/test_ledger_store.py tests/ledger_hammer
 
+# The FinOps validator wants an older numpy than ours, and is a tool for this test alone (416 MB).
+.venv-focus/ready: tests/focus/requirements-focus.lock
+	python3 -m venv .venv-focus
+	.venv-focus/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+.PHONY: test-focus
+test-focus: setup .venv-focus/ready
+	WESTWARD_TEST_FOCUS=$(CURDIR)/.venv-focus $(BIN)/pytest tests/focus
+
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
 # their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.
 # WIDE=FILE writes the table of Westward's meter against sacct there.
@@ -143,4 +154,4 @@ clean:
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-sky westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-focus .venv-sky westward.egg-info

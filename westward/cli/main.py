@@ -49,6 +49,13 @@ ENTRIES = {
     "voucher": Entry(
         "westward.cli.cmd_voucher", "voucher", "Voucher rules: who pays which share of what."
     ),
+    "invoice": Entry("westward.cli.cmd_invoice", "invoice", "A project's month, as a paper."),
+    "statement": Entry("westward.cli.cmd_statement", "statement", "Who earned what in a month."),
+    "dispute": Entry("westward.cli.cmd_dispute", "dispute", "Doubt what a run was charged."),
+    "reconcile": Entry(
+        "westward.cli.cmd_reconcile", "reconcile", "Compare a site's meter, engine and bills."
+    ),
+    "export": Entry("westward.cli.cmd_export", "export", "Write charges for other programs."),
     "programme": Entry(
         "westward.cli.cmd_programme", "programme", "Programmes: pots, forecasts, claims."
     ),

@@ -81,6 +81,10 @@ _DRY_RUN = Entry(
 )
 _DATA_MAKERS = _SUBMITTERS | {Role.DATA_OWNER}
 _SITE_READERS = _OVERSEERS | {Role.SITE_OPERATOR}
+_SITE_BOOKS = Entry(
+    who="users", about="site", rule=Rule(scope=Scope.READ, change=False, roles=_SITE_READERS)
+)
+_SETTLE = Entry(who="users", rule=Rule(scope=Scope.SITES, change=True, roles=_OPERATORS))
 _ALL_ROLES = frozenset(Role)
 _CHOOSERS = frozenset(
     {Role.LEAD, Role.SITE_OPERATOR, Role.DATA_OWNER, Role.FUNDER, Role.NETWORK_OPERATOR}
@@ -195,6 +199,27 @@ TABLE: Mapping[str, Entry] = {
             scope=Scope.PEOPLE, change=True, roles=_OPERATORS, oneself=True, seen_by=_OVERSEERS
         ),
     ),
+    # settlement
+    "GET /v1/settlement": _oversee(),
+    "GET /v1/charges": _oversee(),
+    "GET /v1/projects/{project}/charges": _see("project"),
+    "GET /v1/statements/{earner}": _oversee(),
+    "GET /v1/sites/{site}/statement": _SITE_BOOKS,
+    "GET /v1/sites/{site}/reconciliation": _SITE_BOOKS,
+    "GET /v1/disputes": _oversee(),
+    "POST /v1/disputes": Entry(
+        who="users",
+        about="body",
+        rule=Rule(
+            scope=Scope.JOBS,
+            change=True,
+            roles=frozenset({Role.LEAD, Role.SITE_OPERATOR, Role.NETWORK_OPERATOR}),
+            seen_by=READERS | {Role.SITE_OPERATOR},
+        ),
+    ),
+    "POST /v1/disputes/{dispute_id}/answer": _SETTLE,
+    "POST /v1/disputes/{dispute_id}/close": _SETTLE,
+    "POST /v1/payouts": _SETTLE,
     # money
     "POST /v1/quote": _DRY_RUN,
     "GET /v1/budgets/{project}": _see("project"),

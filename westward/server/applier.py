@@ -309,10 +309,8 @@ def run_charge(store: Store, network: Network, purse: Purse, ended: RunToSettle)
     run = ended.run
     began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
     metered = intervals(began_ms, load_readings(store, run.run_id))
-    moved = moved_data(network, load_moved(store, ended.job_id, run.run_id))
-    transfers = (*_transfers(store, network, ended), *moved)
     return purse.charge(
-        network, run.pool, prices_metered=metered, began_ms=began_ms, transfers=transfers,
+        network, run.pool, prices_metered=metered, began_ms=began_ms, transfers=charged_transfers(store, network, ended),
         reads=_reads(store, ended),
     )  # fmt: skip
 
@@ -328,6 +326,12 @@ def settle_run(
         if record is not None:
             purse.settle(store, network, record.job, ended.run, owed, now_ms)
         return True
+
+
+def charged_transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:
+    """Everything that was moved over priced lines for this run."""
+    moved = moved_data(network, load_moved(store, ended.job_id, ended.run.run_id))
+    return (*_transfers(store, network, ended), *moved)
 
 
 def moved_data(network: Network, moved: Sequence[MovedBytes]) -> tuple[Transfer, ...]:

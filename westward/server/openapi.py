@@ -25,6 +25,15 @@ from westward.server.openapi_people import (
     TokenView,
     WhoamiView,
 )
+from westward.server.settlement_types import (
+    ChargePage,
+    DisputeList,
+    DisputeView,
+    PayoutView,
+    RunFactsPage,
+    SettlementView,
+    StatementView,
+)
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -462,6 +471,17 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/tokens"): TokensView,
     ("post", "/v1/tokens"): TokenView,
     ("post", "/v1/tokens/{token_id}/revoke"): TokenView,
+    ("get", "/v1/settlement"): SettlementView,
+    ("get", "/v1/charges"): ChargePage,
+    ("get", "/v1/projects/{project}/charges"): ChargePage,
+    ("get", "/v1/sites/{site}/statement"): StatementView,
+    ("get", "/v1/statements/{earner}"): StatementView,
+    ("get", "/v1/sites/{site}/reconciliation"): RunFactsPage,
+    ("get", "/v1/disputes"): DisputeList,
+    ("post", "/v1/disputes"): DisputeView,
+    ("post", "/v1/disputes/{dispute_id}/answer"): DisputeView,
+    ("post", "/v1/disputes/{dispute_id}/close"): DisputeView,
+    ("post", "/v1/payouts"): PayoutView,
     **MONEY_ANSWERS,
 }
 """What a good answer holds (a tuple: one of these); those not here are any JSON object."""
@@ -515,10 +535,18 @@ def _component(schemas: Json, answer: Any) -> Json:
 
 def user_document() -> Json:
     """The document of the routes for users, without a server: what the SDK is generated from."""
-    from westward.server import api_data, api_jobs, api_lives, api_money, api_network, api_people
+    from westward.server import (
+        api_data,
+        api_jobs,
+        api_lives,
+        api_money,
+        api_network,
+        api_people,
+        api_settlement,
+    )
 
     app = FastAPI(title="Westward", version=__version__)
-    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_money)
+    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_settlement, api_money)
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)

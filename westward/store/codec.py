@@ -65,7 +65,7 @@ def job_row(record: JobRecord) -> dict[str, object]:
 
 def job_record(store: Store, row: RowMapping, runs: tuple[RunRecord, ...]) -> JobRecord:
     return JobRecord(
-        job=_spec(store, row["job_id"], row["spec"]),
+        job=job_spec(store, row["job_id"], row["spec"]),
         state=JobState(row["state"]),
         version=row["version"],
         bound=None if row["bound"] is None else from_json(Binding, row["bound"]),
@@ -157,7 +157,7 @@ def story_line(row: RowMapping) -> StoryLine:
     )
 
 
-def _spec(store: Store, job_id: str, text: str) -> JobSpec:
+def job_spec(store: Store, job_id: str, text: str) -> JobSpec:
     from westward.store.database import SPEC_CACHE_JOBS, SPEC_CACHE_TEXT_MOST
 
     spec = store.specs.get(job_id)

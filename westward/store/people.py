@@ -22,7 +22,15 @@ from westward.model.people import (
     conflict,
 )
 from westward.store.database import Store
-from westward.store.schema import DATASETS, JOBS, MEMBERS, ORGANISATIONS, PROJECTS, TOKENS
+from westward.store.schema import (
+    DATASETS,
+    JOBS,
+    MEMBERS,
+    ORGANISATIONS,
+    PROJECTS,
+    RUNS,
+    TOKENS,
+)
 
 Made = Literal["made", "there-already", "taken"]
 """``there-already``: just so, by an earlier request. ``taken``: the name stands for another."""
@@ -140,6 +148,18 @@ def all_tokens(store: Store) -> tuple[Token, ...]:
     with store.read() as connection:
         query = select(TOKENS).order_by(TOKENS.c.created_ms, TOKENS.c.token_id)
         return tuple(_token(row) for row in connection.execute(query).mappings())
+
+
+def run_parties(store: Store, run_id: str) -> tuple[str, str] | None:
+    """The run's project and site; None: there is no such run."""
+    query = (
+        select(JOBS.c.account, RUNS.c.site)
+        .join(RUNS, RUNS.c.job_id == JOBS.c.job_id)
+        .where(RUNS.c.run_id == run_id)
+    )
+    with store.read() as connection:
+        row = connection.execute(query).first()
+        return None if row is None else (str(row.account), str(row.site))
 
 
 def account_of(store: Store, job_id: str) -> str | None:

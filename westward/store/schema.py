@@ -151,6 +151,7 @@ BILLS = Table(
     Column("carbon_shown_micros", BigInteger),
     Column("data_micros", BigInteger, nullable=False, server_default="0"),
     Index("bills_by_job", "job_id"),
+    Index("bills_by_time", "billed_ms", "run_id"),
 )
 
 CHECKPOINTS = Table(
@@ -557,3 +558,39 @@ RUN_MONEY = Table(
 )
 """``counted``: the split that usage counts now; ``posted``: bill and split posted last;
 ``reach_ms``: until when what is held is enough."""
+
+DISPUTES = Table(
+    "disputes",
+    METADATA,
+    Column("dispute_id", String(200), primary_key=True),
+    Column("run_id", String(200), ForeignKey("runs.run_id"), nullable=False),
+    Column("job_id", String(200), ForeignKey("jobs.job_id"), nullable=False),
+    Column("site", String(200), nullable=False),
+    Column("part", String(20)),
+    Column("reason", Text, nullable=False),
+    Column("opened_by", String(200), nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("answered_by", String(200), nullable=False),
+    Column("answered_ms", BigInteger),
+    Column("outcome", String(20)),
+    Column("correction_micros", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("closed_by", String(200), nullable=False),
+    Column("closed_ms", BigInteger),
+    Index("disputes_by_run", "run_id"),
+)
+"""Doubts about what a run was charged; a closed one is never edited."""
+
+PAYOUTS = Table(
+    "payouts",
+    METADATA,
+    Column("payout_id", String(200), primary_key=True),
+    Column("earner", String(250), nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("paid_ms", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("paid_by", String(200), nullable=False),
+    Index("payouts_by_earner", "earner", "paid_ms"),
+)
+"""Money that went to those who earned it, rows never edited."""

@@ -1,0 +1,1 @@
+"""Settlement papers: charges, statements, invoices, exports, reconciliation. Pure; see 0035."""
