@@ -44,6 +44,11 @@ class AimView(TypedDict):
     pool: str | None
 
 
+class AnswerRequest(TypedDict):
+    answer: str
+    by: str
+
+
 class ArrayPlaceView(TypedDict):
     """``states`` is set where the job stands for its whole array: jobs by state."""
 
@@ -115,6 +120,50 @@ class BudgetView(TypedDict):
     billed: MoneyView
 
 
+class ChargePage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one, which also has the
+    month's corrections."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    charges: list[ChargeView]
+    next: str | None
+    sites: dict[str, SiteFactsView]
+
+
+class ChargeView(TypedDict):
+    """One part of one bill, of one earner and one payer. ``quantity`` (milli-device ms, joules or
+    bytes) cost ``basis_micros``, of which this payer bears ``micros``."""
+
+    charge_id: str
+    kind: Literal["charge", "correction"]
+    part: Literal["device", "power", "transfer", "data", "rounding"]
+    job_id: str
+    job_name: str
+    run_id: str
+    attempt: int
+    site: str
+    pool: str
+    project: str
+    earner: str
+    payer: str
+    payer_reason: str
+    began_ms: int
+    ended_ms: int
+    posted_ms: int
+    micros: int
+    basis_micros: int
+    quantity: int
+    unit_price_micros: int | None
+    dispute_id: str
+    corrects_ms: int | None
+
+
 class CheckpointView(TypedDict):
     run_id: str
     site: str
@@ -145,6 +194,15 @@ class ClaimView(TypedDict):
 class ClaimsView(TypedDict):
     rule: str
     claims: list[ClaimView]
+
+
+class CloseRequest(TypedDict):
+    """``correction_micros``: of an upheld one, added to the charge; negative = taken back."""
+
+    outcome: Literal["upheld", "rejected", "withdrawn"]
+    correction_micros: NotRequired[int]
+    note: NotRequired[str]
+    by: str
 
 
 class ContractRequest(TypedDict):
@@ -252,6 +310,44 @@ class DecisionView(TypedDict):
     summary: str
     placement: dict[str, Any] | None
     refusal: dict[str, Any] | None
+
+
+class DisputeList(TypedDict):
+    network: str
+    currency: str
+    disputes: list[DisputeView]
+
+
+class DisputeRequest(TypedDict):
+    """``dispute_id`` is the caller's own, so that the request can be repeated. ``part`` null: all
+    of the run."""
+
+    dispute_id: str
+    run_id: str
+    part: NotRequired[Literal["device", "power", "transfer", "data", "rounding"] | None]
+    reason: str
+    by: str
+
+
+class DisputeView(TypedDict):
+    dispute_id: str
+    run_id: str
+    job_id: str
+    site: str
+    part: Literal["device", "power", "transfer", "data", "rounding"] | None
+    reason: str
+    opened_by: str
+    opened_ms: int
+    answer: str
+    answered_by: str
+    answered_ms: int | None
+    outcome: Literal["upheld", "rejected", "withdrawn"] | None
+    correction_micros: int
+    note: str
+    closed_by: str
+    closed_ms: int | None
+    state: Literal["open", "answered", "closed"]
+    created: NotRequired[bool]
 
 
 class DryView(TypedDict):
@@ -569,6 +665,26 @@ class PauseRequest(TypedDict):
     by: NotRequired[str]
 
 
+class PayoutRequest(TypedDict):
+    """``payout_id`` is the caller's own, so that the request can be repeated."""
+
+    payout_id: str
+    earner: str
+    micros: int
+    reference: NotRequired[str]
+    by: str
+
+
+class PayoutView(TypedDict):
+    payout_id: str
+    earner: str
+    micros: int
+    paid_ms: int
+    reference: str
+    paid_by: str
+    created: NotRequired[bool]
+
+
 class PoolQuoteView(TypedDict):
     """``price_micros`` is devices, power, links, data and rounding, and is what funders
     (``funded_micros``, by ``parts``) and the project (``own_micros``) pay together."""
@@ -755,6 +871,48 @@ class RuleVerdictView(TypedDict):
     left: list[LeftView]
 
 
+class RunFactsPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    runs: list[RunFactsView]
+    next: int | None
+
+
+class RunFactsView(TypedDict):
+    """``price_micros``: the bill worked out anew; null: the prices are not known any more."""
+
+    job_id: str
+    job_name: str
+    run_id: str
+    attempt: int
+    pool: str
+    need_milli: int
+    started_ms: int | None
+    ended_ms: int | None
+    outcome: str
+    in_period: bool
+    readings: int
+    missing_readings: int
+    wall_ms: int
+    device_milli_ms: int
+    repeated_ms: int
+    billed: bool
+    bill_device_milli_ms: int
+    bill_device_micros: int
+    bill_micros: int
+    price_micros: int | None
+    unpriced_bytes: int
+    corrected_micros: int
+    disputes_closed: list[str]
+
+
 class RunView(TypedDict):
     """One attempt. Times are ms UTC."""
 
@@ -770,6 +928,33 @@ class RunView(TypedDict):
     outcome: str | None
     exit_code: int | None
     detail: str
+
+
+class SettlementView(TypedDict):
+    """Each of the groupings adds up to ``charges_micros`` = bills + corrections."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    charges_micros: int
+    bills_micros: int
+    corrections_micros: int
+    runs: int
+    by_earner: dict[str, int]
+    by_project: dict[str, int]
+    by_payer: dict[str, int]
+    by_part: dict[str, int]
+
+
+class SiteFactsView(TypedDict):
+    label: str
+    operator: str
+    region: str
+    region_label: str
 
 
 class SiteView(TypedDict):
@@ -791,6 +976,31 @@ class SitesView(TypedDict):
     currency: str
     now_ms: int
     sites: list[SiteView]
+
+
+class StatementView(TypedDict):
+    """``opening + earned + corrected - paid = closing``. ``over``: the month was, at ``as_of_ms``."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    earner: str
+    as_of_ms: int
+    over: bool
+    opening_micros: int
+    earned_micros: int
+    corrected_micros: int
+    paid_micros: int
+    closing_micros: int
+    disputed_micros: int
+    payable_micros: int
+    charges: list[ChargeView]
+    payouts: list[PayoutView]
+    disputes: list[DisputeView]
 
 
 class StepRequest(TypedDict):
@@ -1255,6 +1465,135 @@ class Api:
     def no_token(self, token_id: str) -> TokenView:
         """Ends it at once. A second time changes nothing."""
         return self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
+
+    def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
+        """Every sum of a month: by earner, project, payer and part."""
+        return self._call("GET", "/v1/settlement", {"month": month, "utc_offset": utc_offset}, None)
+
+    def list_charges(
+        self, *, month: str, after: str | None = None, limit: int = 500, utc_offset: str = "+00:00"
+    ) -> ChargePage:
+        """A month's charges, those of ``limit`` bills at a time, by when they were posted."""
+        return self._call(
+            "GET",
+            "/v1/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def project_charges(
+        self,
+        project: str,
+        *,
+        month: str,
+        after: str | None = None,
+        limit: int = 500,
+        utc_offset: str = "+00:00",
+    ) -> ChargePage:
+        """The same of one project: what its invoice is made of. A page may be empty and not the last."""
+        return self._call(
+            "GET",
+            f"/v1/projects/{quote(project, safe='')}/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def site_statement(self, site: str, *, month: str, utc_offset: str = "+00:00") -> StatementView:
+        """What a site earned, was paid and is owed: opening, earned, corrected, paid, closing."""
+        return self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/statement",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def earner_statement(
+        self, earner: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """The same of any earner: ``site:NAME``, ``network-power``, ``network-links``, ``rounding``,
+        ``data-owner:NAME``.
+        """
+        return self._call(
+            "GET",
+            f"/v1/statements/{quote(earner, safe='')}",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def reconciliation_facts(
+        self, site: str, *, month: str, after: int = 0, limit: int = 200, utc_offset: str = "+00:00"
+    ) -> RunFactsPage:
+        """What the server has of a site's runs: meter, bill, and the bill worked out anew."""
+        return self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/reconciliation",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def list_disputes(self, *, site: str | None = None) -> DisputeList:
+        """The newest first."""
+        return self._call("GET", "/v1/disputes", {"site": site}, None)
+
+    def new_dispute(
+        self,
+        *,
+        dispute_id: str,
+        run_id: str,
+        reason: str,
+        by: str,
+        part: Literal["device", "power", "transfer", "data", "rounding"] | None = None,
+    ) -> DisputeView:
+        """What the doubted charges earn is not payable until it is closed. 200 for a repeat."""
+        return self._call(
+            "POST",
+            "/v1/disputes",
+            {},
+            {"dispute_id": dispute_id, "run_id": run_id, "part": part, "reason": reason, "by": by},
+        )
+
+    def answer_to_dispute(self, dispute_id: str, *, answer: str, by: str) -> DisputeView:
+        """A later answer takes the place of an earlier one."""
+        return self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/answer",
+            {},
+            {"answer": answer, "by": by},
+        )
+
+    def end_dispute(
+        self,
+        dispute_id: str,
+        *,
+        outcome: Literal["upheld", "rejected", "withdrawn"],
+        by: str,
+        correction_micros: int = 0,
+        note: str = "",
+    ) -> DisputeView:
+        """Upheld: its correction is posted now. The same words again change nothing."""
+        return self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/close",
+            {},
+            {"outcome": outcome, "correction_micros": correction_micros, "note": note, "by": by},
+        )
+
+    def new_payout(
+        self, *, payout_id: str, earner: str, micros: int, by: str, reference: str = ""
+    ) -> PayoutView:
+        """Notes that an earner was paid; not more than is owed and not disputed. 200 for a repeat."""
+        return self._call(
+            "POST",
+            "/v1/payouts",
+            {},
+            {
+                "payout_id": payout_id,
+                "earner": earner,
+                "micros": micros,
+                "reference": reference,
+                "by": by,
+            },
+        )
 
     def quote(
         self,
@@ -1781,6 +2120,139 @@ class AsyncApi:
     async def no_token(self, token_id: str) -> TokenView:
         """Ends it at once. A second time changes nothing."""
         return await self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
+
+    async def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
+        """Every sum of a month: by earner, project, payer and part."""
+        return await self._call(
+            "GET", "/v1/settlement", {"month": month, "utc_offset": utc_offset}, None
+        )
+
+    async def list_charges(
+        self, *, month: str, after: str | None = None, limit: int = 500, utc_offset: str = "+00:00"
+    ) -> ChargePage:
+        """A month's charges, those of ``limit`` bills at a time, by when they were posted."""
+        return await self._call(
+            "GET",
+            "/v1/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def project_charges(
+        self,
+        project: str,
+        *,
+        month: str,
+        after: str | None = None,
+        limit: int = 500,
+        utc_offset: str = "+00:00",
+    ) -> ChargePage:
+        """The same of one project: what its invoice is made of. A page may be empty and not the last."""
+        return await self._call(
+            "GET",
+            f"/v1/projects/{quote(project, safe='')}/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def site_statement(
+        self, site: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """What a site earned, was paid and is owed: opening, earned, corrected, paid, closing."""
+        return await self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/statement",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def earner_statement(
+        self, earner: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """The same of any earner: ``site:NAME``, ``network-power``, ``network-links``, ``rounding``,
+        ``data-owner:NAME``.
+        """
+        return await self._call(
+            "GET",
+            f"/v1/statements/{quote(earner, safe='')}",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def reconciliation_facts(
+        self, site: str, *, month: str, after: int = 0, limit: int = 200, utc_offset: str = "+00:00"
+    ) -> RunFactsPage:
+        """What the server has of a site's runs: meter, bill, and the bill worked out anew."""
+        return await self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/reconciliation",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def list_disputes(self, *, site: str | None = None) -> DisputeList:
+        """The newest first."""
+        return await self._call("GET", "/v1/disputes", {"site": site}, None)
+
+    async def new_dispute(
+        self,
+        *,
+        dispute_id: str,
+        run_id: str,
+        reason: str,
+        by: str,
+        part: Literal["device", "power", "transfer", "data", "rounding"] | None = None,
+    ) -> DisputeView:
+        """What the doubted charges earn is not payable until it is closed. 200 for a repeat."""
+        return await self._call(
+            "POST",
+            "/v1/disputes",
+            {},
+            {"dispute_id": dispute_id, "run_id": run_id, "part": part, "reason": reason, "by": by},
+        )
+
+    async def answer_to_dispute(self, dispute_id: str, *, answer: str, by: str) -> DisputeView:
+        """A later answer takes the place of an earlier one."""
+        return await self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/answer",
+            {},
+            {"answer": answer, "by": by},
+        )
+
+    async def end_dispute(
+        self,
+        dispute_id: str,
+        *,
+        outcome: Literal["upheld", "rejected", "withdrawn"],
+        by: str,
+        correction_micros: int = 0,
+        note: str = "",
+    ) -> DisputeView:
+        """Upheld: its correction is posted now. The same words again change nothing."""
+        return await self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/close",
+            {},
+            {"outcome": outcome, "correction_micros": correction_micros, "note": note, "by": by},
+        )
+
+    async def new_payout(
+        self, *, payout_id: str, earner: str, micros: int, by: str, reference: str = ""
+    ) -> PayoutView:
+        """Notes that an earner was paid; not more than is owed and not disputed. 200 for a repeat."""
+        return await self._call(
+            "POST",
+            "/v1/payouts",
+            {},
+            {
+                "payout_id": payout_id,
+                "earner": earner,
+                "micros": micros,
+                "reference": reference,
+                "by": by,
+            },
+        )
 
     async def quote(
         self,
