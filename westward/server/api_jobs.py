@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
