@@ -277,6 +277,18 @@ def test_covers_are_what_the_quote_pays_of_devices(world: World) -> None:
     assert city.pot_year_micros.value == 5_000_000_000
 
 
+def test_the_plan_is_made_with_what_funders_pay(world: World) -> None:
+    """As the quote says: two fifths of the devices at the pool chosen."""
+    body = {"task": TASK.format(project="vision")}
+    alone = world.as_("owner", "POST", "/v1/plan", body).json()["placement"]["estimate"]["terms"]
+    assert alone["vouchers"] == 0
+    admitted(world, fund=10**9)
+    funded = world.as_("owner", "POST", "/v1/plan", body).json()["placement"]["estimate"]["terms"]
+    assert funded["vouchers"] == pytest.approx(-0.4 * funded["device"])
+    quoted = ask(world)
+    assert quoted["pools"][0]["funded_micros"] == pytest.approx(0.4 * funded["device"], abs=1)
+
+
 def test_covers_kept_are_covers_made_anew(world: World) -> None:
     """After each kind of change, what the cache answers is what nobody's cache would."""
     core, kept = world.core, CoverCache()

@@ -21,11 +21,12 @@ from westward.formats.task_set import NamedJob, read_tasks
 from westward.model.access import readable
 from westward.model.faults import InputFaults
 from westward.model.job import JobSpec, Work
-from westward.model.plan import Refusal
+from westward.model.plan import Refusal, Snapshot
 from westward.model.reasons import Code
 from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.core import Core
+from westward.server.covers import covers_of
 from westward.server.data_names import pin_all, pin_data, references, with_data
 from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
@@ -247,14 +248,27 @@ async def dry_plan(core: Core, body: JobRequest, judged: Judged) -> Asked:
     job = await core.read(pin_data, core.store, job, body.file)
     job = await core.read(_with_copies, core, job)
     jobs = (*found.to_place, job)
-    decided = await core.read(plan, found.snapshot, jobs, core.settings.policy, found.now_ms)
+    snapshot = await core.read(_with_covers, core, found.snapshot, job.account, found.now_ms)
+    decided = await core.read(plan, snapshot, jobs, core.settings.policy, found.now_ms)
     return Asked(
         job=job,
         plan=decided,
-        network=found.snapshot.network,
+        network=snapshot.network,
         series_origin_ms=core.series_origin_ms,
         now_ms=found.now_ms,
     )
+
+
+def _with_covers(core: Core, snapshot: Snapshot, account: str | None, now_ms: int) -> Snapshot:
+    """Also with what funders pay for ``account``, which may have no job that waits."""
+    if any(one.account == account for one in snapshot.covers):
+        return snapshot
+    purse = core.purse
+    own = covers_of(
+        core.store, purse.rules, snapshot.network, (account,), now_ms,
+        facts=purse.pool_facts, adopted=purse.adopted,
+    )  # fmt: skip
+    return replace(snapshot, covers=(*snapshot.covers, *own))
 
 
 @router.get("/jobs")
