@@ -45,8 +45,8 @@ from westward.store.database import Store
 from westward.store.ledger_reading import balances_of, transfers_about
 from westward.store.money import Party, RunMoney, project_of
 
-HOLD_LEAST_MS = MS_PER_MINUTE
-"""Shorter jobs are held for as long."""
+HOLD_LEAST_MS = 5 * MS_PER_MINUTE
+"""Shorter jobs are held for as long: most are over before more is asked for."""
 FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
 """A hold is made longer by at least so much."""
 LACKING_MOST = 10**18
