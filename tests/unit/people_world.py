@@ -17,8 +17,11 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from starlette.types import Message
 
+from westward.control.events import JobBound, RunEnded
+from westward.control.records import Binding
 from westward.formats.tes import read_tes
 from westward.formats.tes_model import read_document
+from westward.ledger.price import Bill
 from westward.model.dataset import DataFile, Replica
 from westward.model.job import ArrayPlace, JobSpec, ResourceOption, Work
 from westward.model.offer import Invitation
@@ -42,13 +45,17 @@ from westward.server import core as server_core
 from westward.server.core import Core
 from westward.server.rights import digest_of
 from westward.server.settings import Settings
+from westward.settlement.disputes import Dispute, Refused
 from westward.store.catalogue import add_dataset
 from westward.store.enrol import enrol, invite
 from westward.store.jobs import submit_jobs
+from westward.store.lifecycle import apply_event, grant_leases, report_run
+from westward.store.metering import save_bill
 from westward.store.money import Budget, save_claim, set_budget
 from westward.store.people import add_member, create_organisation, create_project, mint
-from westward.store.results import Submission
+from westward.store.results import Applied, GrantRequest, Submission
 from westward.store.schema import METADATA
+from westward.store.settlement import open_dispute
 from westward.store.sites import hello
 
 LAPTOP = Path(__file__).parents[2] / "networks" / "laptop"
@@ -342,6 +349,46 @@ def peopled(data: Path, patch: pytest.MonkeyPatch) -> World:
     return world
 
 
+MONTH = "?month=2026-11"
+
+
+def billed_run(world: World) -> str:
+    """A run of a job of ``vision`` at ``harbor``, over and billed; its id."""
+    store, now_ms = world.core.store, world.core.clock.now_ms()
+    job_id, run_id = world.job(), world.fresh("run")
+    place = Binding(
+        pool="harbor-east", site="harbor", option=0, need_milli=1, duration_ms=1_000,
+        not_before_ms=now_ms, planned_start_ms=now_ms,
+    )  # fmt: skip
+    bound = apply_event(store, job_id, JobBound(binding=place), now_ms)
+    assert isinstance(bound, Applied)
+    asked = GrantRequest(
+        job_id=job_id, expected_version=bound.record.version, run_id=run_id, capacity_milli=10**9
+    )
+    (granted,) = grant_leases(store, (asked,), 10**6, now_ms)
+    assert isinstance(granted, Applied)
+    (run,) = granted.record.runs
+    end = RunEnded(run_id=run_id, token=run.token, outcome="succeeded", exit_code=0)
+    report_run(store, run_id, end, now_ms + 1)
+    bill = Bill(
+        device_milli_ms=1, energy_j=0, carbon_location_ug=None, carbon_contract_ug=None,
+        device_micros=7, power_micros=2, transfer_micros=0, rounding_micros=0, total_micros=9,
+        carbon_shown_micros=None,
+    )  # fmt: skip
+    assert save_bill(store, job_id, run_id, bill, now_ms + 2)
+    return run_id
+
+
+def disputed(world: World) -> str:
+    dispute = Dispute(
+        dispute_id=world.fresh("d"), run_id=billed_run(world), job_id="", site="", part=None,
+        reason="doubt", opened_by="test", opened_ms=0,
+    )  # fmt: skip
+    made = open_dispute(world.core.store, dispute)
+    assert not isinstance(made, Refused)
+    return dispute.dispute_id
+
+
 Asked = tuple[str, str, object]
 """Method, path, body."""
 
@@ -382,7 +429,7 @@ def request(world: World, operation: str, caller: str) -> Asked:
         asyncio.run(world.core.sites_changed())
         path = f"/v1/joined/{site}/revoke"
     elif "{site}" in path:
-        path = path.replace("{site}", "harbor")
+        path = path.replace("{site}", "harbor") + (MONTH if path.startswith("/v1/sites/") else "")
         body = {"status": "open"} if method == "POST" else None
     elif operation == "POST /v1/organisations":
         body = {"organisation": world.fresh("org")}
@@ -400,6 +447,23 @@ def request(world: World, operation: str, caller: str) -> Asked:
         body = {"ttl_ms": 60_000, "user": world.fresh("user") if for_another else None}
     elif "{token_id}" in path:
         path = path.replace("{token_id}", world.token_of("lead"))
+    elif path in ("/v1/settlement", "/v1/charges"):
+        path += MONTH
+    elif path == "/v1/statements/{earner}":
+        path = f"/v1/statements/site:harbor{MONTH}"
+    elif operation == "POST /v1/disputes":
+        run_id = billed_run(world)
+        body = {"dispute_id": world.fresh("d"), "run_id": run_id, "reason": "twice", "by": "me"}
+    elif "{dispute_id}" in path:
+        path = path.replace("{dispute_id}", disputed(world))
+        body = {"answer": "no", "by": "me"}
+        if path.endswith("/close"):
+            body = {"outcome": "rejected", "note": "no", "by": "me"}
+    elif path == "/v1/payouts":
+        billed_run(world)
+        body = {"payout_id": world.fresh("p"), "earner": "site:harbor", "micros": 1, "by": "me"}
+    elif path == "/v1/projects/{project}/charges":
+        path = f"/v1/projects/vision/charges{MONTH}"
     elif "{project}" in path:
         if path.endswith(("/add", "/remove")):
             set_budget(

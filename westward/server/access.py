@@ -84,7 +84,7 @@ _SITE_READERS = _OVERSEERS | {Role.SITE_OPERATOR}
 _SITE_BOOKS = Entry(
     who="users", about="site", rule=Rule(scope=Scope.READ, change=False, roles=_SITE_READERS)
 )
-_SETTLE = Entry(who="users", rule=Rule(scope=Scope.SITES, change=True, roles=_OPERATORS))
+_SETTLE = Entry(who="users", rule=Rule(scope=Scope.MONEY, change=True, roles=_OPERATORS))
 _ALL_ROLES = frozenset(Role)
 _CHOOSERS = frozenset(
     {Role.LEAD, Role.SITE_OPERATOR, Role.DATA_OWNER, Role.FUNDER, Role.NETWORK_OPERATOR}
@@ -211,7 +211,7 @@ TABLE: Mapping[str, Entry] = {
         who="users",
         about="body",
         rule=Rule(
-            scope=Scope.JOBS,
+            scope=Scope.MONEY,
             change=True,
             roles=frozenset({Role.LEAD, Role.SITE_OPERATOR, Role.NETWORK_OPERATOR}),
             seen_by=READERS | {Role.SITE_OPERATOR},

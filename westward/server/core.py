@@ -24,6 +24,7 @@ from westward.server.applier import Outcome
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
+from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
@@ -92,6 +93,7 @@ class Core:
             rules=() if vouchers is None else vouchers.rules,
             pool_facts=dict(load_pool_facts(settings.network, network)),
         )
+        self.covers = CoverCache()
         self.writer = Writer(store)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
@@ -216,17 +218,28 @@ class Core:
                 log.critical("job %s cannot be read: %s", aside.key, aside.problem)
         versions: dict[str, int | None] = {one.job_id: one.version for one in active.records}
         self.jobs_aside.keep({**versions, **{one.job_id: None for one in active.unreadable}})
+        waiting = {
+            one.job.account
+            for one in active.records
+            if one.live_run is None and one.state is not JobState.HELD
+        }
+        now_ms, purse = self.clock.now_ms(), self.purse
+        covers = covers_of(
+            self.store, purse.rules, joined.network, waiting, now_ms,
+            facts=purse.pool_facts, adopted=purse.adopted, kept=self.covers,
+        )  # fmt: skip
         return situation(
             joined.network,
             self.series_origin_ms,
             active,
             self.pool_statuses(joined),
-            self.clock.now_ms(),
+            now_ms,
             self._left_out,
             latest_checkpoints(
                 self.store, [one.job_id for one in active.records if one.runs and not one.live_run]
             ),
             copies_of(self.store, references([one.job for one in active.records])),
+            covers,
         )
 
     def close(self) -> None:

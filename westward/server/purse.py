@@ -34,12 +34,12 @@ from westward.ledger.road import (
 )
 from westward.ledger.transfers import RefusalCode, Refused, Transfer, TransferKind
 from westward.ledger.vouchers import NO_USAGE, Split, Usage, released, split, used
-from westward.ledger.vouchers.calendar import year_of
 from westward.model.job import JobSpec
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.units import MS_PER_MINUTE, format_money
 from westward.model.voucher import NamedFact, Rule
+from westward.server.covers import filled
 from westward.store import ledger, money
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of, transfers_about
@@ -323,18 +323,7 @@ class Purse:
         that was announced and is empty pays nothing."""
         names = {claim.rule for claim in party.claims}
         rules = [rule for rule in self.rules if rule.name in names]
-        years = {one.name: year_of(at_ms, one.utc_offset_minutes) for one in rules}
-        pots = {one.name: pot_id(one.name, years[one.name], self.unit) for one in rules}
-        found = balances_of(store, list(pots.values())) if rules else {}
-        filled = []
-        for rule in rules:
-            if rule.pot_year_micros.value is not None:
-                state = found.get(pots[rule.name])
-                put_in = 0 if state is None else state.balances.credits_posted
-                figure = replace(rule.pot_year_micros, value=put_in)
-                rule = replace(rule, pot_year_micros=figure)
-            filled.append(rule)
-        return tuple(filled)
+        return filled(store, rules, self.unit, at_ms) if rules else ()
 
     def _on_road(
         self, network: Network, run_id: str, job_id: str, site: str, party: Party

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from westward.control.records import Aim, Binding, JobRecord, JobState, RunRecord
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
-from westward.model.plan import Claim, PoolState, QueuedJob, Snapshot
+from westward.model.plan import Claim, Cover, PoolState, QueuedJob, Snapshot
 from westward.placement.filters import offer_reasons
 from westward.server.data_names import Copies, with_data
 from westward.server.resumed import bound_to, resumed_spec
@@ -92,6 +92,7 @@ def situation(
     left_out: Callable[[JobRecord], bool] = lambda _record: False,
     checkpoints: Mapping[str, Checkpoint] | None = None,
     copies: Copies | None = None,
+    covers: tuple[Cover, ...] = (),
 ) -> Situation:
     """Held jobs are left out. Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
 
@@ -150,6 +151,7 @@ def situation(
                 )
                 for name, status in statuses.items()
             ),
+            covers=covers,
         ),
         to_place=tuple(to_place),
         records={record.job_id: record for record in active.records},
