@@ -145,7 +145,8 @@ class World:
         raw: bytes | None = None,
     ) -> Answer:
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        return asyncio.run(_asked(self.app, method, path, data, secret, query, client))
+        path, _, asked = path.partition("?")
+        return asyncio.run(_asked(self.app, method, path, data, secret, query or asked, client))
 
     def as_(self, caller: str, method: str, path: str, body: object = None, **more: Any) -> Answer:
         return self.ask(method, path, body, secret=self.secrets.get(caller), **more)
