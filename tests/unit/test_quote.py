@@ -22,7 +22,7 @@ from westward.model.network import Series
 from westward.model.plan import CostTerms, Estimate
 from westward.model.units import BYTES_PER_GB, MS_PER_HOUR
 from westward.model.voucher import Clauses, Condition, Entity, Figure, NamedFact, Rule, VoucherClaim
-from westward.server.covers import CoverCache, covers_of
+from westward.server.covers import AGAIN_MS, USAGE_MS, CoverCache, covers_of
 from westward.server.programmes import bring_in
 from westward.server.purse import pot_account, project_id
 from westward.store.money import Budget, count_usage, save_claim, set_budget
@@ -290,10 +290,11 @@ def test_the_plan_is_made_with_what_funders_pay(world: World) -> None:
 
 
 def test_covers_kept_are_covers_made_anew(world: World) -> None:
-    """After each kind of change, what the cache answers is what nobody's cache would."""
+    """After each kind of change, what the cache answers is what no cache would; of what is used it
+    knows after at most 5 s."""
     core, kept = world.core, CoverCache()
     city = admitted(world)
-    now_ms = core.clock.now_ms()
+    now_ms = core.clock.now_ms() // AGAIN_MS * AGAIN_MS
 
     def both() -> int:
         asked = (core.store, core.purse.rules, core.network, ["vision"], now_ms)
@@ -312,8 +313,13 @@ def test_covers_kept_are_covers_made_anew(world: World) -> None:
         (Candidate(estimate=estimate("p"), prices=prices("p", HOUR_RATE, (0.0,))),), payer(), 0
     )
     count_usage(core.store, replace(found.split, usage=whole), 1)
+    asked = (core.store, core.purse.rules, core.network, ["vision"])
+    early = covers_of(*asked, now_ms + USAGE_MS - 1, kept=kept)
+    assert sum(one.micros_per_device_hour for one in early) == funded
+    now_ms += USAGE_MS
     assert both() == 0
     count_usage(core.store, replace(found.split, usage=whole), -1)
+    now_ms += USAGE_MS
     assert both() == funded
     gone = VoucherClaim(id="acme:city", rule="city", entity="acme", revoked=True)
     save_claim(core.store, gone, 0, "test")

@@ -36,7 +36,10 @@ _REMEDIES = {
     "role-missing": " 'westward whoami' lists your roles.",
 }
 """By the server's code."""
-_LISTS = {"job": "jobs", "array": "jobs", "site": "sites", "pool": "sites", "data set": "data list"}
+_LISTS = {
+    "job": "jobs", "array": "jobs", "site": "sites", "pool": "sites", "data set": "data list",
+    "programme": "programme list", "organisation": "org list", "project": "project list",
+}  # fmt: skip
 """Which command lists what there is none of."""
 
 

@@ -21,6 +21,9 @@ USUAL_DEVICE_MS = 64 * MS_PER_HOUR
 """Device time that covers are worked out for, as in rehearsals."""
 AGAIN_MS = 5 * MS_PER_MINUTE
 """Nothing having changed, covers are worked out anew so often: claims and facts end by time alone."""
+USAGE_MS = 5_000
+"""Runs that are held for and settled change what is used all the time: it is looked at so often.
+Claims, facts, contracts and what is paid into pots are never that old."""
 PoolFacts = Mapping[str, tuple[NamedFact, ...]]
 """Pool → what its bills show for rules that ask."""
 
@@ -83,18 +86,24 @@ class CoverCache:
     changing: Lock = field(default_factory=Lock)
     network: Network | None = None
     usage: Usage | None = None
-    rules: tuple[Rule, ...] = ()
     turn: int = -1
-    by_account: dict[str, tuple[Party, tuple[Cover, ...]]] = field(default_factory=dict)
+    used_ms: int = 0
+    """When ``usage`` was taken over."""
+    by_account: dict[str, tuple[Party, tuple[Rule, ...], tuple[Cover, ...]]] = field(
+        default_factory=dict
+    )
+    """From whom and what it was worked out, and the covers."""
 
-    def fits(self, network: Network, there: Standing, now_ms: int) -> None:
+    def fits(self, network: Network, usage: Usage, now_ms: int) -> None:
         """Forgets everything unless it was worked out from the same."""
         turn = now_ms // AGAIN_MS
-        same = self.network is network and self.turn == turn and self.rules == there.rules
-        if not same or self.usage != there.usage:
-            self.by_account.clear()
-        self.network, self.turn = network, turn
-        self.rules, self.usage = there.rules, there.usage
+        same = self.network is network and self.turn == turn
+        old = not self.used_ms <= now_ms < self.used_ms + USAGE_MS
+        if same and not (old and self.usage != usage):
+            return
+        self.by_account.clear()
+        self.network, self.turn, self.used_ms = network, turn, now_ms
+        self.usage = usage
 
 
 def covers_of(
@@ -117,35 +126,35 @@ def covers_of(
         return ()
     projects = {account: project_of(account) for account in asked}
     there = standing(store, rules, set(projects.values()), network.currency, now_ms)
+    if not there.rules:
+        return ()
     kept = kept or CoverCache()
     found: list[Cover] = []
     with kept.changing:
-        kept.fits(network, there, now_ms)
+        kept.fits(network, there.usage, now_ms)
         for account in asked:
             party = there.parties[projects[account]]
             if not party.claims:
                 continue
+            own = there.admitted(projects[account])
             known = kept.by_account.get(account)
-            if known is None or known[0] != party:
-                known = (
-                    party,
-                    _covers(account, projects[account], there, network, now_ms, facts, adopted),
-                )
-                kept.by_account[account] = known
-            found += known[1]
+            if known is None or known[:2] != (party, own):
+                made = _covers(account, party, own, there.usage, network, now_ms, facts, adopted)
+                known = kept.by_account[account] = (party, own, made)
+            found += known[2]
     return tuple(found)
 
 
 def _covers(
     account: str,
-    project: str,
-    there: Standing,
+    party: Party,
+    rules: tuple[Rule, ...],
+    usage: Usage,
     network: Network,
     now_ms: int,
     facts: PoolFacts | None,
     adopted: frozenset[str],
 ) -> tuple[Cover, ...]:
-    party, rules = there.parties[project], there.admitted(project)
     known: dict[tuple[str, int, tuple[NamedFact, ...]], int] = {}
     found = []
     for pool in network.pools:
@@ -160,7 +169,7 @@ def _covers(
                 via_platform=True, facts=shown,
             )  # fmt: skip
             after = price_after_vouchers(
-                rules, party.entity, there.usage, (line,), USUAL_DEVICE_MS * 1000, now_ms,
+                rules, party.entity, usage, (line,), USUAL_DEVICE_MS * 1000, now_ms,
                 claims=party.claims, contract=party.contract, adopted=adopted,
             )  # fmt: skip
             known[key] = max(0, price - after.payer_micros_per_device_hour)
