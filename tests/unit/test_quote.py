@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.people_world import TASK, World, peopled
+from westward.cli.render_quote import render_quote
 from westward.ledger.accounts import Account, AccountKind
 from westward.ledger.price import DataRead, PriceList, Transfer
 from westward.ledger.quote import Candidate, Payer, quote
@@ -157,6 +158,17 @@ def test_a_quote_is_as_the_bill_would_be() -> None:
     assert found.lines == bill_lines(found.bill, "harbor", 0)
 
 
+def test_a_short_job_is_held_for_longer_than_it_runs() -> None:
+    asked = Candidate(
+        estimate=estimate("p", duration_ms=60_000), prices=prices("p", 3_600_000, (0.0,))
+    )
+    half = payer(rule("r", 500_000), budget_micros=0)
+    (found,) = quote((asked,), half, 0, 300_000)
+    assert (found.own_micros, found.hold_micros) == (120_000, 600_000)
+    (longer,) = quote((replace(asked, estimate=estimate("p")),), half, 0, 300_000)
+    assert longer.hold_micros == longer.own_micros
+
+
 # -- on a server ------------------------------------------------------------------------------
 
 
@@ -261,6 +273,10 @@ def test_a_budget_is_told_before_and_after(world: World) -> None:
     assert answer["budget"]["available_micros"] == 5_000_000
     for one in answer["pools"]:
         assert one["budget_after_micros"] == 5_000_000 - one["own_micros"]
+        assert one["hold_micros"] >= one["own_micros"]
+    lacking = {**answer, "budget": {**answer["budget"], "available_micros": 0}}
+    assert "the job would wait for money" in render_quote(lacking, everything=False)
+    assert "would wait for money" not in render_quote(answer, everything=True)
 
 
 def test_covers_are_what_the_quote_pays_of_devices(world: World) -> None:

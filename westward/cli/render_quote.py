@@ -24,7 +24,7 @@ def render_quote(answer: Json, *, everything: bool) -> str:
     if pools:
         lines += _table(pools, currency)
         for one in pools if everything else pools[:1]:
-            lines += ["", *_pool(one, currency)]
+            lines += ["", *_pool(one, answer["budget"], currency)]
     else:
         lines.append("No pool can take this job now.")
     if answer["not_admitted"]:
@@ -67,7 +67,7 @@ def _table(pools: Sequence[Json], currency: str) -> list[str]:
     return plain_table(head, rows, right=(3, 4, 5))
 
 
-def _pool(one: Json, currency: str) -> list[str]:
+def _pool(one: Json, budget: Json | None, currency: str) -> list[str]:
     hours = one["device_milli_ms"] * 100 // _MILLI_MS_PER_DEVICE_HOUR
     lines = [f"{one['pool']} at {one['site']}:"]
     rows = [(f"devices, {hours // 100:,}.{hours % 100:02d} device-hours", one["device_micros"])]
@@ -99,10 +99,14 @@ def _pool(one: Json, currency: str) -> list[str]:
             f"  beside the bill: {reward['payer']} pays {reward['payee']} "
             f"{money(reward['micros'])} ({reward['rule']}, {reward['year']})"
         )
-    after = one["budget_after_micros"]
-    if after is not None:
-        short = f": {money(-after)} short, the job would wait for money" if after < 0 else ""
-        lines.append(f"  budget afterwards {money(after)} {currency}{short}")
+    if budget is not None:
+        lines.append(f"  budget afterwards {money(one['budget_after_micros'])} {currency}")
+        lines.append(f"  held at the start {money(one['hold_micros'])} {currency}")
+        lacks = one["hold_micros"] - budget["available_micros"]
+        if lacks > 0:
+            lines.append(
+                f"  the budget lacks {money(lacks)} {currency}: the job would wait for money"
+            )
     return lines
 
 

@@ -687,7 +687,8 @@ class PayoutView(TypedDict):
 
 class PoolQuoteView(TypedDict):
     """``price_micros`` is devices, power, links, data and rounding, and is what funders
-    (``funded_micros``, by ``parts``) and the project (``own_micros``) pay together."""
+    (``funded_micros``, by ``parts``) and the project (``own_micros``) pay together. ``hold_micros``:
+    what must be in its budget for the job to start."""
 
     pool: str
     site: str
@@ -705,6 +706,7 @@ class PoolQuoteView(TypedDict):
     rounding_micros: int
     funded_micros: int
     own_micros: int
+    hold_micros: int
     budget_after_micros: int | None
     parts: list[PartView]
     rewards: list[PartView]

@@ -14,7 +14,7 @@ from westward.model.network import Network
 from westward.model.plan import Alternative, Estimate, Placement, Plan, Refusal
 from westward.model.units import BYTES_PER_GB
 from westward.server.covers import standing
-from westward.server.purse import Purse, project_id
+from westward.server.purse import HOLD_LEAST_MS, Purse, project_id
 from westward.server.wording import refusal_text, why_there
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of
@@ -57,7 +57,7 @@ def quote_view(store: Store, purse: Purse, asked: Asked) -> Json:
         contract=party.contract, usage=there.usage, budget_micros=budget, adopted=purse.adopted,
     )  # fmt: skip
     candidates, left_out = _candidates(asked, purse)
-    found = quote(candidates, payer, asked.now_ms)
+    found = quote(candidates, payer, asked.now_ms, HOLD_LEAST_MS)
     others = len(purse.rules) - len(payer.rules)
     return {
         "now_ms": asked.now_ms,
@@ -144,6 +144,7 @@ def _quoted_view(one: Quoted, now_ms: int) -> Json:
         "rounding_micros": bill.rounding_micros,
         "funded_micros": one.funded_micros,
         "own_micros": one.own_micros,
+        "hold_micros": one.hold_micros,
         "budget_after_micros": one.budget_after_micros,
         "parts": [_part_view(part) for part in one.split.parts if part.year is not None],
         "rewards": [_part_view(part) for part in one.split.rewards],
