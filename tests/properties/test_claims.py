@@ -23,7 +23,7 @@ def empty() -> State:
         capacity_milli=ones * ROOM, nodes=ones, devices=ones, cpus_milli=ones, memory_mib=ones,
         kind=ones, site=ones, zone=ones, engine=ones, open=np.ones(2, dtype=np.uint8),
         price=np.ones(2), kw=np.ones(2), speed=np.ones(2),
-        grade=0 * ones, grade_speed=np.ones(1),
+        grade=0 * ones, grade_speed=np.ones(1), cover=np.zeros((1, 2)),
     )  # fmt: skip
     return new_state(pools, new_slots(ROOM), 64, conservative=False)
 

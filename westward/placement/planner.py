@@ -313,7 +313,7 @@ def _tables(
     if snapshot.covers and policy.rule == "westward":
         accounts = {job.account for job in everyone}
         rows, cover = cover_rows(snapshot.covers, network.pool_rows, columns.pools.price, accounts)
-        jobs.payer[:] = [rows.get(job.account, 0) for job in everyone]
+        jobs.payer[: len(everyone)] = [rows.get(job.account, 0) for job in everyone]
     claims = max((len(one.running) for one in snapshot.pools), default=0)
     conservative = policy.discipline == "conservative"
     state = new_state(
