@@ -32,10 +32,21 @@ JobState: TypeAlias = Literal[
     "refused",
 ]
 
+Role: TypeAlias = Literal[
+    "owner", "lead", "site-operator", "data-owner", "funder", "network-operator", "auditor"
+]
+
+Scope: TypeAlias = Literal["read", "jobs", "data", "sites", "people", "metrics", "money"]
+
 
 class AimView(TypedDict):
     site: str
     pool: str | None
+
+
+class AnswerRequest(TypedDict):
+    answer: str
+    by: str
 
 
 class ArrayPlaceView(TypedDict):
@@ -90,6 +101,69 @@ class BillView(TypedDict):
     price_micros: int
 
 
+class BudgetRequest(TypedDict):
+    """What becomes of running jobs when nothing is left."""
+
+    on_empty: NotRequired[Literal["suspend", "cancel", "run-on"]]
+
+
+class BudgetView(TypedDict):
+    """``on_empty`` null: no budget. ``billed``: what was spent without one."""
+
+    project: str
+    organisation: str
+    currency: str
+    on_empty: str | None
+    set_ms: int | None
+    set_by: str | None
+    budget: MoneyView
+    billed: MoneyView
+
+
+class ChargePage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one, which also has the
+    month's corrections."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    charges: list[ChargeView]
+    next: str | None
+    sites: dict[str, SiteFactsView]
+
+
+class ChargeView(TypedDict):
+    """One part of one bill, of one earner and one payer. ``quantity`` (milli-device ms, joules or
+    bytes) cost ``basis_micros``, of which this payer bears ``micros``."""
+
+    charge_id: str
+    kind: Literal["charge", "correction"]
+    part: Literal["device", "power", "transfer", "data", "rounding"]
+    job_id: str
+    job_name: str
+    run_id: str
+    attempt: int
+    site: str
+    pool: str
+    project: str
+    earner: str
+    payer: str
+    payer_reason: str
+    began_ms: int
+    ended_ms: int
+    posted_ms: int
+    micros: int
+    basis_micros: int
+    quantity: int
+    unit_price_micros: int | None
+    dispute_id: str
+    corrects_ms: int | None
+
+
 class CheckpointView(TypedDict):
     run_id: str
     site: str
@@ -97,6 +171,58 @@ class CheckpointView(TypedDict):
     size_bytes: int
     sent_bytes: int
     at_server: bool
+
+
+class ClaimView(TypedDict):
+    """``next_step`` null: none is left, or it was revoked."""
+
+    id: str
+    rule: str
+    entity: str
+    contract: str
+    done: list[str]
+    approved_micros: int | None
+    approved_device_milli_ms: int | None
+    expires_ms: int | None
+    revoked: bool
+    evidence: list[EvidenceView]
+    steps: list[str]
+    next_step: str | None
+    next_evidence: list[str]
+
+
+class ClaimsView(TypedDict):
+    rule: str
+    claims: list[ClaimView]
+
+
+class CloseRequest(TypedDict):
+    """``correction_micros``: of an upheld one, added to the charge; negative = taken back."""
+
+    outcome: Literal["upheld", "rejected", "withdrawn"]
+    correction_micros: NotRequired[int]
+    note: NotRequired[str]
+    by: str
+
+
+class ContractRequest(TypedDict):
+    contract: str
+    value_micros: NotRequired[int | None]
+    signed_ms: NotRequired[int | None]
+    start_ms: NotRequired[int | None]
+    end_ms: NotRequired[int | None]
+    related: NotRequired[bool | None]
+    facts: NotRequired[list[FactRequest] | None]
+
+
+class ContractView(TypedDict):
+    id: str
+    value_micros: int | None
+    signed_ms: int | None
+    start_ms: int | None
+    end_ms: int | None
+    related: bool | None
+    facts: list[FactView]
 
 
 class DataFileView(TypedDict):
@@ -186,12 +312,87 @@ class DecisionView(TypedDict):
     refusal: dict[str, Any] | None
 
 
+class DisputeList(TypedDict):
+    network: str
+    currency: str
+    disputes: list[DisputeView]
+
+
+class DisputeRequest(TypedDict):
+    """``dispute_id`` is the caller's own, so that the request can be repeated. ``part`` null: all
+    of the run."""
+
+    dispute_id: str
+    run_id: str
+    part: NotRequired[Literal["device", "power", "transfer", "data", "rounding"] | None]
+    reason: str
+    by: str
+
+
+class DisputeView(TypedDict):
+    dispute_id: str
+    run_id: str
+    job_id: str
+    site: str
+    part: Literal["device", "power", "transfer", "data", "rounding"] | None
+    reason: str
+    opened_by: str
+    opened_ms: int
+    answer: str
+    answered_by: str
+    answered_ms: int | None
+    outcome: Literal["upheld", "rejected", "withdrawn"] | None
+    correction_micros: int
+    note: str
+    closed_by: str
+    closed_ms: int | None
+    state: Literal["open", "answered", "closed"]
+    created: NotRequired[bool]
+
+
+class DryView(TypedDict):
+    """Days; null: not before the year ends. ``low_day`` to ``high_day``: four draws of five."""
+
+    draws: int
+    mean_micros_per_day: int
+    dry_share: float
+    low_day: str | None
+    median_day: str | None
+    high_day: str | None
+
+
 class ErrorView(TypedDict):
     """Every refusal: a stable code, one sentence, and the faults of an input."""
 
     code: str
     message: str
     faults: list[FaultView]
+
+
+class EvidenceRequest(TypedDict):
+    kind: str
+    reference: str
+
+
+class EvidenceView(TypedDict):
+    step: str
+    kind: str
+    reference: str
+    at_ms: int
+
+
+class FactRequest(TypedDict):
+    name: str
+    value: bool | int | str
+    evidence: str
+    until_ms: NotRequired[int | None]
+
+
+class FactView(TypedDict):
+    name: str
+    value: bool | int | str
+    evidence: str
+    until_ms: int | None
 
 
 class FaultView(TypedDict):
@@ -206,6 +407,35 @@ class FileEntry(TypedDict):
     path: str
     size_bytes: int
     sha256: str
+
+
+class ForecastView(TypedDict):
+    """``simulation`` null: less than ``past_days_least`` days are past."""
+
+    rule: str
+    year: int
+    currency: str
+    left_micros: int
+    past_days: int
+    past_days_least: int
+    horizon_days: int
+    last_day: str
+    simulation: DryView | None
+
+
+class FundRequest(TypedDict):
+    """``year`` None: this one, by the rule's calendar."""
+
+    transfer_id: str
+    amount_micros: int
+    reason: NotRequired[str]
+    year: NotRequired[int | None]
+
+
+class GrantView(TypedDict):
+    role: str
+    kind: str
+    place: str
 
 
 class HealthView(TypedDict):
@@ -259,7 +489,7 @@ class JobDetail(TypedDict):
     lost_runs: int
     failed_runs: int
     holds: list[HoldView]
-    pause: Literal["suspend", "move", "preempt"] | None
+    pause: Literal["suspend", "move", "preempt", "money"] | None
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
@@ -309,10 +539,21 @@ class JobView(TypedDict):
     lost_runs: int
     failed_runs: int
     holds: list[HoldView]
-    pause: Literal["suspend", "move", "preempt"] | None
+    pause: Literal["suspend", "move", "preempt", "money"] | None
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
+
+
+class LeftView(TypedDict):
+    """What is left of a rule's limits without and with this job; null: no limit."""
+
+    year: int
+    beneficiary: str
+    pot_before_micros: int | None
+    pot_after_micros: int | None
+    cap_before_micros: int | None
+    cap_after_micros: int | None
 
 
 class LogView(TypedDict):
@@ -331,6 +572,40 @@ class LogView(TypedDict):
     complete: bool
 
 
+class MemberRequest(TypedDict):
+    user: str
+    role: Role
+
+
+class MemberView(TypedDict):
+    user: str
+    role: str
+    added_ms: int
+    added_by: str
+
+
+class MembersView(TypedDict):
+    kind: str
+    place: str
+    members: list[MemberView]
+
+
+class MoneyRequest(TypedDict):
+    """``transfer_id`` is chosen by the caller: the same again brings nothing in twice."""
+
+    transfer_id: str
+    amount_micros: int
+    reason: NotRequired[str]
+
+
+class MoneyView(TypedDict):
+    account: str
+    paid_in_micros: int
+    spent_micros: int
+    held_micros: int
+    available_micros: int
+
+
 class MoveRequest(TypedDict):
     """``to``: the name of a site or of a pool."""
 
@@ -346,8 +621,96 @@ class MoveView(TypedDict):
     moved_ms: int
 
 
+class NotPossibleView(TypedDict):
+    pool: str
+    site: str
+    reasons: list[str]
+
+
+class OrganisationMoneyView(TypedDict):
+    organisation: str
+    currency: str
+    facts: list[FactView]
+    contract: ContractView | None
+    claims: list[ClaimView]
+
+
+class OrganisationRequest(TypedDict):
+    organisation: str
+    label: NotRequired[str]
+
+
+class OrganisationView(TypedDict):
+    organisation: str
+    label: str
+    created_ms: int
+    created_by: str
+
+
+class OrganisationsView(TypedDict):
+    organisations: list[OrganisationView]
+
+
+class PartView(TypedDict):
+    """``payee``: of a supplier's reward."""
+
+    payer: str
+    rule: str
+    year: int | None
+    micros: int
+    payee: str
+
+
 class PauseRequest(TypedDict):
     by: NotRequired[str]
+
+
+class PayoutRequest(TypedDict):
+    """``payout_id`` is the caller's own, so that the request can be repeated."""
+
+    payout_id: str
+    earner: str
+    micros: int
+    reference: NotRequired[str]
+    by: str
+
+
+class PayoutView(TypedDict):
+    payout_id: str
+    earner: str
+    micros: int
+    paid_ms: int
+    reference: str
+    paid_by: str
+    created: NotRequired[bool]
+
+
+class PoolQuoteView(TypedDict):
+    """``price_micros`` is devices, power, links, data and rounding, and is what funders
+    (``funded_micros``, by ``parts``) and the project (``own_micros``) pay together. ``hold_micros``:
+    what must be in its budget for the job to start."""
+
+    pool: str
+    site: str
+    option: int
+    starts_now: bool
+    start_ms: int
+    duration_ms: int
+    need_milli: int
+    device_milli_ms: int
+    price_micros: int
+    device_micros: int
+    power_micros: int
+    transfer_micros: int
+    data_micros: int
+    rounding_micros: int
+    funded_micros: int
+    own_micros: int
+    hold_micros: int
+    budget_after_micros: int | None
+    parts: list[PartView]
+    rewards: list[PartView]
+    rules: list[RuleVerdictView]
 
 
 class PoolView(TypedDict):
@@ -364,6 +727,58 @@ class PoolView(TypedDict):
     price_micros_per_device_hour: int | None
 
 
+class PotView(TypedDict):
+    account: str
+    paid_in_micros: int
+    spent_micros: int
+    held_micros: int
+    available_micros: int
+    year: int
+
+
+class ProgrammeView(TypedDict):
+    """``pot`` and ``admitted``: for its funders, and who oversees the network."""
+
+    rule: str
+    label: str
+    funder: str
+    pays: str
+    share_ppm: int | None
+    cap_entity_year_micros: int | None
+    pot_stated_micros: int | None
+    year: int
+    currency: str
+    pot: PotView | None
+    admitted: list[str] | None
+
+
+class ProgrammesView(TypedDict):
+    currency: str
+    programmes: list[ProgrammeView]
+
+
+class ProjectRequest(TypedDict):
+    """``project`` is what its jobs name as their account."""
+
+    project: str
+    organisation: str
+    label: NotRequired[str]
+
+
+class ProjectView(TypedDict):
+    """``project`` is what its jobs name as their account."""
+
+    project: str
+    organisation: str
+    label: str
+    created_ms: int
+    created_by: str
+
+
+class ProjectsView(TypedDict):
+    projects: list[ProjectView]
+
+
 class ProvenanceView(TypedDict):
     job_id: str
     run_id: str
@@ -373,9 +788,37 @@ class ProvenanceView(TypedDict):
     inputs: list[UsedInputView]
 
 
+class QuoteBudgetView(TypedDict):
+    available_micros: int
+    held_micros: int
+    on_empty: str
+
+
+class QuoteView(TypedDict):
+    """``pools``: the cheapest for the project first. ``not_admitted``: rules of the network that the
+    organisation has no claim under."""
+
+    now_ms: int
+    currency: str
+    project: str
+    organisation: str
+    budget: QuoteBudgetView | None
+    not_admitted: int
+    summary: str
+    duration_assumed: bool
+    held: Literal[False]
+    pools: list[PoolQuoteView]
+    not_possible: list[NotPossibleView]
+
+
 class RankView(TypedDict):
     rank: int
     size: int
+
+
+class ReasonView(TypedDict):
+    code: str
+    text: str
 
 
 class ReplicaRequest(TypedDict):
@@ -418,6 +861,60 @@ class ReportView(TypedDict):
     jobs: list[ReportRow]
 
 
+class RuleVerdictView(TypedDict):
+    rule: str
+    funder: str
+    counted_micros: int
+    entitled_micros: int
+    pays_micros: int
+    deferred_micros: int
+    refused: list[ReasonView]
+    limited: list[ReasonView]
+    left: list[LeftView]
+
+
+class RunFactsPage(TypedDict):
+    """``next`` goes into ``after`` for the next page; null: the last one."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    runs: list[RunFactsView]
+    next: int | None
+
+
+class RunFactsView(TypedDict):
+    """``price_micros``: the bill worked out anew; null: the prices are not known any more."""
+
+    job_id: str
+    job_name: str
+    run_id: str
+    attempt: int
+    pool: str
+    need_milli: int
+    started_ms: int | None
+    ended_ms: int | None
+    outcome: str
+    in_period: bool
+    readings: int
+    missing_readings: int
+    wall_ms: int
+    device_milli_ms: int
+    repeated_ms: int
+    billed: bool
+    bill_device_milli_ms: int
+    bill_device_micros: int
+    bill_micros: int
+    price_micros: int | None
+    unpriced_bytes: int
+    corrected_micros: int
+    disputes_closed: list[str]
+
+
 class RunView(TypedDict):
     """One attempt. Times are ms UTC."""
 
@@ -433,6 +930,33 @@ class RunView(TypedDict):
     outcome: str | None
     exit_code: int | None
     detail: str
+
+
+class SettlementView(TypedDict):
+    """Each of the groupings adds up to ``charges_micros`` = bills + corrections."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    charges_micros: int
+    bills_micros: int
+    corrections_micros: int
+    runs: int
+    by_earner: dict[str, int]
+    by_project: dict[str, int]
+    by_payer: dict[str, int]
+    by_part: dict[str, int]
+
+
+class SiteFactsView(TypedDict):
+    label: str
+    operator: str
+    region: str
+    region_label: str
 
 
 class SiteView(TypedDict):
@@ -454,6 +978,41 @@ class SitesView(TypedDict):
     currency: str
     now_ms: int
     sites: list[SiteView]
+
+
+class StatementView(TypedDict):
+    """``opening + earned + corrected - paid = closing``. ``over``: the month was, at ``as_of_ms``."""
+
+    network: str
+    currency: str
+    month: str
+    utc_offset: str
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    earner: str
+    as_of_ms: int
+    over: bool
+    opening_micros: int
+    earned_micros: int
+    corrected_micros: int
+    paid_micros: int
+    closing_micros: int
+    disputed_micros: int
+    payable_micros: int
+    charges: list[ChargeView]
+    payouts: list[PayoutView]
+    disputes: list[DisputeView]
+
+
+class StepRequest(TypedDict):
+    """What was approved, and until when, may be said at ``approve``."""
+
+    step: Literal["claim", "approve", "hold", "use", "settle", "redeem"]
+    evidence: NotRequired[list[EvidenceRequest] | None]
+    approved_micros: NotRequired[int | None]
+    approved_device_ms: NotRequired[int | None]
+    expires_ms: NotRequired[int | None]
 
 
 class StoryView(TypedDict):
@@ -484,7 +1043,7 @@ class SubmittedView(TypedDict):
     lost_runs: int
     failed_runs: int
     holds: list[HoldView]
-    pause: Literal["suspend", "move", "preempt"] | None
+    pause: Literal["suspend", "move", "preempt", "money"] | None
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
@@ -496,6 +1055,34 @@ class TermView(TypedDict):
 
     key: str
     values: list[str]
+
+
+class TokenRequest(TypedDict):
+    """``user`` None: oneself. ``scopes`` None: those of the token that asks."""
+
+    user: NotRequired[str | None]
+    scopes: NotRequired[list[Scope] | None]
+    ttl_ms: NotRequired[int]
+    label: NotRequired[str]
+
+
+class TokenView(TypedDict):
+    """``token``, the secret, is told once, when it is made. ``used_ms`` is to the hour."""
+
+    token_id: str
+    user: str
+    scopes: list[str]
+    label: str
+    created_ms: int
+    expires_ms: int
+    revoked_ms: int | None
+    used_ms: int | None
+    made_by: str
+    token: NotRequired[str]
+
+
+class TokensView(TypedDict):
+    tokens: list[TokenView]
 
 
 class UsedInputView(TypedDict):
@@ -537,12 +1124,24 @@ class VerdictView(TypedDict):
     lost_runs: int
     failed_runs: int
     holds: list[HoldView]
-    pause: Literal["suspend", "move", "preempt"] | None
+    pause: Literal["suspend", "move", "preempt", "money"] | None
     aim: AimView | None
     array: ArrayPlaceView | None
     runs: list[RunView]
     accepted: bool
     reason: str
+
+
+class WhoamiView(TypedDict):
+    """``everything``: the server tells no users apart."""
+
+    user: str
+    users_told_apart: bool
+    everything: bool
+    grants: list[GrantView]
+    scopes: list[str]
+    token_id: str | None
+    expires_ms: int | None
 
 
 class WhyView(TypedDict):
@@ -593,7 +1192,8 @@ class Api:
         newest_first: bool = False,
         arrays_once: bool = False,
     ) -> JobPage:
-        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        """A page, in order of submission, of the jobs that the asker may see; ``next`` goes into
+        ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
         return self._call(
@@ -724,7 +1324,9 @@ class Api:
         )
 
     def sites(self) -> SitesView:
-        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
+        """Every site with its pools, how many run and wait there, prices now, and, for who oversees
+        the network or the site, sums so far.
+        """
         return self._call("GET", "/v1/sites", {}, None)
 
     def snapshot(self) -> dict[str, Any]:
@@ -732,7 +1334,9 @@ class Api:
         return self._call("GET", "/v1/snapshot", {}, None)
 
     def report(self, *, limit: int = 1000) -> ReportView:
-        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
+        """The newest finished jobs that the asker may see, in the order of submission: where, why
+        there, how long, how much.
+        """
         return self._call("GET", "/v1/report", {"limit": limit}, None)
 
     def new_dataset(
@@ -769,7 +1373,9 @@ class Api:
         return self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     def dataset(self, name: str, *, version: int = 0) -> DataSetView:
-        """One version (0: the newest) with its files, copies and provenance."""
+        """One version (0: the newest) with its files, copies and, for who may see the job that made
+        it, its provenance.
+        """
         return self._call("GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None)
 
     def set_replica(
@@ -785,8 +1391,413 @@ class Api:
             {"site": site, "url": url, "version": version},
         )
 
+    def whoami(self) -> WhoamiView:
+        """Who the server takes the asker for, and what that one may do."""
+        return self._call("GET", "/v1/whoami", {}, None)
+
+    def organisations(self) -> OrganisationsView:
+        """Those of the asker's projects; for who oversees the network all."""
+        return self._call("GET", "/v1/organisations", {}, None)
+
+    def new_organisation(self, *, organisation: str, label: str = "") -> OrganisationView:
+        """201; 200 if it is there already, just so."""
+        return self._call(
+            "POST", "/v1/organisations", {}, {"organisation": organisation, "label": label}
+        )
+
+    def projects(self) -> ProjectsView:
+        """The asker's; for who oversees the network all."""
+        return self._call("GET", "/v1/projects", {}, None)
+
+    def new_project(self, *, project: str, organisation: str, label: str = "") -> ProjectView:
+        """201; 200 if it is there already, just so."""
+        return self._call(
+            "POST",
+            "/v1/projects",
+            {},
+            {"project": project, "organisation": organisation, "label": label},
+        )
+
+    def members(self, kind: str, place: str) -> MembersView:
+        """Who holds a role there."""
+        return self._call(
+            "GET", f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}", {}, None
+        )
+
+    def new_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
+        """Gives a role. The same again changes nothing."""
+        return self._call(
+            "POST",
+            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}",
+            {},
+            {"user": user, "role": role},
+        )
+
+    def no_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
+        """Takes a role, at once. What is not held cannot be taken."""
+        return self._call(
+            "POST",
+            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}/remove",
+            {},
+            {"user": user, "role": role},
+        )
+
+    def tokens(self) -> TokensView:
+        """The asker's own, without their secrets; for who oversees the network all."""
+        return self._call("GET", "/v1/tokens", {}, None)
+
+    def new_token(
+        self,
+        *,
+        user: str | None = None,
+        scopes: list[Scope] | None = None,
+        ttl_ms: int = 7776000000,
+        label: str = "",
+    ) -> TokenView:
+        """A token; its secret is told this once. It has no scopes that the asker's has not, and one
+        for oneself does not live longer than the one it was made with.
+        """
+        return self._call(
+            "POST",
+            "/v1/tokens",
+            {},
+            {"user": user, "scopes": scopes, "ttl_ms": ttl_ms, "label": label},
+        )
+
+    def no_token(self, token_id: str) -> TokenView:
+        """Ends it at once. A second time changes nothing."""
+        return self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
+
+    def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
+        """Every sum of a month: by earner, project, payer and part."""
+        return self._call("GET", "/v1/settlement", {"month": month, "utc_offset": utc_offset}, None)
+
+    def list_charges(
+        self, *, month: str, after: str | None = None, limit: int = 500, utc_offset: str = "+00:00"
+    ) -> ChargePage:
+        """A month's charges, those of ``limit`` bills at a time, by when they were posted."""
+        return self._call(
+            "GET",
+            "/v1/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def project_charges(
+        self,
+        project: str,
+        *,
+        month: str,
+        after: str | None = None,
+        limit: int = 500,
+        utc_offset: str = "+00:00",
+    ) -> ChargePage:
+        """The same of one project: what its invoice is made of. A page may be empty and not the last."""
+        return self._call(
+            "GET",
+            f"/v1/projects/{quote(project, safe='')}/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def site_statement(self, site: str, *, month: str, utc_offset: str = "+00:00") -> StatementView:
+        """What a site earned, was paid and is owed: opening, earned, corrected, paid, closing."""
+        return self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/statement",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def earner_statement(
+        self, earner: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """The same of any earner: ``site:NAME``, ``network-power``, ``network-links``, ``rounding``,
+        ``data-owner:NAME``.
+        """
+        return self._call(
+            "GET",
+            f"/v1/statements/{quote(earner, safe='')}",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def reconciliation_facts(
+        self, site: str, *, month: str, after: int = 0, limit: int = 200, utc_offset: str = "+00:00"
+    ) -> RunFactsPage:
+        """What the server has of a site's runs: meter, bill, and the bill worked out anew."""
+        return self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/reconciliation",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    def list_disputes(self, *, site: str | None = None) -> DisputeList:
+        """The newest first."""
+        return self._call("GET", "/v1/disputes", {"site": site}, None)
+
+    def new_dispute(
+        self,
+        *,
+        dispute_id: str,
+        run_id: str,
+        reason: str,
+        by: str,
+        part: Literal["device", "power", "transfer", "data", "rounding"] | None = None,
+    ) -> DisputeView:
+        """What the doubted charges earn is not payable until it is closed. 200 for a repeat."""
+        return self._call(
+            "POST",
+            "/v1/disputes",
+            {},
+            {"dispute_id": dispute_id, "run_id": run_id, "part": part, "reason": reason, "by": by},
+        )
+
+    def answer_to_dispute(self, dispute_id: str, *, answer: str, by: str) -> DisputeView:
+        """A later answer takes the place of an earlier one."""
+        return self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/answer",
+            {},
+            {"answer": answer, "by": by},
+        )
+
+    def end_dispute(
+        self,
+        dispute_id: str,
+        *,
+        outcome: Literal["upheld", "rejected", "withdrawn"],
+        by: str,
+        correction_micros: int = 0,
+        note: str = "",
+    ) -> DisputeView:
+        """Upheld: its correction is posted now. The same words again change nothing."""
+        return self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/close",
+            {},
+            {"outcome": outcome, "correction_micros": correction_micros, "note": note, "by": by},
+        )
+
+    def new_payout(
+        self, *, payout_id: str, earner: str, micros: int, by: str, reference: str = ""
+    ) -> PayoutView:
+        """Notes that an earner was paid; not more than is owed and not disputed. 200 for a repeat."""
+        return self._call(
+            "POST",
+            "/v1/payouts",
+            {},
+            {
+                "payout_id": payout_id,
+                "earner": earner,
+                "micros": micros,
+                "reference": reference,
+                "by": by,
+            },
+        )
+
+    def quote(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> QuoteView:
+        """What the job would cost at each pool at its best hour, and who would pay which part of it;
+        the cheapest for its project first. Nothing is held, nothing is changed.
+        """
+        return self._call(
+            "POST",
+            "/v1/quote",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+
+    def budget(self, project: str) -> BudgetView:
+        """What the project may spend, and what it owes where it has no budget."""
+        return self._call("GET", f"/v1/budgets/{quote(project, safe='')}", {}, None)
+
+    def new_budget(
+        self, project: str, *, on_empty: Literal["suspend", "cancel", "run-on"] = "suspend"
+    ) -> BudgetView:
+        """From now on the project spends what it was given, and no more. ``run-on`` is for the
+        network's operator: the network bears what is beyond.
+        """
+        return self._call(
+            "POST", f"/v1/budgets/{quote(project, safe='')}", {}, {"on_empty": on_empty}
+        )
+
+    def add_to_budget(
+        self, project: str, *, transfer_id: str, amount_micros: int, reason: str = ""
+    ) -> BudgetView:
+        """Money from outside for a project with a budget."""
+        return self._call(
+            "POST",
+            f"/v1/budgets/{quote(project, safe='')}/add",
+            {},
+            {"transfer_id": transfer_id, "amount_micros": amount_micros, "reason": reason},
+        )
+
+    def no_budget(self, project: str) -> BudgetView:
+        """From now on the project is billed without a limit; what is left in its budget stays there."""
+        return self._call("POST", f"/v1/budgets/{quote(project, safe='')}/remove", {}, {})
+
+    def programmes(self) -> ProgrammesView:
+        """The network's voucher rules; what is in their pots for who funds them or oversees the
+        network.
+        """
+        return self._call("GET", "/v1/programmes", {}, None)
+
+    def fund(
+        self,
+        rule: str,
+        *,
+        transfer_id: str,
+        amount_micros: int,
+        reason: str = "",
+        year: int | None = None,
+    ) -> PotView:
+        """Money from outside into the pot of one year."""
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/fund",
+            {},
+            {
+                "transfer_id": transfer_id,
+                "amount_micros": amount_micros,
+                "reason": reason,
+                "year": year,
+            },
+        )
+
+    def forecast(self, rule: str) -> ForecastView:
+        """When this year's pot will be empty: a simulation from the spend of the last weeks, with the
+        interval that four draws of five lie in.
+        """
+        return self._call("GET", f"/v1/programmes/{quote(rule, safe='')}/forecast", {}, None)
+
+    def claims(self, rule: str) -> ClaimsView:
+        """Whom the programme has admitted, and how far each claim is."""
+        return self._call("GET", f"/v1/programmes/{quote(rule, safe='')}/claims", {}, None)
+
+    def claim(self, rule: str, organisation: str) -> ClaimView:
+        """One organisation's claim, its steps and their evidence."""
+        return self._call(
+            "GET",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}",
+            {},
+            None,
+        )
+
+    def admit_organisation(self, rule: str, organisation: str) -> ClaimView:
+        """From now on the rule may pay for the organisation, as its steps allow. 200: it did before."""
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}",
+            {},
+            {},
+        )
+
+    def no_claim(self, rule: str, organisation: str) -> ClaimView:
+        """The rule pays for the organisation's runs no more. What was paid stays paid."""
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/revoke",
+            {},
+            {},
+        )
+
+    def step_claim(
+        self,
+        rule: str,
+        organisation: str,
+        *,
+        step: Literal["claim", "approve", "hold", "use", "settle", "redeem"],
+        evidence: list[EvidenceRequest] | None = None,
+        approved_micros: int | None = None,
+        approved_device_ms: int | None = None,
+        expires_ms: int | None = None,
+    ) -> ClaimView:
+        """Takes the claim's next step. ``approve``, ``hold`` and ``redeem`` are its funder's."""
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/steps",
+            {},
+            {
+                "step": step,
+                "evidence": evidence,
+                "approved_micros": approved_micros,
+                "approved_device_ms": approved_device_ms,
+                "expires_ms": expires_ms,
+            },
+        )
+
+    def organisation_money(self, organisation: str) -> OrganisationMoneyView:
+        """What the organisation has shown, its contract, its claims."""
+        return self._call(
+            "GET", f"/v1/organisations/{quote(organisation, safe='')}/money", {}, None
+        )
+
+    def new_fact(
+        self,
+        organisation: str,
+        *,
+        name: str,
+        value: bool | int | str,
+        evidence: str,
+        until_ms: int | None = None,
+    ) -> OrganisationMoneyView:
+        """Something shown about the organisation, and by what. The same name again replaces it."""
+        return self._call(
+            "POST",
+            f"/v1/organisations/{quote(organisation, safe='')}/facts",
+            {},
+            {"name": name, "value": value, "evidence": evidence, "until_ms": until_ms},
+        )
+
+    def new_contract(
+        self,
+        organisation: str,
+        *,
+        contract: str,
+        value_micros: int | None = None,
+        signed_ms: int | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        related: bool | None = None,
+        facts: list[FactRequest] | None = None,
+    ) -> OrganisationMoneyView:
+        """The contract under which the organisation's jobs are bought from now on."""
+        return self._call(
+            "POST",
+            f"/v1/organisations/{quote(organisation, safe='')}/contracts",
+            {},
+            {
+                "contract": contract,
+                "value_micros": value_micros,
+                "signed_ms": signed_ms,
+                "start_ms": start_ms,
+                "end_ms": end_ms,
+                "related": related,
+                "facts": facts,
+            },
+        )
+
     def healthz(self) -> HealthView:
-        """``ok`` while every loop's last round went through and no job or run is set aside."""
+        """``ok`` while every loop's last round went through and no job or run is set aside. What is set
+        aside, and how many jobs there are, only for who oversees the network.
+        """
         return self._call("GET", "/healthz", {}, None)
 
 
@@ -830,7 +1841,8 @@ class AsyncApi:
         newest_first: bool = False,
         arrays_once: bool = False,
     ) -> JobPage:
-        """A page in order of submission; ``next`` goes into ``after`` for the next page. With
+        """A page, in order of submission, of the jobs that the asker may see; ``next`` goes into
+        ``after`` for the next page. With
         ``arrays_once`` (and no ``state``) an array's first job stands for all of them.
         """
         return await self._call(
@@ -965,7 +1977,9 @@ class AsyncApi:
         )
 
     async def sites(self) -> SitesView:
-        """Every site with its pools, who runs and waits there, prices now, and sums so far."""
+        """Every site with its pools, how many run and wait there, prices now, and, for who oversees
+        the network or the site, sums so far.
+        """
         return await self._call("GET", "/v1/sites", {}, None)
 
     async def snapshot(self) -> dict[str, Any]:
@@ -973,7 +1987,9 @@ class AsyncApi:
         return await self._call("GET", "/v1/snapshot", {}, None)
 
     async def report(self, *, limit: int = 1000) -> ReportView:
-        """The newest finished jobs, in the order of submission: where, why there, how long, how much."""
+        """The newest finished jobs that the asker may see, in the order of submission: where, why
+        there, how long, how much.
+        """
         return await self._call("GET", "/v1/report", {"limit": limit}, None)
 
     async def new_dataset(
@@ -1010,7 +2026,9 @@ class AsyncApi:
         return await self._call("GET", "/v1/datasets", {"limit": limit, "after": after}, None)
 
     async def dataset(self, name: str, *, version: int = 0) -> DataSetView:
-        """One version (0: the newest) with its files, copies and provenance."""
+        """One version (0: the newest) with its files, copies and, for who may see the job that made
+        it, its provenance.
+        """
         return await self._call(
             "GET", f"/v1/datasets/{quote(name, safe='')}", {"version": version}, None
         )
@@ -1028,6 +2046,415 @@ class AsyncApi:
             {"site": site, "url": url, "version": version},
         )
 
+    async def whoami(self) -> WhoamiView:
+        """Who the server takes the asker for, and what that one may do."""
+        return await self._call("GET", "/v1/whoami", {}, None)
+
+    async def organisations(self) -> OrganisationsView:
+        """Those of the asker's projects; for who oversees the network all."""
+        return await self._call("GET", "/v1/organisations", {}, None)
+
+    async def new_organisation(self, *, organisation: str, label: str = "") -> OrganisationView:
+        """201; 200 if it is there already, just so."""
+        return await self._call(
+            "POST", "/v1/organisations", {}, {"organisation": organisation, "label": label}
+        )
+
+    async def projects(self) -> ProjectsView:
+        """The asker's; for who oversees the network all."""
+        return await self._call("GET", "/v1/projects", {}, None)
+
+    async def new_project(self, *, project: str, organisation: str, label: str = "") -> ProjectView:
+        """201; 200 if it is there already, just so."""
+        return await self._call(
+            "POST",
+            "/v1/projects",
+            {},
+            {"project": project, "organisation": organisation, "label": label},
+        )
+
+    async def members(self, kind: str, place: str) -> MembersView:
+        """Who holds a role there."""
+        return await self._call(
+            "GET", f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}", {}, None
+        )
+
+    async def new_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
+        """Gives a role. The same again changes nothing."""
+        return await self._call(
+            "POST",
+            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}",
+            {},
+            {"user": user, "role": role},
+        )
+
+    async def no_member(self, kind: str, place: str, *, user: str, role: Role) -> MembersView:
+        """Takes a role, at once. What is not held cannot be taken."""
+        return await self._call(
+            "POST",
+            f"/v1/members/{quote(kind, safe='')}/{quote(place, safe='')}/remove",
+            {},
+            {"user": user, "role": role},
+        )
+
+    async def tokens(self) -> TokensView:
+        """The asker's own, without their secrets; for who oversees the network all."""
+        return await self._call("GET", "/v1/tokens", {}, None)
+
+    async def new_token(
+        self,
+        *,
+        user: str | None = None,
+        scopes: list[Scope] | None = None,
+        ttl_ms: int = 7776000000,
+        label: str = "",
+    ) -> TokenView:
+        """A token; its secret is told this once. It has no scopes that the asker's has not, and one
+        for oneself does not live longer than the one it was made with.
+        """
+        return await self._call(
+            "POST",
+            "/v1/tokens",
+            {},
+            {"user": user, "scopes": scopes, "ttl_ms": ttl_ms, "label": label},
+        )
+
+    async def no_token(self, token_id: str) -> TokenView:
+        """Ends it at once. A second time changes nothing."""
+        return await self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
+
+    async def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
+        """Every sum of a month: by earner, project, payer and part."""
+        return await self._call(
+            "GET", "/v1/settlement", {"month": month, "utc_offset": utc_offset}, None
+        )
+
+    async def list_charges(
+        self, *, month: str, after: str | None = None, limit: int = 500, utc_offset: str = "+00:00"
+    ) -> ChargePage:
+        """A month's charges, those of ``limit`` bills at a time, by when they were posted."""
+        return await self._call(
+            "GET",
+            "/v1/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def project_charges(
+        self,
+        project: str,
+        *,
+        month: str,
+        after: str | None = None,
+        limit: int = 500,
+        utc_offset: str = "+00:00",
+    ) -> ChargePage:
+        """The same of one project: what its invoice is made of. A page may be empty and not the last."""
+        return await self._call(
+            "GET",
+            f"/v1/projects/{quote(project, safe='')}/charges",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def site_statement(
+        self, site: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """What a site earned, was paid and is owed: opening, earned, corrected, paid, closing."""
+        return await self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/statement",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def earner_statement(
+        self, earner: str, *, month: str, utc_offset: str = "+00:00"
+    ) -> StatementView:
+        """The same of any earner: ``site:NAME``, ``network-power``, ``network-links``, ``rounding``,
+        ``data-owner:NAME``.
+        """
+        return await self._call(
+            "GET",
+            f"/v1/statements/{quote(earner, safe='')}",
+            {"month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def reconciliation_facts(
+        self, site: str, *, month: str, after: int = 0, limit: int = 200, utc_offset: str = "+00:00"
+    ) -> RunFactsPage:
+        """What the server has of a site's runs: meter, bill, and the bill worked out anew."""
+        return await self._call(
+            "GET",
+            f"/v1/sites/{quote(site, safe='')}/reconciliation",
+            {"after": after, "limit": limit, "month": month, "utc_offset": utc_offset},
+            None,
+        )
+
+    async def list_disputes(self, *, site: str | None = None) -> DisputeList:
+        """The newest first."""
+        return await self._call("GET", "/v1/disputes", {"site": site}, None)
+
+    async def new_dispute(
+        self,
+        *,
+        dispute_id: str,
+        run_id: str,
+        reason: str,
+        by: str,
+        part: Literal["device", "power", "transfer", "data", "rounding"] | None = None,
+    ) -> DisputeView:
+        """What the doubted charges earn is not payable until it is closed. 200 for a repeat."""
+        return await self._call(
+            "POST",
+            "/v1/disputes",
+            {},
+            {"dispute_id": dispute_id, "run_id": run_id, "part": part, "reason": reason, "by": by},
+        )
+
+    async def answer_to_dispute(self, dispute_id: str, *, answer: str, by: str) -> DisputeView:
+        """A later answer takes the place of an earlier one."""
+        return await self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/answer",
+            {},
+            {"answer": answer, "by": by},
+        )
+
+    async def end_dispute(
+        self,
+        dispute_id: str,
+        *,
+        outcome: Literal["upheld", "rejected", "withdrawn"],
+        by: str,
+        correction_micros: int = 0,
+        note: str = "",
+    ) -> DisputeView:
+        """Upheld: its correction is posted now. The same words again change nothing."""
+        return await self._call(
+            "POST",
+            f"/v1/disputes/{quote(dispute_id, safe='')}/close",
+            {},
+            {"outcome": outcome, "correction_micros": correction_micros, "note": note, "by": by},
+        )
+
+    async def new_payout(
+        self, *, payout_id: str, earner: str, micros: int, by: str, reference: str = ""
+    ) -> PayoutView:
+        """Notes that an earner was paid; not more than is owed and not disputed. 200 for a repeat."""
+        return await self._call(
+            "POST",
+            "/v1/payouts",
+            {},
+            {
+                "payout_id": payout_id,
+                "earner": earner,
+                "micros": micros,
+                "reference": reference,
+                "by": by,
+            },
+        )
+
+    async def quote(
+        self,
+        *,
+        task: str,
+        job_id: str | None = None,
+        file: str = "task.yaml",
+        base_dir: str | None = None,
+        home_site: str | None = None,
+        account: str | None = None,
+    ) -> QuoteView:
+        """What the job would cost at each pool at its best hour, and who would pay which part of it;
+        the cheapest for its project first. Nothing is held, nothing is changed.
+        """
+        return await self._call(
+            "POST",
+            "/v1/quote",
+            {},
+            {
+                "task": task,
+                "job_id": job_id,
+                "file": file,
+                "base_dir": base_dir,
+                "home_site": home_site,
+                "account": account,
+            },
+        )
+
+    async def budget(self, project: str) -> BudgetView:
+        """What the project may spend, and what it owes where it has no budget."""
+        return await self._call("GET", f"/v1/budgets/{quote(project, safe='')}", {}, None)
+
+    async def new_budget(
+        self, project: str, *, on_empty: Literal["suspend", "cancel", "run-on"] = "suspend"
+    ) -> BudgetView:
+        """From now on the project spends what it was given, and no more. ``run-on`` is for the
+        network's operator: the network bears what is beyond.
+        """
+        return await self._call(
+            "POST", f"/v1/budgets/{quote(project, safe='')}", {}, {"on_empty": on_empty}
+        )
+
+    async def add_to_budget(
+        self, project: str, *, transfer_id: str, amount_micros: int, reason: str = ""
+    ) -> BudgetView:
+        """Money from outside for a project with a budget."""
+        return await self._call(
+            "POST",
+            f"/v1/budgets/{quote(project, safe='')}/add",
+            {},
+            {"transfer_id": transfer_id, "amount_micros": amount_micros, "reason": reason},
+        )
+
+    async def no_budget(self, project: str) -> BudgetView:
+        """From now on the project is billed without a limit; what is left in its budget stays there."""
+        return await self._call("POST", f"/v1/budgets/{quote(project, safe='')}/remove", {}, {})
+
+    async def programmes(self) -> ProgrammesView:
+        """The network's voucher rules; what is in their pots for who funds them or oversees the
+        network.
+        """
+        return await self._call("GET", "/v1/programmes", {}, None)
+
+    async def fund(
+        self,
+        rule: str,
+        *,
+        transfer_id: str,
+        amount_micros: int,
+        reason: str = "",
+        year: int | None = None,
+    ) -> PotView:
+        """Money from outside into the pot of one year."""
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/fund",
+            {},
+            {
+                "transfer_id": transfer_id,
+                "amount_micros": amount_micros,
+                "reason": reason,
+                "year": year,
+            },
+        )
+
+    async def forecast(self, rule: str) -> ForecastView:
+        """When this year's pot will be empty: a simulation from the spend of the last weeks, with the
+        interval that four draws of five lie in.
+        """
+        return await self._call("GET", f"/v1/programmes/{quote(rule, safe='')}/forecast", {}, None)
+
+    async def claims(self, rule: str) -> ClaimsView:
+        """Whom the programme has admitted, and how far each claim is."""
+        return await self._call("GET", f"/v1/programmes/{quote(rule, safe='')}/claims", {}, None)
+
+    async def claim(self, rule: str, organisation: str) -> ClaimView:
+        """One organisation's claim, its steps and their evidence."""
+        return await self._call(
+            "GET",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}",
+            {},
+            None,
+        )
+
+    async def admit_organisation(self, rule: str, organisation: str) -> ClaimView:
+        """From now on the rule may pay for the organisation, as its steps allow. 200: it did before."""
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}",
+            {},
+            {},
+        )
+
+    async def no_claim(self, rule: str, organisation: str) -> ClaimView:
+        """The rule pays for the organisation's runs no more. What was paid stays paid."""
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/revoke",
+            {},
+            {},
+        )
+
+    async def step_claim(
+        self,
+        rule: str,
+        organisation: str,
+        *,
+        step: Literal["claim", "approve", "hold", "use", "settle", "redeem"],
+        evidence: list[EvidenceRequest] | None = None,
+        approved_micros: int | None = None,
+        approved_device_ms: int | None = None,
+        expires_ms: int | None = None,
+    ) -> ClaimView:
+        """Takes the claim's next step. ``approve``, ``hold`` and ``redeem`` are its funder's."""
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/steps",
+            {},
+            {
+                "step": step,
+                "evidence": evidence,
+                "approved_micros": approved_micros,
+                "approved_device_ms": approved_device_ms,
+                "expires_ms": expires_ms,
+            },
+        )
+
+    async def organisation_money(self, organisation: str) -> OrganisationMoneyView:
+        """What the organisation has shown, its contract, its claims."""
+        return await self._call(
+            "GET", f"/v1/organisations/{quote(organisation, safe='')}/money", {}, None
+        )
+
+    async def new_fact(
+        self,
+        organisation: str,
+        *,
+        name: str,
+        value: bool | int | str,
+        evidence: str,
+        until_ms: int | None = None,
+    ) -> OrganisationMoneyView:
+        """Something shown about the organisation, and by what. The same name again replaces it."""
+        return await self._call(
+            "POST",
+            f"/v1/organisations/{quote(organisation, safe='')}/facts",
+            {},
+            {"name": name, "value": value, "evidence": evidence, "until_ms": until_ms},
+        )
+
+    async def new_contract(
+        self,
+        organisation: str,
+        *,
+        contract: str,
+        value_micros: int | None = None,
+        signed_ms: int | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        related: bool | None = None,
+        facts: list[FactRequest] | None = None,
+    ) -> OrganisationMoneyView:
+        """The contract under which the organisation's jobs are bought from now on."""
+        return await self._call(
+            "POST",
+            f"/v1/organisations/{quote(organisation, safe='')}/contracts",
+            {},
+            {
+                "contract": contract,
+                "value_micros": value_micros,
+                "signed_ms": signed_ms,
+                "start_ms": start_ms,
+                "end_ms": end_ms,
+                "related": related,
+                "facts": facts,
+            },
+        )
+
     async def healthz(self) -> HealthView:
-        """``ok`` while every loop's last round went through and no job or run is set aside."""
+        """``ok`` while every loop's last round went through and no job or run is set aside. What is set
+        aside, and how many jobs there are, only for who oversees the network.
+        """
         return await self._call("GET", "/healthz", {}, None)

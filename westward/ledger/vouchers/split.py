@@ -168,10 +168,13 @@ def increments(before: Split | None, after: Split) -> tuple[Part, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class _Group:
-    """Lines that every rule treats alike."""
+    """Lines that every rule treats alike: pays for on the same terms, or refuses for whatever
+    reason."""
 
-    outcomes: tuple[Outcome, ...]
-    """By rule, in order of payment."""
+    terms: tuple[Terms | None, ...]
+    """By rule, in order of payment; None: it refuses."""
+    reasons: tuple[list[Reason], ...]
+    """By rule, of its refusals."""
     spend: str
     first_ms: int
     micros: int = 0
@@ -185,17 +188,22 @@ class _Group:
 
 def _groups(lines: Sequence[BillLine], said: Sequence[Sequence[Outcome]]) -> list[_Group]:
     """In order of time, so that what comes first is paid first."""
-    found: dict[tuple[str, tuple[Outcome, ...]], _Group] = {}
+    found: dict[tuple[str, tuple[Terms | None, ...]], _Group] = {}
     for at, line in enumerate(lines):
-        treated = tuple(of_rule[at] for of_rule in said)
-        group = found.setdefault(
-            (line.spend, treated),
-            _Group(outcomes=treated, spend=line.spend, first_ms=line.at_ms),
-        )
+        treated = [of_rule[at] for of_rule in said]
+        terms = tuple(one if isinstance(one, Terms) else None for one in treated)
+        group = found.get((line.spend, terms))
+        if group is None:
+            reasons: tuple[list[Reason], ...] = tuple([] for _ in treated)
+            group = _Group(terms=terms, reasons=reasons, spend=line.spend, first_ms=line.at_ms)
+            found[line.spend, terms] = group
+        for kept, one in zip(group.reasons, treated, strict=True):
+            if not isinstance(one, Terms):
+                kept.append(one)
         group.first_ms = min(group.first_ms, line.at_ms)
         group.micros += line.micros
         group.device_milli_ms += line.device_milli_ms
-    return sorted(found.values(), key=lambda g: (g.first_ms, g.spend, repr(g.outcomes)))
+    return sorted(found.values(), key=lambda g: (g.first_ms, g.spend, repr(g.terms)))
 
 
 @dataclass(slots=True)
@@ -228,12 +236,12 @@ class _Work:
         limited = _Said()
         open_groups = []
         for group in self.groups:
-            outcome = group.outcomes[at]
-            if isinstance(outcome, Terms):
-                open_groups.append((group, outcome))
-                tally.spent[outcome.beneficiary, outcome.year] += group.micros
-            else:
-                refused.add(outcome)
+            terms = group.terms[at]
+            if terms is not None:
+                open_groups.append((group, terms))
+                tally.spent[terms.beneficiary, terms.year] += group.micros
+            for reason in sorted(group.reasons[at]):
+                refused.add(reason)
         excluded = self._excluded(rule)
         if excluded is not None and open_groups:
             refused.add(excluded)
