@@ -133,6 +133,7 @@ class Purse:
                     run_id=run.run_id, job_id=run.job_id, project=party.project, site=run.site,
                     settled=False, holds=1, postings=0, reach_ms=until_ms, counted=who, posted=None,
                 ),
+                new=True,
             )  # fmt: skip
             self.needed.pop(run.job_id, None)
         return short
@@ -276,6 +277,7 @@ class Purse:
                 for one in job.datasets
                 if one.price_micros_per_gb is not None
             ),
+            carbon=False,
         )  # fmt: skip
 
     def charge(
@@ -287,10 +289,15 @@ class Purse:
         began_ms: int,
         transfers: Sequence[DataMove] = (),
         reads: Sequence[DataRead] = (),
+        carbon: bool = True,
     ) -> Charged:
-        """A bill as vouchers see it. Raises PriceUnknown, KeyError (no such pool any more)."""
+        """A bill as vouchers see it; ``carbon`` is shown, never charged, and takes the longest to
+        add up. Raises PriceUnknown, KeyError (no such pool any more)."""
+        prices = price_list(network, pool, self.series_origin_ms, self.policy)
+        if not carbon:
+            prices = replace(prices, carbon_location_g_per_kwh=None, carbon_contract_g_per_kwh=None)
         return charged(
-            price_list(network, pool, self.series_origin_ms, self.policy),
+            prices,
             prices_metered,
             transfers,
             reads,

@@ -94,9 +94,10 @@ def load_parties(store: Store, projects: Iterable[str]) -> dict[str, Party]:
         )
         organisation = {row.project: row.organisation for row in rows}
         found = sorted(set(organisation.values()))
-        facts = _facts(connection, found)
-        claims = _claims(connection, found)
-        contracts = _contracts(connection, found)
+        claims = _claims(connection, found) if found else {}
+        # Nobody asks what an organisation has shown that no rule was claimed for.
+        facts = _facts(connection, sorted(claims)) if claims else {}
+        contracts = _contracts(connection, sorted(claims)) if claims else {}
         budgets = {
             row.project: Budget(**row._mapping)
             for row in connection.execute(select(BUDGETS).where(BUDGETS.c.project.in_(asked)))
@@ -262,24 +263,25 @@ def count_usage(store: Store, split: Split, sign: int) -> None:
 # -- runs -------------------------------------------------------------------------------------
 
 
-def save_run(store: Store, run: RunMoney) -> None:
-    """New, or as it stands now."""
+def save_run(store: Store, run: RunMoney, *, new: bool = False) -> None:
+    """As it stands now. ``new``: it is known not to be there yet."""
     values = {
         "job_id": run.job_id, "project": run.project, "site": run.site,
         "settled": int(run.settled), "holds": run.holds, "postings": run.postings,
         "reach_ms": run.reach_ms, "counted": json.dumps(dump_split(run.counted)),
         "posted": None if run.posted is None else dump_billed(run.posted),
     }  # fmt: skip
+    change = update(RUN_MONEY).where(RUN_MONEY.c.run_id == run.run_id).values(**values)
     with store.write() as connection:
-        changed = connection.execute(
-            update(RUN_MONEY).where(RUN_MONEY.c.run_id == run.run_id).values(**values)
-        )
-        if changed.rowcount == 0:
+        if new or connection.execute(change).rowcount == 0:
             connection.execute(insert(RUN_MONEY), {"run_id": run.run_id, **values})
 
 
 def load_runs(store: Store, run_ids: Iterable[str]) -> dict[str, RunMoney]:
-    query = select(RUN_MONEY).where(RUN_MONEY.c.run_id.in_(sorted(set(run_ids))))
+    asked = sorted(set(run_ids))
+    if not asked:
+        return {}
+    query = select(RUN_MONEY).where(RUN_MONEY.c.run_id.in_(asked))
     with store.read() as connection:
         return {row.run_id: _run(dict(row._mapping)) for row in connection.execute(query)}
 
