@@ -154,6 +154,20 @@ def test_a_run_without_account_is_held_for_and_billed_to_the_built_in_project(
     assert posted(store, standard_id(AccountKind.SITE, "harbor", UNIT)) == bill.device_micros
 
 
+@pytest.mark.parametrize("account", ["team a", "数据 team", "x" * 200, "a/b"])
+def test_any_account_that_a_job_can_name_has_a_place_in_the_ledger(
+    store: Store, network: Network, account: str
+) -> None:
+    greet(store, "harbor")
+    submit(store, job("job_1", account=account))
+    own = purse()
+    go(store, network, own)
+    assert state(store, "job_1") is JobState.LEASED
+    run_to_end(store, "job_1", hours=0.01)
+    total = settle(store, network, own, NOW + HOUR)
+    assert posted(store, project_id(account, UNIT, budget=False)) == -total
+
+
 def test_a_budget_stops_a_job_before_it_starts_until_there_is_money(
     store: Store, network: Network
 ) -> None:

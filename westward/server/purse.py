@@ -7,10 +7,12 @@ no lease stands without its money and no money without its run. The rules are ``
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 from westward.control.records import Binding, RunRecord
 from westward.ledger.accounts import Account, AccountKind, standard_id
@@ -50,6 +52,8 @@ HOLD_LEAST_MS = 5 * MS_PER_MINUTE
 FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
 """A hold is made longer by at least so much."""
 LACKING_MOST = 10**18
+PROJECT_MOST_CHARS = 160
+"""Longer names stand in the ledger by their digest."""
 log = logging.getLogger("westward.server")
 
 
@@ -399,7 +403,11 @@ class Purse:
 
 
 def project_id(project: str, unit: str, *, budget: bool) -> str:
-    return standard_id(AccountKind.PROJECT, f"{project}/budget" if budget else project, unit)
+    """Of any account that a job may name: ids of the ledger have no spaces and an end."""
+    name = quote(project, safe="._@+-")
+    if len(name) > PROJECT_MOST_CHARS:
+        name = hashlib.sha256(project.encode()).hexdigest()
+    return standard_id(AccountKind.PROJECT, f"{name}/budget" if budget else name, unit)
 
 
 class LedgerBroken(Exception):
