@@ -254,6 +254,31 @@ def test_money_that_runs_out_in_mid_run(
     assert borne + (2_000_000 - posted(store, name)) == total
 
 
+def test_a_refusal_that_is_no_lack_of_money_stops_nobody(store: Store, network: Network) -> None:
+    """The hold's id is taken by other content: the run goes on, and is looked at again later."""
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 50_000_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR // 4))
+    own = purse()
+    go(store, network, own)
+    run = load_job(store, "job_1").live_run  # type: ignore[union-attr]
+    assert run is not None
+    taken = Transfer(
+        transfer_id=f"{run.run_id}:hold:1:0", kind=TransferKind.POSTED, debit=OUTSIDE, credit=name,
+        amount=1,
+    )  # fmt: skip
+    (answer,) = ledger.post(store, (taken,), NOW)
+    assert isinstance(answer, Accepted)
+    late = NOW + HOUR // 4
+    runs, _ = outlasting(store, late, network)
+    before = available(store, name)
+    with store.together():
+        assert own.extend(store, network, runs, late) == []
+    assert available(store, name) == before
+    assert outlasting(store, late, network) == ([], [])
+    assert len(outlasting(store, late + HOUR, network)[0]) == 1
+
+
 def test_a_run_that_is_not_granted_after_all_gives_its_money_back(
     store: Store, network: Network
 ) -> None:

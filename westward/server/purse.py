@@ -34,7 +34,7 @@ from westward.ledger.road import (
     pot_id,
     site_accounts,
 )
-from westward.ledger.transfers import RefusalCode, Refused, Transfer, TransferKind
+from westward.ledger.transfers import HoldState, RefusalCode, Refused, Transfer, TransferKind
 from westward.ledger.vouchers import NO_USAGE, Split, Usage, released, split, used
 from westward.model.job import JobSpec
 from westward.model.network import Network
@@ -52,6 +52,7 @@ HOLD_LEAST_MS = 5 * MS_PER_MINUTE
 FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
 """A hold is made longer by at least so much."""
 LACKING_MOST = 10**18
+"""Millionths: more than any run can cost."""
 PROJECT_MOST_CHARS = 160
 """Longer names stand in the ledger by their digest."""
 log = logging.getLogger("westward.server")
@@ -80,8 +81,8 @@ class Short:
 
 @dataclass
 class Purse:
-    """``rules``: the network's voucher rules, in order of payment. Used by the writer's thread
-    only, but for ``short``, which is replaced whole."""
+    """``rules``: the network's voucher rules, in order of payment. What writes is for the writer's
+    thread only."""
 
     policy: Policy
     series_origin_ms: int
@@ -118,16 +119,15 @@ class Purse:
             party = parties[project_of(one.job.account)]
             until_ms = now_ms + max(HOLD_LEAST_MS, one.place.duration_ms)
             try:
-                worst = self._expected(network, one.job, one.place, now_ms, until_ms, moves=True)
+                worst = self._expected(network, one.job, one.place, now_ms, until_ms)
             except (PriceUnknown, KeyError) as error:
                 log.warning("run %s is not held for: %s", one.run_id, error)
                 continue
             who = self._split(store, party, worst, usage, now_ms)
-            run = self._on_road(network, one.run_id, one.job.job_id, one.place.site, party)
+            run = self._on_road(one.run_id, one.job.job_id, one.place.site, party)
             self._accounts(store, run, party, who, now_ms)
-            refused = _refusal(ledger.post(store, hold(run, 0, who), now_ms))
-            if refused is not None:
-                short[one.run_id] = self._short(network, run, party, who.own_micros, store)
+            if not _has_room(ledger.post(store, hold(run, 0, who), now_ms)):
+                short[one.run_id] = self._short(run, party, who.own_micros, store)
                 continue
             usage = used(usage, who)
             money.count_usage(store, who, 1)
@@ -152,6 +152,7 @@ class Purse:
                     reason="the run was not granted",
                 )
                 for at, one in enumerate(self._held(store, run))
+                if one.hold.state is HoldState.OPEN
             ]  # fmt: skip
             _must(ledger.post(store, voids, now_ms))
             money.count_usage(store, run.counted, -1)
@@ -166,33 +167,50 @@ class Purse:
         runs: Sequence[tuple[RunMoney, JobSpec, Binding, RunRecord]],
         now_ms: int,
     ) -> list[Short]:
-        """Hold further for runs that outlast what is held; those nobody has the money for."""
+        """Hold further for runs that outlast what is held; those nobody has the money for. A run
+        that this raises for is logged, and looked at again later: the others must not wait."""
         parties = money.load_parties(store, {run.project for run, *_ in runs})
         short = []
         for run, job, place, record in runs:
-            party = parties[run.project]
-            began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
-            until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
             try:
-                worst = self._expected(network, job, place, began_ms, until_ms, moves=True)
-            except (PriceUnknown, KeyError):
-                money.save_run(store, replace(run, reach_ms=until_ms))
-                continue
-            others = released(self._usage(store, (party,)), run.counted)
-            who = self._split(store, party, worst, others, began_ms)
-            road = self._on_road(network, run.run_id, run.job_id, run.site, party)
-            self._accounts(store, road, party, who, now_ms)
-            growth = hold(road, run.holds, who, run.counted)
-            if _refusal(ledger.post(store, growth, now_ms)) is not None:
-                lacks = max(0, who.own_micros - run.counted.own_micros)
-                short.append(self._short(network, road, party, lacks, store))
-                # Asked again after the least of holds, should it still run then.
+                with whole(store):
+                    lacks = self._extend_one(
+                        store, network, run, job, place, record, parties[run.project], now_ms
+                    )
+            except (PriceUnknown, KeyError, LedgerBroken) as error:
+                log.error("run %s is not held for any further: %s", run.run_id, error)
+                lacks = None
                 money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
-                continue
-            money.count_usage(store, run.counted, -1)
-            money.count_usage(store, who, 1)
-            money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
+            if lacks is not None:
+                short.append(lacks)
         return short
+
+    def _extend_one(
+        self,
+        store: Store,
+        network: Network,
+        run: RunMoney,
+        job: JobSpec,
+        place: Binding,
+        record: RunRecord,
+        party: Party,
+        now_ms: int,
+    ) -> Short | None:
+        began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
+        until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
+        worst = self._expected(network, job, place, began_ms, until_ms)
+        others = released(self._usage(store, (party,)), run.counted)
+        who = self._split(store, party, worst, others, began_ms)
+        road = self._on_road(run.run_id, run.job_id, run.site, party)
+        self._accounts(store, road, party, who, now_ms)
+        if not _has_room(ledger.post(store, hold(road, run.holds, who, run.counted), now_ms)):
+            # Asked again after the least of holds, should it still run then.
+            money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
+            return self._short(road, party, max(0, who.own_micros - run.counted.own_micros), store)
+        money.count_usage(store, run.counted, -1)
+        money.count_usage(store, who, 1)
+        money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
+        return None
 
     # -- at its end ---------------------------------------------------------------------------
 
@@ -215,7 +233,7 @@ class Purse:
         if known is not None and not known.settled:
             others = released(others, known.counted)
         who = self._split(store, party, owed, others, began_ms)
-        road = self._on_road(network, run.run_id, job.job_id, run.site, party)
+        road = self._on_road(run.run_id, job.job_id, run.site, party)
         self._accounts(store, road, party, who, now_ms)
         held = [] if known is None else self._held(store, known)
         billed = Billed(bill=owed.bill, split=who)
@@ -265,8 +283,6 @@ class Purse:
         place: Binding,
         began_ms: int,
         until_ms: int,
-        *,
-        moves: bool,
     ) -> Charged:
         """What the run will have cost by ``until_ms`` if it uses all it was given."""
         wall_ms = max(1, until_ms - began_ms)
@@ -275,7 +291,7 @@ class Purse:
         )
         return self.charge(
             network, place.pool, prices_metered=(metered,), began_ms=began_ms,
-            transfers=tuple(_moves(network, job, place.site)) if moves else (),
+            transfers=tuple(_moves(network, job, place.site)),
             reads=tuple(
                 DataRead(size_bytes=one.size_bytes, micros_per_gb=one.price_micros_per_gb)
                 for one in job.datasets
@@ -336,9 +352,7 @@ class Purse:
         rules = [rule for rule in self.rules if rule.name in names]
         return filled(store, rules, self.unit, at_ms) if rules else ()
 
-    def _on_road(
-        self, network: Network, run_id: str, job_id: str, site: str, party: Party
-    ) -> RunOnRoad:
+    def _on_road(self, run_id: str, job_id: str, site: str, party: Party) -> RunOnRoad:
         return RunOnRoad(
             run_id=run_id, job_id=job_id, site=site, project=self.project_id(party), unit=self.unit
         )
@@ -385,15 +399,13 @@ class Purse:
             if entry.hold is not None
         ]
 
-    def _short(
-        self, network: Network, run: RunOnRoad, party: Party, needed: int, store: Store
-    ) -> Short:
+    def _short(self, run: RunOnRoad, party: Party, needed: int, store: Store) -> Short:
         found = balances_of(store, (run.project,)).get(run.project)
         have = 0 if found is None else found.balances.available
         self.needed[run.job_id] = needed
         text = (
-            f"{format_money(needed, network.currency)} may be needed, "
-            f"{format_money(have, network.currency)} are left to project {party.project}"
+            f"{format_money(needed, self.unit)} may be needed, "
+            f"{format_money(have, self.unit)} are left to project {party.project}"
         )
         empty: money.OnEmpty = "run-on" if party.budget is None else party.budget.on_empty
         return Short(
@@ -451,6 +463,15 @@ def _refusal(outcomes: Iterable[object]) -> Refused | None:
         if one.code is not RefusalCode.GROUP_FAILED:
             return one
     return refused[0] if refused else None
+
+
+def _has_room(outcomes: Iterable[object]) -> bool:
+    """False: a payer has not enough. Raises LedgerBroken for any other refusal: it is nobody's lack
+    of money."""
+    refused = _refusal(outcomes)
+    if refused is not None and refused.code is not RefusalCode.NOT_ENOUGH:
+        raise LedgerBroken(f"{refused.transfer_id}: {refused.text} ({refused.code})")
+    return refused is None
 
 
 def _must(outcomes: Iterable[object]) -> None:
