@@ -7,18 +7,17 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from westward.ledger.road import pot_id
-from westward.ledger.vouchers import NO_USAGE, PriceLine, Usage, price_after_vouchers
+from westward.ledger.vouchers import NO_USAGE, Usage
 from westward.ledger.vouchers.calendar import year_of
+from westward.ledger.vouchers.covers import PoolPrice, pool_covers
 from westward.model.network import Network
 from westward.model.plan import Cover
-from westward.model.units import MS_PER_HOUR, MS_PER_MINUTE
+from westward.model.units import MS_PER_MINUTE
 from westward.model.voucher import NamedFact, Rule
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of
 from westward.store.money import Party, load_parties, load_usage, project_of
 
-USUAL_DEVICE_MS = 64 * MS_PER_HOUR
-"""Device time that covers are worked out for, as in rehearsals."""
 AGAIN_MS = 5 * MS_PER_MINUTE
 """Nothing having changed, covers are worked out anew so often: claims and facts end by time alone."""
 USAGE_MS = 5_000
@@ -155,24 +154,22 @@ def _covers(
     facts: PoolFacts | None,
     adopted: frozenset[str],
 ) -> tuple[Cover, ...]:
-    known: dict[tuple[str, int, tuple[NamedFact, ...]], int] = {}
-    found = []
-    for pool in network.pools:
-        price = pool.price_micros_per_device_hour
-        if not price:
-            continue
-        shown = (facts or {}).get(pool.name, ())
-        key = (pool.site, price, shown)
-        if key not in known:
-            line = PriceLine(
-                spend="compute", micros_per_device_hour=price, seller=pool.site,
-                via_platform=True, facts=shown,
-            )  # fmt: skip
-            after = price_after_vouchers(
-                rules, party.entity, usage, (line,), USUAL_DEVICE_MS * 1000, now_ms,
-                claims=party.claims, contract=party.contract, adopted=adopted,
-            )  # fmt: skip
-            known[key] = max(0, price - after.payer_micros_per_device_hour)
-        if known[key]:
-            found.append(Cover(account=account, pool=pool.name, micros_per_device_hour=known[key]))
-    return tuple(found)
+    priced = [
+        PoolPrice(
+            pool=pool.name,
+            site=pool.site,
+            micros_per_device_hour=pool.price_micros_per_device_hour,
+            facts=(facts or {}).get(pool.name, ()),
+        )
+        for pool in network.pools
+        if pool.price_micros_per_device_hour
+    ]
+    paid = pool_covers(
+        priced, rules, party.entity, usage, now_ms,
+        claims=party.claims, contract=party.contract, adopted=adopted,
+    )  # fmt: skip
+    return tuple(
+        Cover(account=account, pool=pool, micros_per_device_hour=micros)
+        for pool, micros in paid.items()
+        if micros
+    )

@@ -33,15 +33,14 @@ from westward.ledger.transfers import Refused, TransferKind
 from westward.ledger.transfers import Transfer as LedgerTransfer
 from westward.ledger.vouchers import (
     NO_USAGE,
-    PriceLine,
     Split,
     Usage,
-    price_after_vouchers,
     released,
     split,
     used,
 )
 from westward.ledger.vouchers.calendar import day_start_ms, next_year_ms, year_of
+from westward.ledger.vouchers.covers import PoolPrice, pool_covers
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.scenario import VoucherPlay
@@ -108,6 +107,13 @@ class Purses:
         self._pool_names = columns.pool_names
         self._prices = [price_list(network, name, origin_ms, policy) for name in self._pool_names]
         self._facts: dict[str, tuple[NamedFact, ...]] = dict(play.pool_facts)
+        self._pools = [
+            PoolPrice(
+                pool=name, site=network.pool(name).site, facts=self._facts.get(name, ()),
+                micros_per_device_hour=one.price_micros_per_device_hour,
+            )
+            for name, one in zip(self._pool_names, self._prices, strict=True)
+        ]  # fmt: skip
         self._rules = {
             entity.name: tuple(rule for rule in play.rules if rule.name in admitted)
             for entity, admitted in zip(play.entities, play.programmes, strict=True)
@@ -339,24 +345,12 @@ class Purses:
         play = self.play
         for number, entity in enumerate(play.entities, start=1):
             contract, usage = self._contract(entity, now_ms), self._usage()
-            known: dict[tuple[str, int, tuple[NamedFact, ...]], int] = {}
-            for pool, name in enumerate(self._pool_names):
-                price = self._prices[pool].price_micros_per_device_hour
-                facts = self._facts.get(name, ())
-                site = self._network.pools[pool].site
-                key = (site, price, facts)
-                if key not in known:
-                    line = PriceLine(
-                        spend="compute", micros_per_device_hour=price, seller=site,
-                        via_platform=True, facts=facts,
-                    )  # fmt: skip
-                    after = price_after_vouchers(
-                        self._rules[entity.name], entity, usage, (line,),
-                        play.usual_device_ms * 1000, now_ms, claims=self._claims[entity.name],
-                        contract=contract, adopted=play.adopted,
-                    )  # fmt: skip
-                    known[key] = max(0, price - after.payer_micros_per_device_hour)
-                self.cover[number, pool] = known[key]
+            paid = pool_covers(
+                self._pools, self._rules[entity.name], entity, usage, now_ms,
+                claims=self._claims[entity.name], contract=contract, adopted=play.adopted,
+                usual_device_ms=play.usual_device_ms,
+            )  # fmt: skip
+            self.cover[number] = [paid[name] for name in self._pool_names]
         for rule in play.rules:
             pot = rule.pot_year_micros.value
             year = year_of(now_ms, rule.utc_offset_minutes)
