@@ -175,15 +175,16 @@ def pgbench(server: Postgres, seconds: int) -> float:
     """Transactions a second of its built-in TPC-B-like script."""
     server.create("pgbench")
     where = ["-h", str(server.folder), "-U", "postgres", "pgbench"]
-    quiet = {"capture_output": True, "text": True, "check": True, "cwd": "/"}
-    subprocess.run(server.program("pgbench", "-i", "-q", "-s", str(SCALE), *where), **quiet)  # type: ignore[call-overload]
-    done = subprocess.run(
-        server.program(
-            "pgbench", "-b", "tpcb-like", "-M", "prepared", "-c", str(CLIENTS), "-j", str(THREADS),
-            "-T", str(seconds), *where,
-        ),
-        **quiet,
-    )  # type: ignore[call-overload]  # fmt: skip
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = server.program("pgbench", *options, *where)
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+
+    run("-i", "-q", "-s", str(SCALE))
+    done = run(
+        "-b", "tpcb-like", "-M", "prepared", "-c", str(CLIENTS), "-j", str(THREADS),
+        "-T", str(seconds),
+    )  # fmt: skip
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if found is None:
         raise RuntimeError(done.stdout)

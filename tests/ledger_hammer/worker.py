@@ -173,8 +173,8 @@ def read_witness(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _read(fields: dict[str, object]) -> Transfer:
-    return Transfer(**{**fields, "kind": TransferKind(fields["kind"])})  # type: ignore[arg-type]
+def _read(fields: dict[str, Any]) -> Transfer:
+    return Transfer(**{**fields, "kind": TransferKind(fields["kind"])})
 
 
 def now_ms() -> int:

@@ -190,8 +190,8 @@ def _paid_for(
 
 
 def parts(plan: Plan, before: Situation, most: int) -> Iterator[tuple[Plan, Situation]]:
-    """For ``apply_plan``: the plan in parts of at most ``most`` jobs that something is to be written of, those that
-    start now first: between two writes the writer has time for renewals."""
+    """For ``apply_plan``: the plan in parts of at most ``most`` jobs that something is to be written
+    of, those that start now first: between two writes the writer has time for renewals."""
     starting = sorted(plan.starting(), key=lambda one: one.estimate.start_ms)
     ids = dict.fromkeys(
         [
@@ -303,15 +303,16 @@ def expire_leases(
 
 
 def run_charge(store: Store, network: Network, purse: Purse, ended: RunToSettle) -> Charged:
-    """The bill of a run that is over, from everything metered, as vouchers see it. Only reads: a long run has many
-    readings, and the writer must stay free for renewals. Raises PriceUnknown, KeyError (the
-    network has no such pool any more), ValueError (an impossible reading)."""
+    """The bill of a run that is over, from everything metered, as vouchers see it. Only
+    reads: a long run has many readings, and the writer must stay free for renewals. Raises
+    PriceUnknown, KeyError (the network has no such pool any more), ValueError (an impossible
+    reading)."""
     run = ended.run
     began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
     metered = intervals(began_ms, load_readings(store, run.run_id))
     return purse.charge(
-        network, run.pool, prices_metered=metered, began_ms=began_ms, transfers=charged_transfers(store, network, ended),
-        reads=_reads(store, ended),
+        network, run.pool, prices_metered=metered, began_ms=began_ms,
+        transfers=charged_transfers(store, network, ended), reads=_reads(store, ended),
     )  # fmt: skip
 
 
