@@ -4,8 +4,7 @@
     python benchmarks/ledger.py --write    # and into benchmarks/LEDGER.md
 
 Both work on the same server with its default settings: every commit waits for the disk. pgbench's
-TPC-B-like transaction updates three rows, reads one and adds one, over a scale of TELLERS_OF_TEN
-branches. Ours takes as many pots; each transfer locks two accounts, updates both, and adds a row,
+TPC-B-like transaction updates three rows, reads one and adds one, over SCALE branches. Ours takes as many pots; each transfer locks two accounts, updates both, and adds a row,
 and every second one holds or takes from a hold as well. Afterwards the auditor balances all of it.
 """
 
@@ -25,6 +24,8 @@ from functools import partial
 from pathlib import Path
 
 from side import fsync_ms, load, machine, write_section
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests.engines_up starts PostgreSQL
 
 from tests.engines_up.postgres import Postgres
 from westward.ledger.accounts import Account, AccountKind

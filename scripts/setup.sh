@@ -25,7 +25,7 @@ digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
 warm() {
     # The types kernels take and the compiler's switch count too: see KERNEL_FILES in westward/jit.py.
     kernels=$(digest westward/jit.py westward/placement/state.py westward/placement/slots.py \
-        westward/placement/columns.py westward/placement/warm.py $(grep -rl --include='*.py' '^@jit' westward | sort))
+        westward/placement/columns.py westward/placement/fresh_state.py westward/placement/warm.py $(grep -rl --include='*.py' '^@jit' westward | sort))
     if [ "$(cat .venv/westward-warm 2>/dev/null)" != "$kernels" ]; then
         say "compiling the kernels (once, two to three minutes)"
         .venv/bin/python -m westward.simulate.warm networks/laptop >/dev/null

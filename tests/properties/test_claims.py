@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from westward.placement.claims import add_claim, drop_claim, first_end_ms, release_ms
-from westward.placement.columns import new_state
+from westward.placement.fresh_state import new_state
 from westward.placement.profile import NEVER_MS
 from westward.placement.slots import new_slots
 from westward.placement.state import Pools, State

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.twin.small import cards, world
-from westward.placement.columns import network_columns, new_state
+from westward.placement.columns import network_columns
+from westward.placement.fresh_state import new_state
 from westward.placement.ranked import sums_ahead
 from westward.placement.slots import jobs_of, new_slots
 from westward.placement.waiting import enqueue, unlink

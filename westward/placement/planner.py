@@ -25,12 +25,12 @@ from westward.placement.columns import (
     NetworkColumns,
     job_columns,
     live_traffic,
-    new_state,
     rule_columns,
 )
 from westward.placement.covers import cover_rows
 from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
+from westward.placement.fresh_state import new_state
 from westward.placement.placed import PlacementColumns, found_at
 from westward.placement.posted import Posted
 from westward.placement.prepared import Prepared, prepared

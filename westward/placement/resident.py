@@ -37,12 +37,12 @@ from westward.placement.columns import (
     fill_terms,
     moved_inputs,
     new_classes,
-    new_state,
     no_traffic,
     rule_columns,
     table_step_ms,
 )
 from westward.placement.covers import cover_rows
+from westward.placement.fresh_state import new_state
 from westward.placement.placed import placement_at
 from westward.placement.planner import Tables, row_order
 from westward.placement.prepared import prepared

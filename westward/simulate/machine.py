@@ -21,12 +21,11 @@ from westward.placement.columns import (
     COST_STEPS,
     NetworkColumns,
     cost_table,
-    grow_state,
     network_columns,
-    new_state,
     no_traffic,
     rule_columns,
 )
+from westward.placement.fresh_state import grow_state, new_state
 from westward.placement.intervals import FIRST_HIGH, FIRST_LOW, HIGH, LEARNT, LOW
 from westward.placement.packing_columns import (
     SCORED,
