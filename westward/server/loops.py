@@ -64,6 +64,8 @@ TRACE_CURSOR_MS = 10_000
 """After a restart, jobs that ended since are told again: their traces have the same ids."""
 HOLD_EVERY_MS = 30_000
 HOLD_PAUSE_S = 0.02
+GIVE_BACK_EVERY_S = 5.0
+"""Passes of a burst follow one another in tenths of a second: none of them ends with all memory free."""
 MONEY_EARLY_MS = 60_000
 """So long before the end of what is held more is asked for: a run that must stop has time to save."""
 
@@ -82,6 +84,7 @@ class Loops:
         self._idle_at: int | None = None
         """The snapshot version at which no job waited."""
         self._caught_up = False
+        self._gave_back = time.monotonic()
 
     def start(self) -> None:
         for name, step in (
@@ -139,7 +142,9 @@ class Loops:
         due_ms = next_plan_ms(before, plans, latest_ms)
         del before, decided, plans  # of ten thousand jobs some 50 MB, not to be kept while waiting
         if pause_s:
-            await core.read(give_back)
+            if time.monotonic() - self._gave_back >= GIVE_BACK_EVERY_S:
+                await core.read(give_back)
+                self._gave_back = time.monotonic()
             await asyncio.sleep(pause_s)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - core.clock.now_ms()) / 1000))
 
