@@ -187,8 +187,10 @@ def post(
     for account, micros in earned.items():
         group.pay(run.clearing, account, micros, "earned")
     for account, micros in _growth(beside, run, billed, before).items():
-        group.pay(run.project, account, micros, "beside")
-        group.pay(account, run.project, -micros, "beside")
+        own_rounding = account == standard_id(AccountKind.ROUNDING, "", run.unit)
+        category = "rounding" if own_rounding else "negative-price"
+        group.pay(run.project, account, micros, category)
+        group.pay(account, run.project, -micros, category)
     for part in change:
         if part.payee:
             payee = standard_id(AccountKind.SITE, part.payee, run.unit)
