@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 KERNEL_FILES = (
+    "placement/ahead.py",
     "placement/intervals.py",
     "placement/orders.py",
     "placement/packing.py",

@@ -84,18 +84,25 @@ class PoolReplay:
         return NEVER, 0
 
     def against_conservative(self, now: int, job: Waiting, step: int) -> str | None:
-        """The same where all ahead, up to the depth, hold reservations."""
+        """The same where those ahead hold reservations: up to the depth of those that could start
+        now, and as many of those that are put off."""
         depth = self.case.rehearsal.policy["backfill_depth"]
         ahead = self.ahead(job, step)
         if not ahead:
             return None
         self.case.reach["conservative-order"] += 1
         profile = Profile(now, self.free, [(end, held) for end, _, held in self.running])
-        for other in ahead[:depth]:
+        counted = {True: 0, False: 0}
+        for other in ahead:
+            due = other.entered_ms <= now
+            counted[due] += 1
+            if counted[due] > depth:
+                self.case.reach["beyond-the-depth" if due else "put-off-beyond-the-depth"] += 1
+                continue
             start = profile.first(other.need, other.expected_ms, max(now, other.entered_ms))
             if start < NEVER:
                 profile.take(start, start + other.expected_ms, other.need)
-        if len(ahead) < depth and profile.first(job.need, job.expected_ms, now) == now:
+        if counted[True] < depth and profile.first(job.need, job.expected_ms, now) == now:
             return None
         return (
             f"at {now} it passed {len(ahead)} jobs, the first row {ahead[0].row}, "

@@ -27,6 +27,8 @@ LEAST = {
     "conservative: fits in before another's reservation": 30,
     "conservative: goes ahead of the queue": 30,
     "conservative: more wait than have reservations": 20,
+    "conservative: beyond the depth": 20,
+    "conservative: put off beyond the depth": 20,
     # One candidate
     "starts": 100,
     "data on the way": 50,

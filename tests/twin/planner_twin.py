@@ -178,10 +178,17 @@ class Twin:
         return self.now + math.ceil(work / book.pool.capacity_milli)
 
     def reservations(self, book: Book) -> list[tuple[Waiting, int | None, int]]:
-        """Conservative: each waiting job with its reserved start (None: beyond the depth) and end."""
+        """Conservative: each waiting job with its reserved start (None: beyond the depth) and end.
+
+        Those who are due and those who are put off are counted apart."""
         made: list[tuple[Waiting, int | None, int]] = []
-        for place, one in enumerate(book.queue):
-            if place >= self.policy.backfill_depth:
+        counted = {True: 0, False: 0}
+        for one in book.queue:
+            due = one.not_before <= self.now
+            counted[due] += 1
+            if counted[due] > self.policy.backfill_depth:
+                name = "beyond the depth" if due else "put off beyond the depth"
+                self.met[f"conservative: {name}"] += 1
                 made.append((one, None, 0))
                 continue
             earliest = max(self.now, one.not_before)
@@ -219,7 +226,7 @@ class Twin:
     def capacity_start(
         self, book: Book, job: JobSpec, need: int, duration: int, ready: int
     ) -> int | None:
-        ahead = [one for one in book.queue if rank(one.job) < rank(job)]
+        ahead = self.due_ahead(book, job)
         if self.policy.discipline == "easy":
             return max(ready, self.release(book, ahead, need))
         before = [r for r in self.reservations(book) if rank(r[0].job) < rank(job)]
@@ -233,6 +240,11 @@ class Twin:
                 self.met["conservative: more wait than have reservations"] += 1
                 start = max(start, self.release(book, ahead, need))
         return start
+
+    def due_ahead(self, book: Book, job: JobSpec) -> list[Waiting]:
+        """Who waits for devices before the job; not those who wait for a later hour."""
+        before = [one for one in book.queue if rank(one.job) < rank(job)]
+        return [one for one in before if one.not_before <= self.now]
 
     # -- the sum ------------------------------------------------------------------------------
 
@@ -573,8 +585,7 @@ class Twin:
             for other, start, _ in self.reservations(book):
                 if other.job.job_id == one.job.job_id and start is not None:
                     return start
-        ahead = [other for other in book.queue if rank(other.job) < rank(one.job)]
-        return max(self.release(book, ahead, one.need), one.not_before)
+        return max(self.release(book, self.due_ahead(book, one.job), one.need), one.not_before)
 
     def answers(self) -> dict[str, Answer]:
         waiting = [(name, one) for name, book in self.books.items() for one in book.queue]

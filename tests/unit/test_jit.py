@@ -45,6 +45,7 @@ def test_every_file_with_a_kernel_is_in_the_digest() -> None:
     assert with_kernels
     assert with_kernels | {
         "jit.py",
+        "placement/ahead.py",
         "placement/packing_state.py",
         "placement/state.py",
         "simulate/live.py",

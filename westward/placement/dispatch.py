@@ -7,9 +7,9 @@ from westward.placement.claims import add_claim, release_ms
 from westward.placement.dispatch_nodes import dispatch_nodes
 from westward.placement.packing_state import Packing
 from westward.placement.profile import NEVER_MS
-from westward.placement.state import Classes, Jobs, Pools, Rules, State
+from westward.placement.state import FIRST_START_MS, Classes, Jobs, Pools, Rules, State
 from westward.placement.waiting import ensure_profile, unlink
-from westward.placement.window import close_gap, leave_window
+from westward.placement.window import close_gap, keep_in_window, leave_window
 
 
 @jit
@@ -43,7 +43,6 @@ def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, s
         leave_window(newcomer, p, count, state)
         return started
     # The queue from its head: the window first, then the list, which fills the window again.
-    width = state.window_job.shape[1]
     count = state.window_count[p]
     beyond = j
     if count > 0:
@@ -90,11 +89,7 @@ def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, s
             extra = state.shadow_extra[p]
         # Only those left behind count: a second pass then finds nothing more to start.
         looked += 1
-        if kept < width:
-            state.window_job[p, kept] = j
-            state.window_need[p, kept] = need
-            state.window_ms[p, kept] = duration
-            kept += 1
+        kept = keep_in_window(j, p, kept, need, duration, state)
     if looked >= 0:
         state.shadow_extra[p] = extra
     state.window_count[p] = close_gap(p, kept, i, count, state) if i < count else kept
@@ -119,13 +114,16 @@ def dispatch_conservative(
         # Those that started made room within the depth: jobs beyond it now get reservations.
         before = started
         ensure_profile(p, now, jobs, rules, state)
+        if state.profile_sums[p, FIRST_START_MS] > now:
+            break
         j = state.head[p]
         looked = 0
         while j >= 0 and looked < rules.depth:
             after = state.next[j]
-            if state.job_reserved_ms[j] <= now and state.job_need[j] <= state.free_milli[p]:
-                started = _start(j, p, now, started, state)
-            looked += 1
+            if state.job_not_before_ms[j] <= now:
+                looked += 1
+                if state.job_reserved_ms[j] <= now and state.job_need[j] <= state.free_milli[p]:
+                    started = _start(j, p, now, started, state)
             j = after
     return started
 

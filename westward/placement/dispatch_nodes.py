@@ -9,6 +9,7 @@ a pool of one-device nodes both say the same, and the starts are those of ``disp
 from __future__ import annotations
 
 from westward.jit import jit
+from westward.placement.ahead import fetch
 from westward.placement.claims import add_claim
 from westward.placement.packing import give, take
 from westward.placement.packing_limits import (
@@ -19,6 +20,7 @@ from westward.placement.packing_limits import (
 )
 from westward.placement.packing_shadow import (
     begin_shadow,
+    fetch_node,
     keep_end,
     keep_long,
     keep_short,
@@ -30,6 +32,12 @@ from westward.placement.packing_state import DEVICE_MILLI, NONE, PLENTY, Ask, Pa
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import BLOCK, Classes, Jobs, Rules, State
 from westward.placement.waiting import unlink
+from westward.placement.window import close_gap, keep_in_window, leave_window
+
+FAR = 12
+"""So many claims ahead of where the reservation of a head is worked out, lines are asked for."""
+MIDDLE = 8
+NEAR = 4
 
 
 @jit
@@ -75,6 +83,14 @@ def reserve_head(p: int, head: int, ask: Ask, state: State, packing: Packing) ->
         first = state.dir_block[slot] * BLOCK
         last = first + state.block_len[state.dir_block[slot]]
         for at in range(first, last):
+            # Job, what it holds, the node: each lies elsewhere, and says where the next does.
+            if at + FAR < last:
+                fetch(state.job_chain, state.run_job[at + FAR])
+            if at + MIDDLE < last:
+                fetch(packing.nodes.held_node, state.job_chain[state.run_job[at + MIDDLE]])
+            if at + NEAR < last:
+                chain = state.job_chain[state.run_job[at + NEAR]]
+                fetch_node(packing.nodes.held_node[chain], packing.nodes, packing.shadow)
             if state.run_end_ms[at] != time:
                 if end < NEVER_MS:
                     last_slot = slot
@@ -120,6 +136,11 @@ def within_depth(p: int, j: int, rules: Rules, state: State) -> bool:
         return True
     if state.tail[p] == j:
         return False
+    if state.window_count[p] > rules.depth:
+        within = False
+        for i in range(1, rules.depth + 1):
+            within = within or state.window_job[p, i] == j
+        return within
     at = state.next[state.head[p]]
     for _ in range(rules.depth):
         if at == j:
@@ -143,9 +164,9 @@ def dispatch_nodes(
     """``dispatch_easy`` by nodes. What a job took is chained from ``state.job_chain``.
 
     The head's reservation is worked out only when somebody behind it could pass by size, and kept
-    while it stays the same (``packing_shadow``); while it is, the head does not fit."""
+    while it stays the same (``packing_shadow``); while it is, the head does not fit. The queue is
+    read from its window first, then from the list, which fills the window again."""
     head = state.head[p]
-    j = head
     blocked = head >= 0 and state.shadow_job[p] == head
     alone = newcomer >= 0 and head != newcomer and blocked
     if alone:
@@ -158,17 +179,38 @@ def dispatch_nodes(
             return started
         if not within_depth(p, newcomer, rules, state):
             return started
-        j = newcomer
+    count = state.window_count[p]
+    beyond = head
+    if count > 0:
+        beyond = NONE
+        if count < state.queued_count[p]:
+            beyond = state.next[state.window_job[p, count - 1]]
+    i = 0
+    kept = 0
+    if alone:
+        i = count
+        beyond = newcomer
     elif blocked:
-        j = state.next[head]
+        if count > 0:
+            i = 1
+        else:
+            beyond = state.next[head]
+        kept = keep_in_window(head, p, 0, state.job_need[head], state.job_duration_ms[head], state)
+    before = started
     looked = 0
-    while j >= 0:
-        if blocked and (looked >= rules.depth or state.free_milli[p] <= 0):
-            break
-        after = state.next[j]
-        if alone:
-            after = NONE
-        need = state.job_need[j]
+    while not blocked or (looked < rules.depth and state.free_milli[p] > 0):
+        if i < count:
+            j = state.window_job[p, i]
+            need = state.window_need[p, i]
+            duration = state.window_ms[p, i]
+            i += 1
+        else:
+            j = beyond
+            if j < 0:
+                break
+            beyond = NONE if alone else state.next[j]
+            need = state.job_need[j]
+            duration = state.job_duration_ms[j]
         chain = NONE
         long = False
         if need <= state.free_milli[p]:
@@ -176,7 +218,7 @@ def dispatch_nodes(
                 if state.shadow_job[p] != head:
                     asked = ask_of(head, p, jobs, classes, packing)
                     reserve_head(p, head, asked, state, packing)
-                long = now + state.job_duration_ms[j] > state.shadow_ms[p]
+                long = now + duration > state.shadow_ms[p]
             if not long or need <= state.shadow_extra[p]:
                 ask = ask_of(j, p, jobs, classes, packing)
                 if not surely_fails(p, ask, long, packing.vain):
@@ -189,13 +231,12 @@ def dispatch_nodes(
         if chain != NONE:
             state.job_chain[j] = chain
             unlink(j, p, state)
-            end = now + state.job_duration_ms[j]
+            end = now + duration
             add_claim(j, p, need, end, state)
             state.started[started] = j
             started += 1
             if not blocked:
                 state.shadow_job[p] = -1
-                head = after
             elif long:
                 state.shadow_extra[p] -= need
                 keep_long(p, chain, need, packing.nodes, packing.shadow)
@@ -203,12 +244,19 @@ def dispatch_nodes(
                 keep_short(p, chain, packing.nodes, packing.shadow)
                 if end == state.shadow_ms[p]:
                     mark_late(p, chain, packing.nodes, packing.shadow)
-        elif blocked:
+            continue
+        if blocked:
             # Only those left behind count: a second pass then finds nothing more to start.
             looked += 1
         else:
             blocked = True
-        j = after
+            head = j
+        if not alone:
+            kept = keep_in_window(j, p, kept, need, duration, state)
+    if not alone:
+        state.window_count[p] = close_gap(p, kept, i, count, state) if i < count else kept
+    elif started > before:
+        leave_window(newcomer, p, count, state)
     return started
 
 

@@ -6,9 +6,18 @@ import math
 
 import numpy as np
 
+from westward.placement.lines import lined
 from westward.placement.ranked import FIELDS
 from westward.placement.slots import Slots, queue_of
-from westward.placement.state import BLOCK, I64, WAIT_FLOOR_MS, WAIT_SIZES, Pools, State
+from westward.placement.state import (
+    BLOCK,
+    I64,
+    PROFILE_SUMS,
+    WAIT_FLOOR_MS,
+    WAIT_SIZES,
+    Pools,
+    State,
+)
 from westward.placement.window import WIDEST
 
 
@@ -31,7 +40,9 @@ def new_state(
     dir_from = np.concatenate([[0], np.cumsum(2 * room // (BLOCK // 2) + 3)]).astype(np.int64)
     total = 2 * (len(slots) + extra * count) // (BLOCK // 2) + 3 * count
     free_blocks = np.concatenate([[total], np.arange(total - 1, -1, -1)]).astype(np.int64)
-    profile_room = room + 2 * min(depth, len(slots)) + 4 if conservative else np.ones_like(room)
+    # Reservations for so many of those who are due, and for as many of those who are put off.
+    reservations = min(2 * depth, len(slots))
+    profile_room = room + 2 * reservations + 4 if conservative else np.ones_like(room)
     profile_from = np.concatenate([[0], np.cumsum(profile_room)]).astype(np.int64)
 
     def zeros(size: int) -> I64:
@@ -63,6 +74,7 @@ def new_state(
         profile_times=zeros(int(profile_from[-1])),
         profile_free=zeros(int(profile_from[-1])),
         profile_count=zeros(count),
+        profile_sums=np.zeros((count, PROFILE_SUMS), dtype=np.int64),
         shadow_job=np.full(count, -1, dtype=np.int64),
         shadow_ms=zeros(count),
         shadow_extra=zeros(count),
@@ -75,7 +87,7 @@ def new_state(
         started=np.zeros(max(len(slots), 1), dtype=np.int32),
         hint=zeros(1),
         tree_root=np.full(count, -1, dtype=np.int64),
-        tree=np.zeros((tree, FIELDS), dtype=np.int64),
+        tree=lined(tree, (("tree", np.int64, (FIELDS,)),))["tree"],
         delegated=np.zeros(count, dtype=np.uint8),
         wait_log=np.full((count, WAIT_SIZES), math.log(WAIT_FLOOR_MS)),
     )

@@ -21,6 +21,7 @@ say when it does not. Then the image stands for the nodes at the shadow time thr
 from __future__ import annotations
 
 from westward.jit import jit
+from westward.placement.ahead import fetch
 from westward.placement.packing import count_fitting, fits
 from westward.placement.packing_limits import devices_used
 from westward.placement.packing_state import DEVICE_MILLI, I64, NONE, Ask, Nodes, Shadow
@@ -36,6 +37,16 @@ def _copy_node(p: int, n: int, nodes: Nodes, shadow: Shadow) -> None:
     shadow.memory_mib[n] = nodes.memory_mib[n]
     for d in range(nodes.devices[n]):
         shadow.milli[n, d] = nodes.milli[n, d]
+
+
+@jit
+def fetch_node(n: int, nodes: Nodes, shadow: Shadow) -> None:
+    """Node n will be copied soon."""
+    fetch(shadow.stamp, n)
+    fetch(nodes.cpus_milli, n)
+    fetch(nodes.memory_mib, n)
+    fetch(nodes.milli, n)
+    fetch(nodes.devices, n)
 
 
 @jit
@@ -101,9 +112,14 @@ def release_shadow(p: int, ask: Ask, chain: int, nodes: Nodes, shadow: Shadow) -
     while row != NONE:
         n = nodes.held_node[row]
         _copy_node(p, n, nodes, shadow)
-        held_before = _would_hold(n, ask, nodes, shadow)
         change_image(n, row, 1, nodes, shadow)
-        if not held_before and _would_hold(n, ask, nodes, shadow):
+        # Mostly it does not hold one yet, and then it did not before.
+        comes = _would_hold(n, ask, nodes, shadow)
+        if comes:
+            change_image(n, row, -1, nodes, shadow)
+            comes = not _would_hold(n, ask, nodes, shadow)
+            change_image(n, row, 1, nodes, shadow)
+        if comes:
             shadow.fitting[p] += 1
             shadow.ready_next[n] = NONE
             last = shadow.ready[p, 1]

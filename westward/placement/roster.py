@@ -326,16 +326,21 @@ def next_victim(p: int, priority: int, now: int, order: I64, roster: Roster) -> 
     Lowest priority first, then least device-time lost since the last checkpoint, then the last in
     order."""
     while True:
-        best = NONE
+        low = NEVER_SAVED
         for i in range(roster.at[AT_COUNT]):
-            if best == NONE or roster.floor[i] < roster.floor[best]:
+            low = min(low, roster.floor[i])
+        best = NONE
+        for i in range(roster.at[AT_COUNT] if low < NEVER_SAVED else 0):
+            if roster.floor[i] != low:
+                continue
+            # Of equal bounds first those that are not certain, then the last in order.
+            mine = roster.row[i]
+            if mine == NONE:
                 best = i
-            elif roster.floor[i] == roster.floor[best] and roster.row[best] != NONE:
-                # Of equal bounds first those that are not certain, then the last in order.
-                mine = roster.row[i]
-                if mine == NONE or (order[roster.job[mine]] > order[roster.job[roster.row[best]]]):
-                    best = i
-        if best != NONE and roster.floor[best] < NEVER_SAVED:
+                break
+            if best == NONE or order[roster.job[mine]] > order[roster.job[roster.row[best]]]:
+                best = i
+        if best != NONE:
             if roster.row[best] != NONE:
                 return _take_row(best, roster)
             _look_into(best, now, order, roster)

@@ -20,6 +20,7 @@ from westward.placement.pricing import run_cost
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
     F64,
+    FIRST_START_MS,
     I64,
     OK,
     U8,
@@ -117,16 +118,9 @@ def forget_passed(p: int, now: int, rules: Rules, state: State) -> None:
     """
     if rules.conservative == 0 or state.profile_count[p] == 0:
         return
-    if state.profile_times[state.profile_from[p]] == now:
-        return
-    j = state.head[p]
-    looked = 0
-    while j >= 0 and looked < rules.depth:
-        if state.job_reserved_ms[j] <= now:
-            state.profile_count[p] = 0
-            return
-        looked += 1
-        j = state.next[j]
+    passed = state.profile_sums[p, FIRST_START_MS] <= now
+    if passed and state.profile_times[state.profile_from[p]] != now:
+        state.profile_count[p] = 0
 
 
 @jit
@@ -291,7 +285,8 @@ def tell_rows(
             start = expected_start(
                 j, p, now, answers.ahead[p, 0], answers.ahead[p, 1], pools, jobs, rules, state
             )
-        if answers.starts[j] == 0 and (state.head[p] == j or state.prev[j] >= 0):
+        queued = state.head[p] == j or state.prev[j] >= 0
+        if answers.starts[j] == 0 and queued and state.job_not_before_ms[j] <= now:
             answers.ahead[p, 0] += need
             answers.ahead[p, 1] += need * duration
         earliest = start

@@ -3,6 +3,7 @@
 The kernels see columns (``Jobs``, ``Inputs``, the job columns of ``State``), but each is a view into
 one array of records. At a hundred thousand live jobs an event then reads three or four cache lines
 in place of one for each of thirty columns; kernels need no change, a view only has another stride.
+What is read of a job in a queue fills one line, what it asks for the next, its run those after.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from westward.placement.lines import lined
 from westward.placement.state import Inputs, Jobs
 
 Slots = npt.NDArray[np.void]
@@ -45,17 +47,25 @@ INPUT_FIELDS: tuple[tuple[str, type], ...] = (
     ("site", np.int32),
     ("dataset", np.int32),
 )
+_QUEUED = (
+    "order", "job_need", "job_duration_ms", "job_not_before_ms", "job_reserved_ms",
+    "next", "prev", "job_pool", "job_chain", "klass", "payer",
+)  # fmt: skip
+"""The first line of a record: what is read of those who wait."""
+_FIELDS = dict(JOB_FIELDS + QUEUE_FIELDS)
+_LAID = (
+    *((name, _FIELDS[name]) for name in _QUEUED),
+    *(field for field in JOB_FIELDS if field[0] not in _QUEUED),
+)
 _UNSET = ("deadline_ms", "next", "prev", "job_pool", "job_chain", "dataset", "home")
 
 
 def blank_slots(count: int, more: tuple[tuple[str, type], ...] = ()) -> Slots:
     """Records of zeros, to be readied by ``fill_slots``. Memory that is not touched costs nothing.
 
-    ``more``: fields of the caller's, laid before ours (8-byte ones first).
+    ``more``: fields of the caller's, from the last eight bytes of the second line on.
     """
-    return np.zeros(
-        count, dtype=np.dtype([*more, *JOB_FIELDS, *QUEUE_FIELDS, *INPUT_FIELDS], align=True)
-    )
+    return lined(count, (*_LAID, *more, *INPUT_FIELDS))
 
 
 def fill_slots(slots: Slots, first: int, last: int, unset: tuple[str, ...] = ()) -> None:

@@ -245,6 +245,8 @@ class State(NamedTuple):
     profile_free: I64
     profile_count: I64
     """(P,) 0 = must be rebuilt."""
+    profile_sums: I64
+    """(P, 6) of the queue that the profile was built for: see ``NEXT_DUE_MS`` and so on."""
     shadow_job: I64
     """(P,) EASY: the blocked head that the next two are of; -1 = work them out anew."""
     shadow_ms: I64
@@ -275,6 +277,18 @@ class State(NamedTuple):
     """(P, WAIT_SIZES) delegated pools: what waits there are expected to be, by size of job, as
     log(wait in ms + ``WAIT_FLOOR_MS``)."""
 
+
+NEXT_DUE_MS = 0
+"""The first not-before still to come: the profile holds until then."""
+DUE = 1
+"""How many of those whose not-before has come wait; what they need, and need × expected duration."""
+DUE_MILLI = 2
+DUE_WORK = 3
+PUT_OFF = 4
+"""How many wait for their not-before."""
+FIRST_START_MS = 5
+"""The earliest reservation; NEVER_MS = none."""
+PROFILE_SUMS = 6
 
 WAIT_SIZES = 12
 """Classes of job size for expected waits: up to 1, 2, 4, ... devices."""

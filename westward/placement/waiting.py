@@ -10,6 +10,13 @@ from westward.placement.profile import NEVER_MS, earliest_fit, fit_run, reserve
 from westward.placement.ranked import insert, remove, sums_ahead
 from westward.placement.state import (
     BLOCK,
+    DUE,
+    DUE_MILLI,
+    DUE_WORK,
+    FIRST_START_MS,
+    NEXT_DUE_MS,
+    PROFILE_SUMS,
+    PUT_OFF,
     WAIT_FLOOR_MS,
     WAIT_SIZES,
     Jobs,
@@ -76,10 +83,43 @@ def release_estimate(
 
 
 @jit
-def build_profile(p: int, now: int, before: int, jobs: Jobs, rules: Rules, state: State) -> int:
+def _reserve_next(j: int, p: int, now: int, count: int, rules: Rules, state: State) -> int:
+    """A reservation for job j, the next in queue order, and its part of ``profile_sums``; returns
+    the profile's new length.
+
+    Those who are put off hold reservations too, but take none of the depth from those who are due:
+    there may be hundreds of them, which want nothing now. They have the same depth of their own."""
+    sums = state.profile_sums
+    need = state.job_need[j]
+    duration = state.job_duration_ms[j]
+    not_before = state.job_not_before_ms[j]
+    if not_before > now:
+        place = sums[p, PUT_OFF]
+        sums[p, PUT_OFF] += 1
+        sums[p, NEXT_DUE_MS] = min(sums[p, NEXT_DUE_MS], not_before)
+    else:
+        place = sums[p, DUE]
+        sums[p, DUE] += 1
+        sums[p, DUE_MILLI] += need
+        sums[p, DUE_WORK] += need * duration
+    start = NEVER_MS
+    if place < rules.depth:
+        base = state.profile_from[p]
+        times = state.profile_times[base : state.profile_from[p + 1]]
+        free = state.profile_free[base : state.profile_from[p + 1]]
+        start = earliest_fit(times, free, count, need, duration, max(now, not_before))
+        if start < NEVER_MS:
+            count = reserve(times, free, count, start, start + duration, need)
+            sums[p, FIRST_START_MS] = min(sums[p, FIRST_START_MS], start)
+    state.job_reserved_ms[j] = start
+    return count
+
+
+@jit
+def build_profile(p: int, now: int, before: int, jobs: Jobs, rules: Rules, state: State) -> None:
     """Conservative: running claims, then a reservation for each waiting job, in queue order.
 
-    Only jobs of an order below ``before``: what a job of that order may not delay. Returns how many those are.
+    Only jobs of an order below ``before``: what a job of that order may not delay.
     """
     base = state.profile_from[p]
     times = state.profile_times[base : state.profile_from[p + 1]]
@@ -99,32 +139,25 @@ def build_profile(p: int, now: int, before: int, jobs: Jobs, rules: Rules, state
                 times[count] = end
                 free[count] = free[count - 1] + state.run_need[i]
                 count += 1
+    for field in range(PROFILE_SUMS):
+        state.profile_sums[p, field] = 0
+    state.profile_sums[p, NEXT_DUE_MS] = NEVER_MS
+    state.profile_sums[p, FIRST_START_MS] = NEVER_MS
     j = state.head[p]
-    reserved = 0
-    walked = 0
     while j >= 0 and jobs.order[j] < before:
-        walked += 1
-        if reserved >= rules.depth:
-            state.job_reserved_ms[j] = NEVER_MS
-        else:
-            duration = state.job_duration_ms[j]
-            need = state.job_need[j]
-            not_before = max(now, state.job_not_before_ms[j])
-            start = earliest_fit(times, free, count, need, duration, not_before)
-            state.job_reserved_ms[j] = start
-            if start < NEVER_MS:
-                count = reserve(times, free, count, start, start + duration, need)
-            reserved += 1
+        count = _reserve_next(j, p, now, count, rules, state)
         j = state.next[j]
     state.profile_count[p] = count
-    return walked
 
 
 @jit
 def ensure_profile(p: int, now: int, jobs: Jobs, rules: Rules, state: State) -> None:
-    """Rebuild when something changed, or when a running job has passed its expected end since."""
-    if state.profile_count[p] == 0 or (
-        first_end_ms(p, state) <= now and state.profile_times[state.profile_from[p]] != now
+    """Rebuild when something changed, or when since then a running job has passed its expected end
+    or a waiting one's not-before has come."""
+    if (
+        state.profile_count[p] == 0
+        or state.profile_sums[p, NEXT_DUE_MS] <= now
+        or (first_end_ms(p, state) <= now and state.profile_times[state.profile_from[p]] != now)
     ):
         build_profile(p, now, NEVER_MS, jobs, rules, state)
 
@@ -133,19 +166,7 @@ def ensure_profile(p: int, now: int, jobs: Jobs, rules: Rules, state: State) -> 
 def reserve_last(j: int, p: int, now: int, count: int, rules: Rules, state: State) -> None:
     """Job j was just put at the end of the queue, the profile (of ``count`` entries) is right for
     all before it: its reservation is all that a rebuild would add."""
-    state.job_reserved_ms[j] = NEVER_MS
-    if state.queued_count[p] <= rules.depth:
-        base = state.profile_from[p]
-        times = state.profile_times[base : state.profile_from[p + 1]]
-        free = state.profile_free[base : state.profile_from[p + 1]]
-        need = state.job_need[j]
-        duration = state.job_duration_ms[j]
-        not_before = max(now, state.job_not_before_ms[j])
-        start = earliest_fit(times, free, count, need, duration, not_before)
-        state.job_reserved_ms[j] = start
-        if start < NEVER_MS:
-            count = reserve(times, free, count, start, start + duration, need)
-    state.profile_count[p] = count
+    state.profile_count[p] = _reserve_next(j, p, now, count, rules, state)
 
 
 @jit
@@ -197,14 +218,16 @@ def capacity_start(
         return max(ready, release_estimate(j, p, need, now, limit_ms, pools, jobs, state))
     rank = jobs.order[j]
     jumps = state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank
-    ahead = state.queued_count[p]
     if jumps:
-        ahead = build_profile(p, now, rank, jobs, rules, state)
+        build_profile(p, now, rank, jobs, rules, state)
     else:
         ensure_profile(p, now, jobs, rules, state)
     held = 0
-    if ahead >= rules.depth:
-        held = release_estimate(j, p, need, now, limit_ms, pools, jobs, state)
+    sums = state.profile_sums
+    if sums[p, DUE] >= rules.depth:
+        held = expected_release(
+            p, sums[p, DUE_MILLI], sums[p, DUE_WORK], need, now, limit_ms, pools, state
+        )
     start = NEVER_MS
     if held <= limit_ms:
         base = state.profile_from[p]

@@ -45,6 +45,18 @@ def join_window(j: int, p: int, after: int, rank: int, jobs: Jobs, state: State)
 
 
 @jit
+def keep_in_window(j: int, p: int, kept: int, need: int, duration: int, state: State) -> int:
+    """Job j stays in the queue behind the first ``kept``, which the window holds; how many it holds
+    then."""
+    if kept >= state.window_job.shape[1]:
+        return kept
+    state.window_job[p, kept] = j
+    state.window_need[p, kept] = need
+    state.window_ms[p, kept] = duration
+    return kept + 1
+
+
+@jit
 def close_gap(p: int, to: int, source: int, count: int, state: State) -> int:
     """Entries source..count-1 move down to ``to``; the new count."""
     if to == source:

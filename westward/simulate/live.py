@@ -40,29 +40,31 @@ class Arrivals(NamedTuple):
 
 
 LIVE_FIELDS: tuple[tuple[str, type], ...] = (
+    ("charged", np.uint8),
+    ("late", np.uint8),
+    ("told_as", np.uint8),
+    # A line of the cache (see ``placement.slots``): the run.
     ("row", np.int64),
     ("start_ms", np.int64),
     ("end_ms", np.int64),
     ("left_ms", np.int64),
     ("first_ms", np.int64),
-    ("predicted_ms", np.int64),
-    ("low_ms", np.int64),
-    ("high_ms", np.int64),
     ("since_ms", np.int64),
     ("waited_ms", np.int64),
-    ("checkpoint_ms", np.int64),
-    ("due_ms", np.int64),
-    ("paid", np.float64),
-    ("state_gb", np.float64),
-    ("told_high", np.float64),
     ("tenant", np.int32),
     ("priority", np.int8),
     ("first", np.uint8),
     ("away", np.uint8),
     ("asked", np.uint8),
-    ("charged", np.uint8),
-    ("late", np.uint8),
-    ("told_as", np.uint8),
+    # Another: what was told and what is owed.
+    ("checkpoint_ms", np.int64),
+    ("predicted_ms", np.int64),
+    ("low_ms", np.int64),
+    ("high_ms", np.int64),
+    ("due_ms", np.int64),
+    ("paid", np.float64),
+    ("state_gb", np.float64),
+    ("told_high", np.float64),
 )
 
 

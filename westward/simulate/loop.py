@@ -8,6 +8,7 @@ pool that was touched, then each arrival in row order: bound, and its pool dispa
 from __future__ import annotations
 
 from westward.jit import jit
+from westward.placement.ahead import fetch
 from westward.placement.claims import add_claim, drop_claim
 from westward.placement.dispatch import dispatch, keep_reservation
 from westward.placement.dispatch_nodes import end_nodes
@@ -391,6 +392,10 @@ def advance(
             key = clock.heap[0]
             cursor[CURSOR_HEAP] = pop(clock.heap, cursor[CURSOR_HEAP])
             cursor[CURSOR_EVENTS] += 1
+            if cursor[CURSOR_HEAP] > 0:
+                following = clock.heap[0] & SLOT_MASK
+                fetch(state.job_need, following)
+                fetch(live.row, following)
             j = key & SLOT_MASK
             p = state.job_pool[j]
             kind = (key >> KIND_SHIFT) & KIND_MASK

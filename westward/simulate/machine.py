@@ -47,7 +47,7 @@ from westward.placement.slots import (
 from westward.placement.state import F64, I64, Inputs, Jobs, State
 from westward.simulate.charging import charge_records
 from westward.simulate.forecast import PERIOD_MS, Forecast
-from westward.simulate.heap import LONGEST_MS, SLOT_MASK
+from westward.simulate.heap import LONGEST_MS, SLOT_MASK, new_heap
 from westward.simulate.live import (
     AT_STOP,
     CURSOR_ARRIVAL,
@@ -145,7 +145,7 @@ class Machine:
         )
         self.clock = Clockwork(
             cursor=np.zeros(CURSORS, dtype=np.int64),
-            heap=np.zeros(4 * reserve, dtype=np.int64),
+            heap=new_heap(4 * reserve),
             touched=np.zeros(pools + 1, dtype=np.int32),
             marked=np.zeros(pools, dtype=np.uint8),
             again=np.zeros(2 * reserve + 1, dtype=np.int32),
@@ -425,7 +425,7 @@ class Machine:
         height = int(self.live.free[0])
         free[: height + 1] = self.live.free[: height + 1]
         self.live = Live(**views(grown, LIVE_FIELDS), free=free)
-        heap = np.zeros(4 * slots, dtype=np.int64)
+        heap = new_heap(4 * slots)
         length = int(self.clock.cursor[CURSOR_HEAP])
         heap[:length] = self.clock.heap[:length]
         told = np.zeros(2 * slots, dtype=np.int64)
