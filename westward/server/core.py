@@ -26,9 +26,11 @@ from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
+from westward.server.intake import Intake
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
+from westward.server.possible import Possible
 from westward.server.purse import Purse
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
@@ -94,7 +96,9 @@ class Core:
             pool_facts=dict(load_pool_facts(settings.network, network)),
         )
         self.covers = CoverCache()
+        self.possible = Possible()
         self.writer = Writer(store)
+        self.intake = Intake(self)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
