@@ -109,6 +109,7 @@ class Core:
         self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
+        self._heard_all = False
         self.closing = False
         self.metrics = Metrics()
         self.traces = open_traces(network.name, self.clock.now_ms())
@@ -204,12 +205,14 @@ class Core:
     def expects_sites(self) -> bool:
         """True while sites known from before this start may still be dialling in again."""
         started_ms = self.clock.started_ms
-        if self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
+        if self._heard_all or self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
             return False
         names = {site.name for site in self.network.sites}
-        return any(
+        expected = any(
             site.site in names and site.last_seen_ms < started_ms for site in list_sites(self.store)
         )
+        self._heard_all = not expected  # and so it stays: every job's start waits for this answer
+        return expected
 
     def situation(self) -> Situation:
         """The live network as of now. Reads the store: call it through ``read``."""
