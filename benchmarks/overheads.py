@@ -4,12 +4,17 @@
     python benchmarks/overheads.py local submissions     # parts of it
     python benchmarks/overheads.py --pairs 20
     python benchmarks/overheads.py --write               # and into benchmarks/SITES.md
+    python benchmarks/overheads.py ray --keep DIR --minutes 3   # again and again, until it is whole
 
 Each job writes the time as its first and only act; "started" is that time, "submit" the moment
 before the request or command is sent, by the same clock. Every pair is one job given to the engine
 itself (a process; ``sbatch``; Ray's Jobs REST, as ``ray job submit`` does) and one through Westward,
 one after the other and in turn which goes first. Server, agents, slurmctld and Ray are the real
-ones. Ray: WESTWARD_RAY_VENV or ``make test-ray`` first.
+ones. Both Ray jobs ask for one CPU. Ray: WESTWARD_RAY_VENV or ``make test-ray`` first.
+
+200 pairs of Slurm's or Ray's jobs take ten minutes. With ``--keep DIR`` each pair is written there
+as it comes, in DIR/ENGINE.csv, and the next call goes on where this one ended: the page is made of
+all of them, and says in how many sittings (each with its own server, agent and engine).
 
 Submissions: POST /v1/jobs over several connections, each waiting for its answer, and POST
 /v1/batches of a thousand jobs (arrays and separate documents). An answer means that the jobs are
@@ -32,6 +37,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +49,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # tests.engines_up starts Slurm and Ray
 HERE = Path(__file__).resolve().parent
 PARTS = ("local", "slurm", "ray", "submissions")
+PLAIN = {"local": "process start (`bash -c`)", "slurm": "`sbatch`", "ray": "Ray's Jobs REST"}
+"""The engine itself."""
 GOAL_MS, GOAL_BATCH, GOAL_SINGLE = 50, 1_000, 300
 OVER = ("succeeded", "failed", "cancelled", "refused")
 SLURM_PORT = 22_800
@@ -66,8 +74,6 @@ class Way:
     """One engine: how to give it a job itself."""
 
     name: str
-    plain: str
-    """In words."""
     submit: Callable[[str, str], None]
     """Name and shell line."""
 
@@ -96,10 +102,46 @@ def one_network(folder: Path, engine: str) -> Path:
     return folder
 
 
+@dataclass
+class Kept:
+    """Pairs as they come; with a file they outlive this call."""
+
+    file: Path | None
+    ends: float
+    """By ``time.monotonic``; no pair begins later."""
+
+    def __post_init__(self) -> None:
+        self.rows: list[dict[str, str]] = []
+        if self.file is not None and self.file.exists():
+            with open(self.file, newline="") as file:
+                self.rows = list(csv.DictReader(file))
+        self.sitting = 1 + max((int(row["sitting"]) for row in self.rows), default=0)
+
+    def add(self, plain_ms: float, through_ms: float) -> None:
+        row = {
+            "sitting": str(self.sitting), "plain_ms": f"{plain_ms:.2f}",
+            "through_ms": f"{through_ms:.2f}", "load": load(),
+        }  # fmt: skip
+        self.rows.append(row)
+        if self.file is not None:
+            new = not self.file.exists()
+            with open(self.file, "a", newline="") as file:
+                out = csv.DictWriter(file, row)
+                if new:
+                    out.writeheader()
+                out.writerow(row)
+
+    def of(self, name: str) -> list[float]:
+        return [float(row[name]) for row in self.rows]
+
+    def sittings(self) -> int:
+        return len({row["sitting"] for row in self.rows})
+
+
 def pairs(
-    way: Way, base: Path, count: int, agent_options: dict[str, str], env: dict[str, str]
+    way: Way, base: Path, count: int, agent_options: dict[str, str], env: dict[str, str], kept: Kept
 ) -> dict[str, Any]:
-    """``count`` jobs each way."""
+    """Until there are ``count`` jobs each way, or the time is over."""
     folder = base / way.name
     stamps = folder / "stamps"
     stamps.mkdir(parents=True, mode=0o777)
@@ -141,26 +183,37 @@ def pairs(
             ),
             "the agent has said hello",
         )
-        for number in range(-2, count):  # the first two warm both up
+        number = -2  # the first two warm both up
+        while number < 0 or (len(kept.rows) < count and time.monotonic() < kept.ends):
             ways = [(by_engine, f"plain-{number + 2}"), (by_westward, f"through-{number + 2}")]
             for call, name in ways if number % 2 else reversed(ways):
                 call(name)
-            if number > 0 and number % 50 == 0:
-                print(f"  {way.name}: {number} pairs", flush=True)
+            if number >= 0:
+                kept.add(plain[-1], through[-1])
+                if len(kept.rows) % 50 == 0:
+                    print(f"  {way.name}: {len(kept.rows)} pairs", flush=True)
+            number += 1
     finally:
         agent.end()
         server.end()
-    return {"way": way, "plain": plain[2:], "through": through[2:], "load": load()}
+    return summed(way.name, kept)
 
 
-def local(base: Path, count: int) -> dict[str, Any]:
+def summed(name: str, kept: Kept) -> dict[str, Any]:
+    return {
+        "name": name, "plain": kept.of("plain_ms"), "through": kept.of("through_ms"),
+        "load": f"{point(kept.of('load'), 50):.1f}", "sittings": kept.sittings(),
+    }  # fmt: skip
+
+
+def local(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     def submit(_name: str, act: str) -> None:
         subprocess.run(["/bin/bash", "-c", act], start_new_session=True, check=True)
 
-    return pairs(Way("local", "process start (`bash -c`)", submit), base, count, {}, {})
+    return pairs(Way("local", submit), base, count, {}, {}, kept)
 
 
-def slurm(base: Path, count: int) -> dict[str, Any]:
+def slurm(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     from tests.engines_up.slurm import Cluster
 
     # A socket's path must be short.
@@ -177,19 +230,22 @@ def slurm(base: Path, count: int) -> dict[str, Any]:
     cluster.up()
     try:
         options = {"conf": str(cluster.conf), "partition": "main"}
-        return pairs(Way("slurm", "`sbatch`", submit), base, count, options, {})
+        return pairs(Way("slurm", submit), base, count, options, {}, kept)
     finally:
         cluster.down()
 
 
-def ray(base: Path, count: int) -> dict[str, Any]:
+def ray(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     from tests.engines_up.ray_cluster import RayCluster
 
     cluster = RayCluster()
     token = cluster.token_file.read_text()
 
     def submit(name: str, act: str) -> None:
-        body = {"entrypoint": f"sh -c {shlex.quote(act)}", "submission_id": name}
+        body = {
+            "entrypoint": f"sh -c {shlex.quote(act)}", "submission_id": name,
+            "entrypoint_num_cpus": 1,
+        }  # fmt: skip
         request = urllib.request.Request(
             f"{cluster.address}/api/jobs/",
             json.dumps(body).encode(),
@@ -200,7 +256,7 @@ def ray(base: Path, count: int) -> dict[str, Any]:
     cluster.start()
     try:
         options = {"address": cluster.address, "token_file": str(cluster.token_file)}
-        return pairs(Way("ray", "Ray's Jobs REST", submit), base, count, options, {})
+        return pairs(Way("ray", submit), base, count, options, {}, kept)
     finally:
         cluster.stop()
 
@@ -275,13 +331,14 @@ def submissions(base: Path, seconds: float) -> dict[str, Any]:
 
 
 def page(found: dict[str, Any], sync_ms: float) -> str:
-    command = " ".join(["python", "benchmarks/overheads.py", *sys.argv[1:]])
+    words = ["DIR" if before == "--keep" else word for before, word in pairwise(sys.argv)]
+    command = " ".join(["python", "benchmarks/overheads.py", *words])
     lines = ["", f"`{command}`"]
     if set(found) != {"submissions"}:
         lines += [
             "", "## From submit to started", "",
-            "| engine | jobs each way | the engine itself, p50 / p99, ms | through Westward, p50 / "
-            "p99, ms | added to the median, ms (goal < 50) | load |",
+            "| engine | jobs each way, sittings | the engine itself, p50 / p99, ms | through "
+            "Westward, p50 / p99, ms | added to the median, ms (goal < 50) | load, median |",
             "|---|---|---|---|---|---|",
         ]  # fmt: skip
     for name in ("local", "slurm", "ray"):
@@ -291,7 +348,8 @@ def page(found: dict[str, Any], sync_ms: float) -> str:
         plain, through = one["plain"], one["through"]
         added = point(through, 50) - point(plain, 50)
         lines.append(
-            f"| {name}; itself: {one['way'].plain} | {len(plain)} | {point(plain, 50):.0f} / "
+            f"| {name}; itself: {PLAIN[name]} | {len(plain)}, {one['sittings']} | "
+            f"{point(plain, 50):.0f} / "
             f"{point(plain, 99):.0f} | {point(through, 50):.0f} / {point(through, 99):.0f} | "
             f"**{added:.0f}** {'met' if added < GOAL_MS else 'missed'} | {one['load']} |"
         )
@@ -322,27 +380,32 @@ def page(found: dict[str, Any], sync_ms: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
-    parser.add_argument("--pairs", type=int, default=200, help="of jobs, for local and Slurm")
-    parser.add_argument("--ray-pairs", type=int, default=30, help="a Ray job takes seconds")
+    parser.add_argument("--pairs", type=int, default=200, help="of jobs, for each engine")
+    parser.add_argument("--keep", type=Path, help="a folder: go on with the pairs kept there")
+    parser.add_argument("--minutes", type=float, default=60, help="no pair begins later")
     parser.add_argument("--seconds", type=float, default=10, help="for each kind of submission")
     parser.add_argument("--write", action="store_true", help="into benchmarks/SITES.md")
     asked = parser.parse_args()
     parts = asked.parts or PARTS
     found: dict[str, Any] = {}
+    ends = time.monotonic() + asked.minutes * 60
+    if asked.keep is not None:
+        asked.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="westward-overheads-") as name:
         base = Path(name)
         base.chmod(0o755)
         sync_ms = fsync_ms(base)
         for part in parts:
             print(part, flush=True)
-            if part == "local":
-                found[part] = local(base, asked.pairs)
-            elif part == "slurm":
-                found[part] = slurm(base, asked.pairs)
-            elif part == "ray":
-                found[part] = ray(base, asked.ray_pairs)
-            else:
+            if part == "submissions":
                 found[part] = submissions(base, asked.seconds)
+                continue
+            kept = Kept(None if asked.keep is None else asked.keep / f"{part}.csv", ends)
+            run = {"local": local, "slurm": slurm, "ray": ray}[part]
+            if len(kept.rows) < asked.pairs and time.monotonic() < ends:
+                found[part] = run(base, asked.pairs, kept)
+            elif kept.rows:
+                found[part] = summed(part, kept)
     text = page(found, sync_ms)
     print(text)
     if asked.write:

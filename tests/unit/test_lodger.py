@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import base64
 import json
+import marshal
 import os
 import signal
 import subprocess
@@ -12,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,16 @@ import pytest
 
 from westward.agent.engines.base import LeaseTimes
 from westward.agent.engines.door import Door
-from westward.agent.engines.kit import BOOTSTRAP, packed_kit, packed_order
+from westward.agent.engines.kit import (
+    BOOTSTRAP,
+    MARSHAL_VERSION,
+    MODULES,
+    MOST_BYTES,
+    START,
+    kit_beside,
+    packed_kit,
+    packed_order,
+)
 from westward.agent.engines.processes import boot_ms
 from westward.agent.engines.ray_log import LogCutter
 from westward.agent.engines.watched import WatchedRuns
@@ -68,7 +81,13 @@ class Agent:
         self.runs.take(grant, lease, order)
 
     def lodge(
-        self, script: str, *, run_id: str = "run_1", ttl_ms: int = 15_000, **changes: Any
+        self,
+        script: str,
+        *,
+        run_id: str = "run_1",
+        ttl_ms: int = 15_000,
+        kit: str | None = None,
+        **changes: Any,
     ) -> subprocess.Popen[bytes]:
         supervised = {
             "run_id": run_id, "token": 7, "job_id": "job_1", "nodes": 1,
@@ -81,7 +100,11 @@ class Agent:
             "key": KEY, "door": f"http://127.0.0.1:{self.port}", "ttl_ms": ttl_ms, "hold_ms": 500,
             "supervised": supervised,
         } | changes  # fmt: skip
-        env = {**os.environ, "WESTWARD_KIT": packed_kit(), "WESTWARD_ORDER": packed_order(order)}
+        env = {
+            **os.environ,
+            "WESTWARD_KIT": kit or packed_kit(),
+            "WESTWARD_ORDER": packed_order(order),
+        }
         return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", BOOTSTRAP], env=env, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -248,21 +271,69 @@ def test_bytes_that_are_no_text_are_shown(agent: Agent) -> None:
     assert text.decode() == "a\\xff数\\xe6"
 
 
-def test_the_kit_needs_nothing_but_itself(tmp_path: Path) -> None:
-    """As at a node: no site packages, none of our other modules."""
-    script = BOOTSTRAP.partition("from westward")[0] + (
-        "import westward.agent.engines.lodger, westward.agent.engines.supervisor, "
-        "westward.agent.engines.staging; "
-        "print(sorted(name for name in sys.modules if name.startswith('westward.')))"
-    )
+LOADED = """
+import sys
+from westward.agent.engines.{module} import main
+import westward.agent.engines.staging as staging
+print(sorted(name for name in sys.modules if name.startswith("westward")))
+print(folder, staging.stage.__name__, main.__code__.co_filename)
+sys.exit()
+"""
+
+
+def other_python(kit: str, start: str) -> str:
+    """The kit as a Python with another bytecode sees it, or one changed otherwise."""
+    held = marshal.loads(zlib.decompress(base64.b64decode(kit)))
+    held["start"] = start
+    return base64.b64encode(zlib.compress(marshal.dumps(held, MARSHAL_VERSION))).decode()
+
+
+@pytest.mark.parametrize("way", ["compiled", "texts alone", "another Python"])
+def test_the_kit_needs_nothing_but_itself(tmp_path: Path, way: str) -> None:
+    """As at a node: no site packages, none of our other modules. Compiled, nothing is written."""
+    start = START.partition("from westward")[0] + LOADED.format(module="lodger")
+    if way == "another Python":
+        start = start.replace("from _frozen", 'k["magic"] = b"other"\nfrom _frozen')
+    kit = other_python(packed_kit(compiled=way != "texts alone"), start)
     ran = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script], check=True, capture_output=True,
-        env={"TMPDIR": str(tmp_path), "WESTWARD_KIT": packed_kit()},
+        [sys.executable, "-I", "-S", "-c", BOOTSTRAP], check=True, capture_output=True, text=True,
+        env={"TMPDIR": str(tmp_path), "WESTWARD_KIT": kit},
     )  # fmt: skip
-    assert b"pydantic" not in ran.stdout
-    assert len(packed_kit()) < 60_000
+    names, told = ran.stdout.splitlines()
+    package = ["westward", "westward.agent", "westward.agent.engines"]
+    assert ast.literal_eval(names) == sorted(
+        [*package, *(f"{package[-1]}.{one}" for one in MODULES)]
+    )
+    folder, stage, place = told.split()
+    assert Path(folder).parent == tmp_path
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    assert stage == "stage"
+    written = sorted(one.name for one in Path(folder).rglob("*.py"))
+    if way == "compiled":
+        assert (written, place) == ([], "lodger.py")
+    else:
+        assert written == sorted(f"{one}.py" for one in MODULES)
+        assert place.startswith(folder)
+
+
+def test_a_run_where_another_python_compiles_the_texts(agent: Agent) -> None:
+    agent.take()
+    kit = other_python(
+        packed_kit(), START.replace("from _frozen", 'k["magic"] = b"other"\nfrom _frozen')
+    )
+    text, end, code = read(agent.lodge("echo out; exit 3", kit=kit))
+    assert (text, end["outcome"], code) == (b"out\n", "failed", 3)
+
+
+def test_kit_and_order_fit_into_one_variable() -> None:
+    """Ray puts all variables of a job into one, and Linux takes 128 KiB of each."""
+    room = MOST_BYTES - len(packed_kit())
+    assert room > 40_000
+    assert kit_beside("x" * room) == packed_kit()
+    assert kit_beside("x" * (room + 1)) == packed_kit(compiled=False)
+    assert len(packed_kit(compiled=False)) < 20_000
 
 
 def test_an_order_too_long_for_a_variable_is_refused() -> None:
-    with pytest.raises(ValueError, match="at most 120000"):
+    with pytest.raises(ValueError, match=r"at most 9[0-9]{4} go"):
         packed_order({"run_text": os.urandom(200_000).hex()})

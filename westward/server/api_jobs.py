@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -20,9 +21,8 @@ from westward.formats.skypilot import read_task
 from westward.formats.task_set import NamedJob, read_tasks
 from westward.model.access import readable
 from westward.model.faults import InputFaults
-from westward.model.job import JobSpec, Work
+from westward.model.job import JobSpec
 from westward.model.plan import Refusal, Snapshot
-from westward.model.reasons import Code
 from westward.placement import plan
 from westward.server.applier import Outcome
 from westward.server.core import Core
@@ -32,6 +32,7 @@ from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
 from westward.server.naming import look_up
+from westward.server.possible import alike, judge
 from westward.server.quoting import Asked
 from westward.server.rights import (
     Judged,
@@ -51,11 +52,10 @@ from westward.server.views import (
     plan_view,
     story_view,
 )
-from westward.server.wording import refusal_text
 from westward.store.catalogue import copies_of
 from westward.store.checkpoints import load_checkpoints, load_moves
 from westward.store.decisions import last_decision
-from westward.store.jobs import list_jobs, load_job, load_story, submit_jobs, submitted_before
+from westward.store.jobs import list_jobs, load_job, load_story, submitted_before
 from westward.store.lifecycle import apply_events
 from westward.store.logs import log_ranks, read_log
 from westward.store.metering import load_bills
@@ -66,11 +66,8 @@ LOG_WAIT_MOST_MS = 20_000
 LOG_READ_BYTES = 256 * 1024
 PAGE_MOST = 1_000
 TASK_TEXT_MOST = 2**20
-MAY_PASS = (Code.OVER_HOURLY_COST, Code.POOL_NOT_OPEN)
-"""Reasons of an idle network that another hour or the site's operator may lift."""
-
-_NO_WORK = Work()
-"""What a job runs, how it is called and what it follows do not decide where it could run."""
+TASK_SHORT_CHARS = 2**14
+"""Longer texts are read by themselves: nobody waits for them."""
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Json = dict[str, Any]
@@ -136,15 +133,12 @@ class JobRequest(BaseModel, extra="forbid"):
 @router.post("/jobs", status_code=201, response_model=Json)
 async def submit_job(body: JobRequest, core: CoreDep, judged: JudgedDep) -> Response:
     """201 with the new job; 200 with the job as it stands when it was submitted before."""
-    now_ms = core.clock.now_ms()
-    submissions = await core.read(_admit_or_before, core, body, now_ms, judged)
-    if isinstance(submissions, JobRecord):
-        check_own(judged, submissions)
-        return written({**job_view(submissions), "created": False}, 200)
-    if len(submissions) != 1 or submissions[0].job.array is not None:
-        text = f"this text holds {len(submissions)} jobs: hand it to POST /v1/batches"
-        raise ApiError(400, "several-jobs", text)
-    (answer,) = await core.write(submit_jobs, core.store, submissions, now_ms)
+    answer = await core.intake.take(
+        partial(_admit_or_before, core, body, judged), alone=len(body.task) > TASK_SHORT_CHARS
+    )
+    if isinstance(answer, JobRecord):
+        check_own(judged, answer)
+        return written({**job_view(answer), "created": False}, 200)
     if isinstance(answer, Conflict):
         raise ApiError(409, "job-id-taken", answer.reason)
     check_own(judged, answer.record)
@@ -161,13 +155,17 @@ def written(told: Json, status: int) -> Response:
 
 
 def _admit_or_before(
-    core: Core, body: JobRequest, now_ms: int, judged: Judged
-) -> JobRecord | tuple[Submission, ...]:
+    core: Core, body: JobRequest, judged: Judged, now_ms: int
+) -> JobRecord | Submission:
     """What to submit. Of a request that was made before and is no good any more (its deadline has
     passed meanwhile): the job it brought. Other repeats are found where they are written. Reads
-    the store; raises InputFaults."""
+    the store; raises InputFaults, ApiError."""
     try:
-        return admit(core, body, body.job_id or new_job_id(), now_ms, judged)
+        found = admit(core, body, body.job_id or new_job_id(), now_ms, judged)
+        if len(found) != 1 or found[0].job.array is not None:
+            text = f"this text holds {len(found)} jobs: hand it to POST /v1/batches"
+            raise ApiError(400, "several-jobs", text)
+        return found[0]
     except InputFaults:
         if body.job_id is not None:
             before = submitted_before(core.store, body.job_id, body.digest())
@@ -201,27 +199,27 @@ def admit(
     named = pin_all(core.store, read, body.file)
     seen: dict[JobSpec, str | None] = {}
     for one in look_up(core.store, named, body.file, readable(judged.principal)):
-        alike = replace(one.job, job_id="job_alike", name="", work=_NO_WORK, after=())
-        if alike not in seen:
-            seen[alike] = _impossible(core, alike, now_ms)
-        refused = seen[alike]
+        asked = alike(one.job)
+        if asked not in seen:
+            seen[asked] = impossible(core, asked, now_ms)
+        refused = seen[asked]
         submissions += [
             Submission(job=job, body_digest=digest, refused=refused) for job in one.jobs()
         ]
     return tuple(submissions)
 
 
-def _impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
-    """Why no site could take the job even if all were idle; None if one could, now or later."""
-    empty = idle(core.network, core.series_origin_ms)
-    decided = plan(empty, (_with_copies(core, job),), core.settings.policy, now_ms)
-    for refusal in decided.refusals:
-        if all(
-            any(reason.code not in MAY_PASS for reason in other.reasons)
-            for other in refusal.alternatives
-        ):
-            return refusal_text(refusal)
-    return None
+def impossible(core: Core, job: JobSpec, now_ms: int) -> str | None:
+    """Why no site could take the job even if all were idle; None if one could, now or later. Reads
+    the store."""
+    network = core.network
+    if core.possible.known(network, job, now_ms):
+        return None
+    asked = _with_copies(core, job)
+    refused = judge(network, core.series_origin_ms, core.settings.policy, asked, now_ms)
+    if refused is None:
+        core.possible.keep(network, job, now_ms)
+    return refused
 
 
 def _with_copies(core: Core, job: JobSpec) -> JobSpec:

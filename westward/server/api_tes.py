@@ -19,11 +19,12 @@ from westward.formats.tes_model import FILE, State, TesTask, View, read_document
 from westward.model.access import readable
 from westward.model.faults import Fault, InputFaults
 from westward.model.network import Network
-from westward.server.api_jobs import CoreDep, _impossible
+from westward.server.api_jobs import CoreDep, impossible
 from westward.server.applier import Outcome
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import check_job
+from westward.server.possible import alike
 from westward.server.rights import (
     JudgedDep,
     PrincipalDep,
@@ -92,7 +93,7 @@ async def create_task(request: Request, core: CoreDep, judged: JudgedDep) -> Jso
     permit_project(judged, made.job.account)
     refused: str | None = "; ".join(made.refusals) or None
     if refused is None:
-        refused = await core.read(_impossible, core, made.job, now_ms)
+        refused = await core.read(impossible, core, alike(made.job), now_ms)
     digest = hashlib.sha256(made.job.job_id.encode()).hexdigest()
     submission = Submission(job=made.job, body_digest=digest, refused=refused)
     (answer,) = await core.write(submit_jobs, core.store, (submission,), now_ms)

@@ -26,9 +26,11 @@ from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
+from westward.server.intake import Intake
 from westward.server.joined import View, load_view, statuses
 from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
+from westward.server.possible import Possible
 from westward.server.purse import Purse
 from westward.server.settings import Settings
 from westward.server.snapshot import Situation, live_pools, situation
@@ -94,7 +96,9 @@ class Core:
             pool_facts=dict(load_pool_facts(settings.network, network)),
         )
         self.covers = CoverCache()
+        self.possible = Possible()
         self.writer = Writer(store)
+        self.intake = Intake(self)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
@@ -105,6 +109,7 @@ class Core:
         self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
+        self._heard_all = False
         self.closing = False
         self.metrics = Metrics()
         self.traces = open_traces(network.name, self.clock.now_ms())
@@ -200,12 +205,14 @@ class Core:
     def expects_sites(self) -> bool:
         """True while sites known from before this start may still be dialling in again."""
         started_ms = self.clock.started_ms
-        if self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
+        if self._heard_all or self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
             return False
         names = {site.name for site in self.network.sites}
-        return any(
+        expected = any(
             site.site in names and site.last_seen_ms < started_ms for site in list_sites(self.store)
         )
+        self._heard_all = not expected  # and so it stays: every job's start waits for this answer
+        return expected
 
     def situation(self) -> Situation:
         """The live network as of now. Reads the store: call it through ``read``."""

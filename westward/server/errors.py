@@ -31,6 +31,11 @@ def answer_of(error: ApiError, headers: dict[str, str] | None = None) -> JSONRes
     return _answer(error.status, error.code, str(error), headers=headers)
 
 
+def faults_answer(error: InputFaults) -> JSONResponse:
+    listed = [asdict(fault) for fault in error.faults]
+    return _answer(400, "invalid-input", f"{len(listed)} fault(s) in the input", listed)
+
+
 def not_found(kind: str, name: str) -> ApiError:
     return ApiError(404, "not-found", f"there is no {kind} {name!r}")
 
@@ -42,8 +47,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(InputFaults)
     async def faults(_request: Request, error: InputFaults) -> JSONResponse:
-        listed = [asdict(fault) for fault in error.faults]
-        return _answer(400, "invalid-input", f"{len(listed)} fault(s) in the input", listed)
+        return faults_answer(error)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -298,9 +298,13 @@ async def sealed(request: Request) -> None:
     if route.path.startswith("/v1/agent/"):
         _ = request.state.speaker
         return
-    judged: Judged = request.state.judged
-    if judged.found.path != route.path:
-        raise RuntimeError(f"judged as {judged.found.path}, routed to {route.path}")
+    check_route(request.state.judged, route.path)
+
+
+def check_route(judged: Judged, path: str) -> None:
+    """Of whatever answers a request: it must be what was judged."""
+    if judged.found.path != path:
+        raise RuntimeError(f"judged as {judged.found.path}, routed to {path}")
 
 
 def permit(judged: Judged, about: About, kind: str = "object", name: str = "") -> None:

@@ -7,21 +7,20 @@ clocks need not agree. Without answers the supervisor stops the work before the 
 does when this process is killed. What the job prints goes to standard output between a first line
 and a last one (``BEGIN``, ``END``), the last saying how the run ended.
 
-Standard library only, and of that what loads fast: every run's start waits for it. Python 3.9 or
-newer.
+Standard library only, and of that what loads fast: every run's start waits for it. What only this
+process needs, once the supervisor has begun beside it, is loaded then. Python 3.9 or newer.
 """
 
 from __future__ import annotations
 
+import _socket  # what ``socket`` adds to it takes as long to load as all of the lodger
 import binascii
 import codecs
 import contextlib
 import json
 import os
 import signal
-import socket
 import sys
-import threading
 import time
 import zlib
 from itertools import islice
@@ -62,7 +61,7 @@ class Lodger:
         self.kill_at = 0
         self.acknowledged = -1
         self.told_to_stop = False
-        self.over = threading.Event()
+        self.over = False
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -105,7 +104,7 @@ class Lodger:
     def keep_asking(self) -> None:
         """In a thread of its own until the run is over. The door holds a question until it has
         news, so that a stop is heard at once."""
-        while not self.over.is_set():
+        while not self.over:
             hold_ms = int(self.order["hold_ms"])
             try:
                 self.ask(hold_ms=0 if self.told_to_stop else hold_ms)
@@ -115,7 +114,7 @@ class Lodger:
                 return
             except OSError:
                 pause_s = RETRY_S
-            self.over.wait(pause_s)
+            time.sleep(pause_s)
 
     def readings(self) -> list[dict[str, Any]]:
         """What was metered and is not known to have been heard."""
@@ -146,6 +145,8 @@ class Lodger:
             return self.tell_end({"outcome": "lease-expired", "exit_code": None, "detail": refusal})
         signal.signal(signal.SIGTERM, lambda _number, _frame: self.stop("failed"))
         self.begin()
+        import threading
+
         asking = threading.Thread(target=self.keep_asking, daemon=True)
         asking.start()
         self.pump()
@@ -155,7 +156,7 @@ class Lodger:
                 words = file.read()[-500:].strip()
             detail = f"the supervisor at the node ended early: {words}"
             ended = {"outcome": "lease-expired", "exit_code": None, "detail": detail}
-        self.over.set()
+        self.over = True
         return self.tell_end(ended)
 
     def begin(self) -> None:
@@ -272,13 +273,16 @@ def post(url: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     pieces = []
-    with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as line:
+    line = _connected(host.strip("[]"), int(port), timeout_s)
+    try:
         line.sendall(head.encode() + body)
         while True:
             piece = line.recv(65_536)
             if not piece:
                 break
             pieces.append(piece)
+    finally:
+        line.close()
     told, _, answer = b"".join(pieces).partition(b"\r\n\r\n")
     first, *fields = told.split(b"\r\n")
     lengths = [
@@ -290,6 +294,24 @@ def post(url: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
     if len(words) < 2 or not words[1].isdigit() or lengths != [len(answer)]:
         raise OSError("the door broke off its answer")
     return int(words[1]), answer
+
+
+def _connected(host: str, port: int, timeout_s: float) -> _socket.socket:
+    """To the first of the host's addresses that takes it. OSError: none does."""
+    last = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in _socket.getaddrinfo(
+        host, port, 0, _socket.SOCK_STREAM
+    ):
+        line = _socket.socket(family, kind, protocol)
+        try:
+            line.settimeout(timeout_s)
+            line.connect(address)
+        except OSError as error:
+            last = error
+            line.close()
+        else:
+            return line
+    raise last
 
 
 def _print(text: str) -> None:

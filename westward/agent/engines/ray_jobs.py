@@ -24,7 +24,7 @@ from westward.agent.engines import processes
 from westward.agent.engines.base import DiscoveredPool, LeaseTimes, RunView
 from westward.agent.engines.door import Door
 from westward.agent.engines.folders import supervisor_order, told_env
-from westward.agent.engines.kit import BOOTSTRAP, packed_kit, packed_order
+from westward.agent.engines.kit import BOOTSTRAP, kit_beside, packed_order
 from westward.agent.engines.options import known
 from westward.agent.engines.ray_link import RayLink, Unreachable
 from westward.agent.engines.ray_nodes import pools_of
@@ -162,7 +162,7 @@ class RayEngine(WatchedEngine):
             "submission_id": grant.run_id,
             "entrypoint": f"exec {shlex.quote(self.options.python)} -I -S -c {shlex.quote(BOOTSTRAP)}",
             "runtime_env": {
-                "env_vars": {**env, "WESTWARD_KIT": packed_kit(), "WESTWARD_ORDER": order}
+                "env_vars": {**env, "WESTWARD_KIT": kit_beside(order), "WESTWARD_ORDER": order}
             },
             "metadata": {
                 "westward_site": self.site,
