@@ -37,6 +37,8 @@ ENTRIES = {
     "data": Entry("westward.cli.cmd_data", "data", "The catalogue of data sets."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
+    "login": Entry("westward.cli.cmd_login", "login", "Log in by your organisation's provider."),
+    "logout": Entry("westward.cli.cmd_login", "logout", "End the token of a log-in."),
     "whoami": Entry("westward.cli.cmd_people", "whoami", "Tell who you are to the server."),
     "org": Entry("westward.cli.cmd_org", "org", "Organisations: create, list, facts."),
     "project": Entry("westward.cli.cmd_people", "project", "Projects: create, list."),

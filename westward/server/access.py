@@ -199,6 +199,12 @@ TABLE: Mapping[str, Entry] = {
             scope=Scope.PEOPLE, change=True, roles=_OPERATORS, oneself=True, seen_by=_OVERSEERS
         ),
     ),
+    # log-in at a provider: whoever comes has nothing yet
+    "GET /v1/login": OPEN,
+    "GET /v1/login/callback": OPEN,
+    "POST /v1/login/token": OPEN,
+    "POST /v1/logout": OPEN,
+    "POST /v1/login/forget": _operate(Scope.PEOPLE),
     # settlement
     "GET /v1/settlement": _oversee(),
     "GET /v1/charges": _oversee(),

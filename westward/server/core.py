@@ -27,6 +27,7 @@ from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
 from westward.server.joined import View, load_view, statuses
+from westward.server.login import Logins
 from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
 from westward.server.purse import Purse
@@ -83,6 +84,7 @@ class Core:
         self.people: People = load_people(store)
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
+        self.logins = None if settings.oidc is None else Logins(settings.oidc)
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.vouchers = vouchers

@@ -78,5 +78,27 @@ class TokenView(TypedDict):
     token: NotRequired[str]
 
 
+class LoginView(TypedDict):
+    """The token of a log-in. ``token``, the secret, is told this once."""
+
+    user: str
+    token: str
+    token_id: str
+    scopes: list[str]
+    expires_ms: int
+
+
+class LogoutView(TypedDict):
+    """``ended``: the token's id; null: none that a log-in had made was shown."""
+
+    ended: str | None
+    end_session_url: str | None
+
+
+class ForgottenView(TypedDict):
+    user: str
+    forgotten: bool
+
+
 class TokensView(TypedDict):
     tokens: list[TokenView]
