@@ -38,6 +38,7 @@ from westward.model.people import (
     Scope,
     Token,
 )
+from westward.model.shares import ShareRow
 from westward.model.voucher import VoucherClaim
 from westward.model.wire import Hello
 from westward.server import app as server_app
@@ -56,6 +57,7 @@ from westward.store.people import add_member, create_organisation, create_projec
 from westward.store.results import Applied, GrantRequest, Submission
 from westward.store.schema import METADATA
 from westward.store.settlement import open_dispute
+from westward.store.shares import set_share
 from westward.store.sites import hello
 
 LAPTOP = Path(__file__).parents[2] / "networks" / "laptop"
@@ -448,6 +450,14 @@ def request(world: World, operation: str, caller: str) -> Asked:
         body = {"ttl_ms": 60_000, "user": world.fresh("user") if for_another else None}
     elif path == "/v1/login/token":
         body = {"code": "made-up", "verifier": "v" * 43}
+    elif operation == "POST /v1/shares":
+        body = {"kind": "group", "name": world.fresh("city")}
+    elif path == "/v1/shares/remove":
+        row = ShareRow(kind="group", name=world.fresh("city"))
+        set_share(world.core.store, row, 0, "test")
+        body = {"kind": "group", "name": row.name}
+    elif path == "/v1/shares/terms":
+        body = {"half_life_ms": 86_400_000, "window_ms": 4 * 86_400_000}
     elif path == "/v1/login/forget":
         body = {"user": "nobody"}
     elif "{token_id}" in path:

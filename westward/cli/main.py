@@ -62,6 +62,9 @@ ENTRIES = {
         "westward.cli.cmd_programme", "programme", "Programmes: pots, forecasts, claims."
     ),
     "budget": Entry("westward.cli.cmd_budget", "budget", "What a project may spend."),
+    "share": Entry(
+        "westward.cli.cmd_share", "share", "Fair shares: who is entitled to what, and had it."
+    ),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),

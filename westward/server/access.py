@@ -255,6 +255,11 @@ TABLE: Mapping[str, Entry] = {
     "POST /v1/organisations/{organisation}/contracts": _money(
         "organisation", _OPERATORS, seen_by=_ORGANISATION_READERS
     ),
+    # fair shares
+    "GET /v1/shares": _list(),
+    "POST /v1/shares": _operate(Scope.PEOPLE),
+    "POST /v1/shares/remove": _operate(Scope.PEOPLE),
+    "POST /v1/shares/terms": _operate(Scope.PEOPLE),
     # sites' agents, by their site's credential
     "POST /v1/agent/enrol": AGENTS,
     "POST /v1/agent/rotate": AGENTS,

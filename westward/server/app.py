@@ -21,6 +21,7 @@ from westward.server import (
     api_network,
     api_people,
     api_settlement,
+    api_shares,
     api_site,
     api_site_agents,
     api_tes,
@@ -53,6 +54,7 @@ ROUTERS = (
     api_login.router,
     api_settlement.router,
     api_money.router,
+    api_shares.router,
     api_tes.router,
     metrics.router,
 )

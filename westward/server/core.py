@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
@@ -32,6 +33,7 @@ from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
 from westward.server.purse import Purse
 from westward.server.settings import Settings
+from westward.server.sharing import UseCache, live_standings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
 from westward.server.writer import Writer
@@ -96,6 +98,7 @@ class Core:
             pool_facts=dict(load_pool_facts(settings.network, network)),
         )
         self.covers = CoverCache()
+        self.uses = UseCache(Lock())
         self.writer = Writer(store)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
@@ -242,6 +245,7 @@ class Core:
             ),
             copies_of(self.store, references([one.job for one in active.records])),
             covers,
+            live_standings(self.store, self.uses, self.people.projects, active.records, now_ms),
         )
 
     def close(self) -> None:

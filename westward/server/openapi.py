@@ -24,6 +24,7 @@ from westward.server.openapi_people import (
     OrganisationView,
     ProjectsView,
     ProjectView,
+    SharesView,
     TokensView,
     TokenView,
     WhoamiView,
@@ -477,6 +478,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("post", "/v1/login/token"): LoginView,
     ("post", "/v1/login/forget"): ForgottenView,
     ("post", "/v1/logout"): LogoutView,
+    ("get", "/v1/shares"): SharesView,
+    ("post", "/v1/shares"): SharesView,
+    ("post", "/v1/shares/remove"): SharesView,
+    ("post", "/v1/shares/terms"): SharesView,
     ("get", "/v1/settlement"): SettlementView,
     ("get", "/v1/charges"): ChargePage,
     ("get", "/v1/projects/{project}/charges"): ChargePage,
@@ -550,11 +555,13 @@ def user_document() -> Json:
         api_network,
         api_people,
         api_settlement,
+        api_shares,
     )
 
     app = FastAPI(title="Westward", version=__version__)
     routers = (
         api_jobs, api_lives, api_network, api_data, api_people, api_login, api_settlement, api_money,
+        api_shares,
     )  # fmt: skip
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
