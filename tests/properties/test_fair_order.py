@@ -212,3 +212,25 @@ def test_nobody_can_hold_back_what_is_free() -> None:
     fair = standings(entitlements([], {}, ["a", "b"]), {"a": 1e12}, {})
     found = plan(replace(world(cards("p", 4)), fair=fair), jobs, POLICY, 1_000, explain=False)
     assert all(one.starts_now for one in found.placements)
+
+
+def test_the_rehearsals_report_has_the_same_table() -> None:
+    from tests.properties.test_fair_share import backlog, rehearse
+    from westward.simulate.metrics import policy_summary
+
+    asks = backlog(0, 40) + backlog(1, 40) + backlog(1, 1, at=12.0)
+    shares = (Share(tenant=0, weight=1.0), Share(tenant=1, weight=3.0))
+    told = policy_summary(rehearse(asks, *shares), until_ms=24 * HOUR)["shares"]
+    lines = {one["project"]: one for one in told["rows"]}
+    assert lines["user-0"]["part"] == pytest.approx(0.25)
+    assert told["used_device_hours"] == pytest.approx(48, rel=0.06), "four cards, twelve hours"
+    for name in ("user-0", "user-1"):
+        line = lines[name]
+        assert line["used_device_hours"] == pytest.approx(
+            line["entitled_device_hours"]
+            + line["borrowed_device_hours"]
+            - line["owed_device_hours"]
+        )
+    assert lines["user-1"]["used_device_hours"] > 2 * lines["user-0"]["used_device_hours"]
+    off = policy_summary(rehearse(asks, fair=False), until_ms=24 * HOUR)
+    assert "shares" not in off

@@ -86,7 +86,8 @@ def shares_view(
     """``shown``: the projects whose lines the asker may read; None: all."""
     rows, terms = load_shares(store), load_terms(store)
     used = decayed_use(uses_since(store, now_ms - terms.window_ms, now_ms), terms, now_ms)
-    parts = entitlements(rows, organisations(projects), {*projects, *named(rows), *used})
+    listed = set(projects) - {LOCAL_PROJECT}  # built in: there is not always somebody behind it
+    parts = entitlements(rows, organisations(projects), {*listed, *named(rows), *used})
     table = share_table(parts, used)
     return {
         "on": bool(rows),
