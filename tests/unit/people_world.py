@@ -494,6 +494,13 @@ def request(world: World, operation: str, caller: str) -> Asked:
             save_claim(world.core.store, claim, 0, "test")
         if path.endswith("/steps"):
             body = {"step": "claim", "evidence": [{"kind": "statement", "reference": "S-1"}]}
+        elif path.endswith("/claw-back"):
+            shown = [{"kind": "letter", "reference": "L-1"}]
+            body = {"claw_back_id": world.fresh("cb"), "reason": "untrue", "evidence": shown,
+                    "dry_run": True}  # fmt: skip
+        elif path.endswith("/close"):
+            path = path.replace("{year}", "2025")
+            body = {"dry_run": True}
         elif path.endswith("/fund"):
             body = {"transfer_id": world.fresh("t"), "amount_micros": 1}
         path = path.replace("{rule}", "city").replace("{organisation}", "acme")

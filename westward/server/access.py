@@ -246,6 +246,8 @@ TABLE: Mapping[str, Entry] = {
     "POST /v1/programmes/{rule}/claims/{organisation}/steps": _money(
         "claim", _FUNDERS | {Role.LEAD}, seen_by=_ORGANISATION_READERS, alone=False
     ),
+    "POST /v1/programmes/{rule}/claims/{organisation}/claw-back": _money("programme", _FUNDERS),
+    "POST /v1/programmes/{rule}/years/{year}/close": _money("programme", _FUNDERS),
     "GET /v1/organisations/{organisation}/money": _accounts(
         "organisation", _ORGANISATION_READERS, _ORGANISATION_READERS
     ),

@@ -179,9 +179,9 @@ class Provider:
                 raise _away(f"HTTP {status} at its configuration")
             if told.get("issuer") != self.settings.issuer:
                 raise _away("it calls itself by another issuer than the settings do")
-            urls = {}
+            urls: dict[str, str] = {}
             for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-                urls[name] = told.get(name)
+                urls[name] = str(told.get(name))
                 if not _good_url(urls[name], self.settings.issuer):
                     raise _away(f"its {name} is no URL to be used")
             end = told.get("end_session_endpoint")
