@@ -170,3 +170,23 @@ def test_westward_share(
     assert "vision is entitled to 50.0%" in told
     assert run(["share", "set", "project", "vision", "--weight", "-1"]) == 2
     asyncio.run(world.core.people_changed())
+
+
+def test_a_dry_run_stands_where_its_project_would(world: World) -> None:
+    """Of a project that has no job in the network: what it has used counts for it too."""
+    used(world, 1_000.0)
+    assert share(world, kind="project", name="vision") == 200
+    world.job("speech", duration_ms=HOUR)
+    from westward.server.sharing import live_standings
+
+    core, found = world.core, world.core.situation()
+    assert [one.account for one in found.snapshot.fair] == ["speech"]
+    own = live_standings(
+        core.store, core.uses, core.people.projects, found.records.values(), found.now_ms, "vision"
+    )
+    served = {one.account: one.served_ms for one in own}
+    assert served["vision"] > 100 * HOUR > served["speech"] == 0.0
+    task = "resources:\n  cpus: 1\n  labels:\n    westward.account: vision\nrun: echo hi\n"
+    answer = world.as_("lead", "POST", "/v1/plan", {"task": task})
+    assert answer.status == 200
+    assert answer.json()["placement"] is not None or answer.json()["refusal"] is not None

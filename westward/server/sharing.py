@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -52,14 +52,19 @@ def live_standings(
     store: Store,
     cache: UseCache,
     projects: Mapping[str, Project],
-    records: Sequence[JobRecord],
+    records: Iterable[JobRecord],
     now_ms: int,
+    also: str | None = None,
 ) -> tuple[FairStanding, ...]:
-    """Of the projects that have jobs in the network now. None: the operator has set no shares."""
+    """Of the projects that have jobs in the network now, and of ``also``, which would have one. None:
+    the operator has set no shares."""
     rows = load_shares(store)
     if not rows:
         return ()
+    records = tuple(records)
     present = {one.job.account or LOCAL_PROJECT for one in records}
+    if also is not None:
+        present.add(also)
     parts = entitlements(rows, organisations(projects), present)
     return standings(parts, cache.look(store, load_terms(store), now_ms), promised(records, now_ms))
 
