@@ -49,6 +49,14 @@ class Unreachable(Failure):
     """Nothing answered. ``Failure`` for whoever does not try again."""
 
 
+class Refused(Failure):
+    """The server said no. ``reason``: its stable code."""
+
+    def __init__(self, line: str, reason: str) -> None:
+        super().__init__(line)
+        self.reason = reason
+
+
 class Client:
     """One server. Every method raises Failure with the server's reason and what to do."""
 
@@ -178,7 +186,7 @@ class Client:
         for kind, command in _LISTS.items():
             if message.startswith(f"there is no {kind} "):
                 remedy = f" 'westward {command}' lists them."
-        raise Failure(f"{message.rstrip('.')}.{remedy}")
+        raise Refused(f"{message.rstrip('.')}.{remedy}", str(document.get("code")))
 
 
 def quoted(name: str) -> str:
