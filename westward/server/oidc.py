@@ -38,6 +38,8 @@ ALGORITHMS = (
 )
 """Signatures by a key that only the provider has: never ``none``, never one by a shared secret."""
 DISCOVERY_KEPT_MS = 3_600_000
+AWAY_KEPT_MS = 5_000
+"""Strangers who ask for the log-in page do not make us ask a provider that is away more often."""
 KEYS_KEPT_MS = 3_600_000
 KEYS_AGAIN_MS = 10_000
 """A token by a key that is not known has the keys read again, at most this often."""
@@ -66,6 +68,7 @@ class Provider:
     def __init__(self, settings: OidcSettings) -> None:
         self.settings = settings
         self._found: tuple[int, _Discovered] | None = None
+        self._failed: tuple[int, ApiError] | None = None
         self._keys: tuple[int, KeySet] | None = None
         self._lock = asyncio.Lock()
 
@@ -173,28 +176,37 @@ class Provider:
         async with self._lock:
             if self._found is not None and now_ms - self._found[0] < DISCOVERY_KEPT_MS:
                 return self._found[1]
-            url = self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
-            status, told = await self._ask("GET", url)
-            if status != 200:
-                raise _away(f"HTTP {status} at its configuration")
-            if told.get("issuer") != self.settings.issuer:
-                raise _away("it calls itself by another issuer than the settings do")
-            urls: dict[str, str] = {}
-            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-                urls[name] = str(told.get(name))
-                if not _good_url(urls[name], self.settings.issuer):
-                    raise _away(f"its {name} is no URL to be used")
-            end = told.get("end_session_endpoint")
-            found = _Discovered(
-                authorization=urls["authorization_endpoint"],
-                token=urls["token_endpoint"],
-                keys=urls["jwks_uri"],
-                end_session=end if _good_url(end, self.settings.issuer) else None,
-                auth_method=self._auth_method(told),
-                tells_issuer=told.get("authorization_response_iss_parameter_supported") is True,
-            )
+            if self._failed is not None and now_ms - self._failed[0] < AWAY_KEPT_MS:
+                raise self._failed[1]
+            try:
+                found = await self._discovered()
+            except ApiError as error:
+                self._failed = (now_ms, error)
+                raise
             self._found = (now_ms, found)
             return found
+
+    async def _discovered(self) -> _Discovered:
+        url = self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        status, told = await self._ask("GET", url)
+        if status != 200:
+            raise _away(f"HTTP {status} at its configuration")
+        if told.get("issuer") != self.settings.issuer:
+            raise _away("it calls itself by another issuer than the settings do")
+        urls: dict[str, str] = {}
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            urls[name] = str(told.get(name))
+            if not _good_url(urls[name], self.settings.issuer):
+                raise _away(f"its {name} is no URL to be used")
+        end = told.get("end_session_endpoint")
+        return _Discovered(
+            authorization=urls["authorization_endpoint"],
+            token=urls["token_endpoint"],
+            keys=urls["jwks_uri"],
+            end_session=end if _good_url(end, self.settings.issuer) else None,
+            auth_method=self._auth_method(told),
+            tells_issuer=told.get("authorization_response_iss_parameter_supported") is True,
+        )
 
     def _auth_method(self, told: Json) -> str:
         if self.settings.client_secret is None:
