@@ -38,6 +38,7 @@ from westward.model.people import (
     Scope,
     Token,
 )
+from westward.model.shares import ShareRow
 from westward.model.voucher import VoucherClaim
 from westward.model.wire import Hello
 from westward.server import app as server_app
@@ -56,6 +57,7 @@ from westward.store.people import add_member, create_organisation, create_projec
 from westward.store.results import Applied, GrantRequest, Submission
 from westward.store.schema import METADATA
 from westward.store.settlement import open_dispute
+from westward.store.shares import set_share
 from westward.store.sites import hello
 
 LAPTOP = Path(__file__).parents[2] / "networks" / "laptop"
@@ -446,6 +448,18 @@ def request(world: World, operation: str, caller: str) -> Asked:
     elif operation == "POST /v1/tokens":
         for_another = caller in ("operator-file", "network-operator")
         body = {"ttl_ms": 60_000, "user": world.fresh("user") if for_another else None}
+    elif path == "/v1/login/token":
+        body = {"code": "made-up", "verifier": "v" * 43}
+    elif operation == "POST /v1/shares":
+        body = {"kind": "group", "name": world.fresh("city")}
+    elif path == "/v1/shares/remove":
+        row = ShareRow(kind="group", name=world.fresh("city"))
+        set_share(world.core.store, row, 0, "test")
+        body = {"kind": "group", "name": row.name}
+    elif path == "/v1/shares/terms":
+        body = {"half_life_ms": 86_400_000, "window_ms": 4 * 86_400_000}
+    elif path == "/v1/login/forget":
+        body = {"user": "nobody"}
     elif "{token_id}" in path:
         path = path.replace("{token_id}", world.token_of("lead"))
     elif path in ("/v1/settlement", "/v1/charges"):
@@ -480,6 +494,13 @@ def request(world: World, operation: str, caller: str) -> Asked:
             save_claim(world.core.store, claim, 0, "test")
         if path.endswith("/steps"):
             body = {"step": "claim", "evidence": [{"kind": "statement", "reference": "S-1"}]}
+        elif path.endswith("/claw-back"):
+            shown = [{"kind": "letter", "reference": "L-1"}]
+            body = {"claw_back_id": world.fresh("cb"), "reason": "untrue", "evidence": shown,
+                    "dry_run": True}  # fmt: skip
+        elif path.endswith("/close"):
+            path = path.replace("{year}", "2025")
+            body = {"dry_run": True}
         elif path.endswith("/fund"):
             body = {"transfer_id": world.fresh("t"), "amount_micros": 1}
         path = path.replace("{rule}", "city").replace("{organisation}", "acme")

@@ -94,6 +94,14 @@ def test_from_the_operator_to_a_job(
 
     task = tmp_path / "task.yaml"
     task.write_text(TASK)
+    code, out, err = said(capsys, "plan", str(task), "--json")
+    assert code == 0, err
+    (decision,) = json.loads(out)["decisions"]
+    assert (decision["placement"] is None) != (decision["refusal"] is None)
+    code, out, err = said(capsys, "plan", str(task), str(task))
+    assert code == 0, err
+    assert out.count(str(task)) == 2
+    assert "Each by itself" in out
     code, out, err = said(capsys, "submit", str(task), "--json")
     assert code == 0, err
     job = json.loads(out)

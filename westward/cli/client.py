@@ -29,7 +29,9 @@ LONG_POLL_MS = 10_000
 _REMEDIES = {
     "job-id-taken": " Choose another id, or leave --id out.",
     "not-the-owner": " Choose another name, or give its --owner.",
-    "token-missing": " Set it, or write the token to ~/.config/westward/token (mode 600).",
+    "token-expired": " 'westward login' fetches another, where the server has log-in.",
+    "token-missing": " Set it, or write the token to ~/.config/westward/token (mode 600). Where the "
+    "server has log-in, 'westward login' does.",
     "token-unknown": " Look at WESTWARD_TOKEN; 'westward whoami' tells whom it stands for.",
     "project-missing": " Name it with --project or WESTWARD_PROJECT.",
     "scope-missing": " 'westward whoami' tells what yours may be used for.",
@@ -45,6 +47,14 @@ _LISTS = {
 
 class Unreachable(Failure):
     """Nothing answered. ``Failure`` for whoever does not try again."""
+
+
+class Refused(Failure):
+    """The server said no. ``reason``: its stable code."""
+
+    def __init__(self, line: str, reason: str) -> None:
+        super().__init__(line)
+        self.reason = reason
 
 
 class Client:
@@ -123,7 +133,7 @@ class Client:
     def _request(self, method: str, path: str, body: Json | None) -> Json:
         connection = self._connect()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        if self.token is not None:
+        if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
             connection.request(
@@ -176,7 +186,7 @@ class Client:
         for kind, command in _LISTS.items():
             if message.startswith(f"there is no {kind} "):
                 remedy = f" 'westward {command}' lists them."
-        raise Failure(f"{message.rstrip('.')}.{remedy}")
+        raise Refused(f"{message.rstrip('.')}.{remedy}", str(document.get("code")))
 
 
 def quoted(name: str) -> str:

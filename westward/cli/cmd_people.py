@@ -198,6 +198,25 @@ def _print_members(answer: Json, as_json: bool) -> None:
     print_table(("USER", "ROLE", "GIVEN BY"), rows)
 
 
+@member.command("forget-login")
+@click.argument("user", metavar="USER")
+@asking
+def forget_login(user: str, operator_file: Path | None, server: str | None, as_json: bool) -> None:
+    """Let USER log in by another account of the provider than before. For the network's operator.
+
+    The first log-in binds a name to the provider's account; one that gets the name later is refused.
+    """
+    answer = client_for(server, operator_file, changes=True).post(
+        "/v1/login/forget", {"user": user}
+    )
+    if as_json:
+        print_json(answer)
+    elif answer["forgotten"]:
+        print(f"{user}: the next log-in by this name may be by another account")
+    else:
+        print(f"{user} has not logged in yet")
+
+
 @click.group()
 def token() -> None:
     """Tokens. A token is shown once; put it into WESTWARD_TOKEN, or a file of mode 600."""

@@ -87,9 +87,20 @@ def plan(
     """
     if folder is None:
         _refuse_folder_options(ctx)
-        from westward.cli.live_plan import ask_server
+        from westward.cli.client import Refused
+        from westward.cli.live_plan import ask_each, ask_server, print_each
 
-        decided, network, jobs = ask_server(server, files)
+        try:
+            decided, network, jobs = ask_server(server, files)
+        except Refused as refused:
+            if refused.reason != "role-missing":
+                raise
+            each = ask_each(server, files)
+            if as_json:
+                print_json({"decisions": each})
+            else:
+                print_each(each)
+            return
     else:
         policy = make_policy(rule, discipline, **figures)
         decided, network, jobs = _plan_on_folder(folder, files, policy, at)

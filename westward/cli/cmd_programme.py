@@ -38,8 +38,9 @@ def list_programmes(operator_file: Path | None, server: str | None, as_json: boo
         return
     from westward.ledger.vouchers.reasons import money, percent
 
-    rows = []
+    rows, due = [], []
     for one in answer["programmes"]:
+        due += [(one["rule"], year) for year in one["due_years"] or ()]
         pot = one["pot"]
         seen = ("", "", "", "")
         if pot is not None:
@@ -52,6 +53,113 @@ def list_programmes(operator_file: Path | None, server: str | None, as_json: boo
     head = ("PROGRAMME", "PAYS", "YEAR", "PAID IN", "SPENT", "LEFT", "ADMITTED")
     print_table(head, rows, right=(1, 3, 4, 5, 6))
     print(f"Amounts in {answer['currency']}.")
+    for rule, year in due:
+        print(
+            f"Due: share out {rule} {year}: westward programme close-year {rule} {year} --dry-run"
+        )
+
+
+@programme.command("close-year")
+@click.argument("rule", metavar="RULE")
+@click.argument("year", metavar="YEAR", type=click.IntRange(2000, 2199))
+@click.option("--dry-run", is_flag=True, help="Show what would be paid, and post nothing.")
+@asking
+def close_year(
+    rule: str,
+    year: int,
+    dry_run: bool,
+    operator_file: Path | None,
+    server: str | None,
+    as_json: bool,
+) -> None:
+    """Share the pot of RULE out among those entitled in YEAR. For its funder.
+
+    For rules that pay pro rata at the year's end: everyone the same part, whoever came first. It is
+    posted once; a second time shows what was done.
+    """
+    client = client_for(server, operator_file, changes=True)
+    answer = client.post(_path(rule, "years", str(year), "close"), {"dry_run": dry_run})
+    if as_json:
+        print_json(answer)
+        return
+    from westward.ledger.vouchers.reasons import money
+
+    if answer["entitled_micros"] is not None:
+        pot = answer["pot_micros"]
+        print(
+            f"{rule} {year}: entitled to {money(answer['entitled_micros'])}, "
+            + ("no limit" if pot is None else f"{money(pot)} in the pot")
+        )
+    _print_parts(answer, "ACCOUNT", "GETS")
+    paid = money(answer["paid_micros"])
+    if answer["repeated"]:
+        print(f"Shared out before: {paid}. Nothing was changed.")
+    elif answer["posted"]:
+        print(f"Shared out: {paid}.")
+    else:
+        print(f"To be shared out: {paid}. Nothing was posted.")
+        if answer["not_yet"]:
+            print(f"Not yet: {answer['not_yet']['text']}.")
+
+
+@programme.command("claw-back")
+@click.argument("rule", metavar="RULE")
+@click.argument("organisation", metavar="ORG")
+@click.option("--amount", metavar="AMOUNT", help="So much of it. [all that RULE paid]")
+@click.option("--reason", metavar="TEXT", required=True, help="Kept with every transfer.")
+@click.option(
+    "--evidence", "shown", metavar="KIND=REF", multiple=True, required=True,
+    help="What shows it and where it can be read; repeatable.",
+)  # fmt: skip
+@click.option("--id", "chosen", metavar="ID", help="Your own id: the same again changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be taken, and post nothing.")
+@asking
+def claw_back(
+    rule: str,
+    organisation: str,
+    amount: str | None,
+    reason: str,
+    shown: tuple[str, ...],
+    chosen: str | None,
+    dry_run: bool,
+    operator_file: Path | None,
+    server: str | None,
+    as_json: bool,
+) -> None:
+    """Take what RULE has paid for ORG back into its pots. For its funder.
+
+    New transfers with the reason; nothing is edited. The projects of ORG owe it, and RULE pays for
+    ORG no more.
+    """
+    from westward.cli.amounts import read_amount
+    from westward.ledger.vouchers.reasons import money
+
+    body: Json = {
+        "claw_back_id": transfer_id(chosen), "reason": reason, "dry_run": dry_run,
+        "evidence": [_evidence(one) for one in shown],
+    }  # fmt: skip
+    if amount is not None:
+        body["amount_micros"] = read_amount(amount, "--amount")
+    client = client_for(server, operator_file, changes=True)
+    answer = client.post(_claim_path(rule, organisation, "claw-back"), body)
+    if as_json:
+        print_json(answer)
+        return
+    _print_parts(answer, "ACCOUNT", "OWES")
+    taken = money(answer["taken_micros"])
+    if answer["repeated"]:
+        print(f"Taken back before: {taken}. Nothing was changed.")
+    elif answer["posted"]:
+        print(f"Taken back: {taken}; {money(answer['left_micros'])} stay with {organisation}.")
+    else:
+        print(f"To be taken back: {taken}. Nothing was posted.")
+
+
+def _print_parts(answer: Json, who: str, what: str) -> None:
+    from westward.ledger.vouchers.reasons import money
+
+    rows = [(one["account"], one["pot"], money(one["micros"])) for one in answer["parts"]]
+    print_table((who, "POT", what), rows, right=(2,))
 
 
 @programme.command()

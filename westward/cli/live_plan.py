@@ -6,12 +6,14 @@ the function is pure, and it allows several files in one plan.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from westward.cli.client import Client
+from westward.cli.fail import Failure
 
 if TYPE_CHECKING:
     from westward.model.job import JobSpec
@@ -46,6 +48,46 @@ def ask_server(server: str | None, files: Sequence[Path]) -> tuple[Plan, Network
         refusals=tuple(one for one in decided.refusals if one.job_id in own),
     )
     return asked, snapshot.network, jobs
+
+
+def ask_each(server: str | None, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """The server's dry run of each file by itself, for who may not see the whole queue. A file's
+    ``file`` and its decision; ``placement`` or ``refusal`` is set."""
+    client = Client(server)
+    found = []
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            what = getattr(error, "strerror", None) or "it is no text"
+            raise Failure(f"{path} cannot be read ({what}).") from None
+        body = {"task": text, "file": path.name, "base_dir": str(path.parent.resolve())}
+        if os.environ.get("WESTWARD_PROJECT"):
+            body["account"] = os.environ["WESTWARD_PROJECT"]
+        found.append({"file": str(path), **client.post("/v1/plan", body)})
+    return found
+
+
+def print_each(decisions: Sequence[dict[str, Any]]) -> None:
+    from westward.cli.output import print_table
+    from westward.model.units import MICROS, format_duration, format_instant
+
+    rows = []
+    for one in decisions:
+        placement = one["placement"]
+        if placement is None:
+            rows.append((one["file"], "not placed", "", "", "", one["summary"]))
+            continue
+        there = placement["estimate"]
+        rows.append(
+            (
+                one["file"], there["pool"], format_instant(there["start_ms"]),
+                format_duration(there["duration_ms"]), f"{there['terms']['total'] / MICROS:,.2f}",
+                one["summary"],
+            )
+        )  # fmt: skip
+    print_table(("FILE", "POOL", "START", "RUNS", "SUM", "WHY"), rows, right=(4,))
+    print("Each by itself, among all that waits and runs: the whole queue is for its operators.")
 
 
 def decision_as_plan(decision: dict[str, Any]) -> Plan:

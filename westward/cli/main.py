@@ -37,6 +37,8 @@ ENTRIES = {
     "data": Entry("westward.cli.cmd_data", "data", "The catalogue of data sets."),
     "sites": Entry("westward.cli.cmd_sites", "sites", "List the sites and what is free there."),
     "site": Entry("westward.cli.cmd_site", "site", "Join a network; invite and look after sites."),
+    "login": Entry("westward.cli.cmd_login", "login", "Log in by your organisation's provider."),
+    "logout": Entry("westward.cli.cmd_login", "logout", "End the token of a log-in."),
     "whoami": Entry("westward.cli.cmd_people", "whoami", "Tell who you are to the server."),
     "org": Entry("westward.cli.cmd_org", "org", "Organisations: create, list, facts."),
     "project": Entry("westward.cli.cmd_people", "project", "Projects: create, list."),
@@ -60,6 +62,9 @@ ENTRIES = {
         "westward.cli.cmd_programme", "programme", "Programmes: pots, forecasts, claims."
     ),
     "budget": Entry("westward.cli.cmd_budget", "budget", "What a project may spend."),
+    "share": Entry(
+        "westward.cli.cmd_share", "share", "Fair shares: who is entitled to what, and had it."
+    ),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),

@@ -52,6 +52,12 @@ TOKEN_VARIABLE = "WESTWARD_TOKEN"
 TOKEN_FILE_VARIABLE = "WESTWARD_TOKEN_FILE"
 
 
+def token_path() -> Path:
+    """Where the user's token is kept, if it is in a file."""
+    named = os.environ.get(TOKEN_FILE_VARIABLE)
+    return Path(named) if named else Path.home() / ".config" / "westward" / "token"
+
+
 def find_token() -> str | None:
     """The user's token: $WESTWARD_TOKEN, else the file $WESTWARD_TOKEN_FILE, else
     ~/.config/westward/token if it is there. Raises Failure for a file that others can read."""
@@ -59,7 +65,7 @@ def find_token() -> str | None:
     if token:
         return token
     named = os.environ.get(TOKEN_FILE_VARIABLE)
-    path = Path(named) if named else Path.home() / ".config" / "westward" / "token"
+    path = token_path()
     try:
         if path.stat().st_mode & 0o077:
             raise Failure(f"{path} holds a token and others can read it. Run: chmod 600 {path}")

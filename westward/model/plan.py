@@ -78,7 +78,7 @@ class Policy:
     (``placement.packing_state``), in rehearsals under EASY."""
     fair_share: bool = False
     """Jobs of one priority wait in order of their tenants' shares in place of arrival (see
-    ``simulate.fair``). The rehearsal only: a snapshot knows no tenants."""
+    ``simulate.fair``). The rehearsal only: live, ``Snapshot.fair`` says how projects stand."""
 
     def __post_init__(self) -> None:
         if self.packing != "pool" and self.discipline != "easy":
@@ -171,6 +171,16 @@ class Cover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FairStanding:
+    """How a project stands in the order of fair shares. ``part``: of the network, above 0, at most 1.
+    ``served_ms``: device time that it has had and was promised, decayed, over its part."""
+
+    account: str
+    part: float
+    served_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A frozen view. ``pools`` holds one state for each pool of the network, by name."""
 
@@ -184,6 +194,9 @@ class Snapshot:
     covers: tuple[Cover, ...] = ()
     """At most one for an account and pool. Weighed by the rule ``westward`` only: the rivals go by
     listed prices."""
+    fair: tuple[FairStanding, ...] = ()
+    """Jobs of one priority wait in order of their projects' shares (``placement.fair_order``); empty:
+    in order of arrival. It is the network operator's word, whatever the rule of the choice is."""
 
 
 def idle_snapshot(network: Network, now_ms: int) -> Snapshot:

@@ -10,7 +10,7 @@ simulator's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -30,6 +30,7 @@ from westward.placement.columns import (
 from westward.placement.covers import cover_rows
 from westward.placement.dispatch import dispatch
 from westward.placement.explain import Explainer
+from westward.placement.fair_order import fair_tags
 from westward.placement.fresh_state import new_state
 from westward.placement.placed import PlacementColumns, found_at
 from westward.placement.posted import Posted
@@ -138,13 +139,21 @@ def row_order(job: JobSpec) -> tuple[int, int, str]:
     return (-job.priority, job.submit_ms, job.job_id)
 
 
-def ranks(jobs: Sequence[JobSpec]) -> tuple[I64, I64]:
-    """Which job takes each row of ``row_order``, and which comes where by id."""
+def ranks(
+    jobs: Sequence[JobSpec], tags_of: Callable[[Sequence[JobSpec]], list[float]] | None = None
+) -> tuple[I64, I64]:
+    """Which job takes each row of ``row_order``, and which comes where by id. ``tags_of``: of jobs in
+    that order, what goes before the time of submission among jobs of one priority."""
     ids = [job.job_id for job in jobs]
     by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
     submit_ms = np.array([job.submit_ms for job in jobs], dtype=np.int64)[by_id]
     priority = np.array([job.priority for job in jobs], dtype=np.int64)[by_id]
-    return by_id[np.lexsort((submit_ms, -priority))], by_id
+    order = by_id[np.lexsort((submit_ms, -priority))]
+    if tags_of is not None:
+        # Lexsort is stable: the order above is kept among equals.
+        tags = np.array(tags_of([jobs[one] for one in order.tolist()]))
+        order = order[np.lexsort((tags, [-jobs[one].priority for one in order.tolist()]))]
+    return order, by_id
 
 
 def plan(
@@ -208,7 +217,7 @@ def _plan(
     specs = [*jobs, *(entry.job for entry in entries)]
     if len({spec.job_id for spec in specs}) != len(specs):
         raise ValueError("a job id occurs twice among the new and the bound jobs")
-    order, by_id = ranks(specs)
+    order, by_id = ranks(specs, _fair_tags(snapshot, entries, policy))
     everyone = [specs[one] for one in order.tolist()]
     bound_rows = np.flatnonzero(order >= len(jobs))
     bound = [entries[one] for one in (order[bound_rows] - len(jobs)).tolist()]
@@ -283,6 +292,18 @@ def _plan(
             [everyone[row].job_id for row in rows.tolist()], found, alternatives, now_ms, explainer
         ),
         refusals=tuple(sorted(refusals, key=attrgetter("job_id"))),
+    )
+
+
+def _fair_tags(
+    snapshot: Snapshot, bound: Sequence[QueuedJob], policy: Policy
+) -> Callable[[Sequence[JobSpec]], list[float]] | None:
+    """None: the snapshot knows no shares."""
+    if not snapshot.fair:
+        return None
+    needs = {one.job.job_id: one.need_milli for one in bound}
+    return lambda jobs: fair_tags(
+        jobs, snapshot.fair, needs, snapshot.network, policy.assumed_duration_ms
     )
 
 

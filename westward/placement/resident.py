@@ -92,6 +92,8 @@ class Resident:
 
     def __init__(self, snapshot: Snapshot, policy: Policy, now_ms: int) -> None:
         self.policy = policy
+        if snapshot.fair:
+            raise ValueError("a resident planner keeps the order of arrival: it knows no shares")
         self.version = snapshot.version
         self.network = snapshot.network
         self.origin_ms = snapshot.series_origin_ms

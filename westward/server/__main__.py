@@ -16,6 +16,7 @@ import signal
 import socket
 import ssl
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +26,7 @@ from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.memory import keep_little
+from westward.server.oidc_settings import OidcSettings, read_oidc
 from westward.server.settings import Settings
 
 SWITCH_S = 0.0005
@@ -62,7 +64,11 @@ class AnnouncingServer(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    settings, log_level = _parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        settings, log_level = _parse(sys.argv[1:] if arguments is None else arguments)
+    except InputFaults as error:
+        print(error, file=sys.stderr)
+        return 2
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -123,6 +129,12 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         action="store_true",
         help="tell users apart: everyone but agents needs a token (see docs/howto/people.md)",
     )
+    parser.add_argument(
+        "--oidc",
+        type=Path,
+        metavar="FILE",
+        help="let users log in at an OpenID provider; its settings (see docs/howto/login.md)",
+    )
     parser.add_argument("--rotate", default="1d", help="age at which credentials are followed")
     parser.add_argument(
         "--tes-host-image",
@@ -168,6 +180,8 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         parser.error(
             "--users lets users of other machines in by their tokens: leave --open-to-users out"
         )
+    if options.oidc is not None and not options.users:
+        parser.error("--oidc goes with --users")
     if (options.tls_cert is None) != (options.tls_key is None):
         parser.error("--tls-cert and --tls-key go together")
     for path in (options.tls_cert, options.tls_key):
@@ -182,7 +196,9 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
             parser.error(f"--tls-cert {options.tls_cert}: not a certificate with its key: {error}")
     if options.reconsider and reconsider_ms < 1_000:
         parser.error("--reconsider: at least 1s")
+    oidc = None if options.oidc is None else _read_oidc(parser, options.oidc)
     settings = Settings(
+        oidc=oidc,
         network=options.network,
         data=options.data,
         lease_ttl_ms=ttl_ms,
@@ -202,6 +218,13 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         tes_organization_url=options.tes_organization_url,
     )
     return settings, options.log_level
+
+
+def _read_oidc(parser: argparse.ArgumentParser, path: Path) -> OidcSettings:
+    """Raises InputFaults."""
+    if find_spec("authlib") is None:
+        parser.error("--oidc wants libraries that are not here: pip install 'westward[oidc]'")
+    return read_oidc(path)
 
 
 if __name__ == "__main__":

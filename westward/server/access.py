@@ -199,6 +199,12 @@ TABLE: Mapping[str, Entry] = {
             scope=Scope.PEOPLE, change=True, roles=_OPERATORS, oneself=True, seen_by=_OVERSEERS
         ),
     ),
+    # log-in at a provider: whoever comes has nothing yet
+    "GET /v1/login": OPEN,
+    "GET /v1/login/callback": OPEN,
+    "POST /v1/login/token": OPEN,
+    "POST /v1/logout": OPEN,
+    "POST /v1/login/forget": _operate(Scope.PEOPLE),
     # settlement
     "GET /v1/settlement": _oversee(),
     "GET /v1/charges": _oversee(),
@@ -240,6 +246,8 @@ TABLE: Mapping[str, Entry] = {
     "POST /v1/programmes/{rule}/claims/{organisation}/steps": _money(
         "claim", _FUNDERS | {Role.LEAD}, seen_by=_ORGANISATION_READERS, alone=False
     ),
+    "POST /v1/programmes/{rule}/claims/{organisation}/claw-back": _money("programme", _FUNDERS),
+    "POST /v1/programmes/{rule}/years/{year}/close": _money("programme", _FUNDERS),
     "GET /v1/organisations/{organisation}/money": _accounts(
         "organisation", _ORGANISATION_READERS, _ORGANISATION_READERS
     ),
@@ -249,6 +257,11 @@ TABLE: Mapping[str, Entry] = {
     "POST /v1/organisations/{organisation}/contracts": _money(
         "organisation", _OPERATORS, seen_by=_ORGANISATION_READERS
     ),
+    # fair shares
+    "GET /v1/shares": _list(),
+    "POST /v1/shares": _operate(Scope.PEOPLE),
+    "POST /v1/shares/remove": _operate(Scope.PEOPLE),
+    "POST /v1/shares/terms": _operate(Scope.PEOPLE),
     # sites' agents, by their site's credential
     "POST /v1/agent/enrol": AGENTS,
     "POST /v1/agent/rotate": AGENTS,

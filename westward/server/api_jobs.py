@@ -22,6 +22,7 @@ from westward.formats.task_set import NamedJob, read_tasks
 from westward.model.access import readable
 from westward.model.faults import InputFaults
 from westward.model.job import JobSpec
+from westward.model.people import LOCAL_PROJECT
 from westward.model.plan import Refusal, Snapshot
 from westward.placement import plan
 from westward.server.applier import Outcome
@@ -42,6 +43,7 @@ from westward.server.rights import (
     permit_project,
     shows_job,
 )
+from westward.server.sharing import live_standings
 from westward.server.snapshot import idle
 from westward.server.views import (
     array_view,
@@ -247,6 +249,11 @@ async def dry_plan(core: Core, body: JobRequest, judged: Judged) -> Asked:
     job = await core.read(_with_copies, core, job)
     jobs = (*found.to_place, job)
     snapshot = await core.read(_with_covers, core, found.snapshot, job.account, found.now_ms)
+    fair = await core.read(
+        live_standings, core.store, core.uses, core.people.projects, found.records.values(),
+        found.now_ms, job.account or LOCAL_PROJECT,
+    )  # fmt: skip
+    snapshot = replace(snapshot, fair=fair)
     decided = await core.read(plan, snapshot, jobs, core.settings.policy, found.now_ms)
     return Asked(
         job=job,

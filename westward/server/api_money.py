@@ -6,7 +6,7 @@ import logging
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from pydantic import TypeAdapter as Adapter
 
@@ -37,6 +37,7 @@ from westward.server.programmes import (
 from westward.server.purse import pot_account, project_id
 from westward.server.quoting import quote_view
 from westward.server.rights import JudgedDep, PrincipalDep, refuse
+from westward.server.year_end import close, due_years, take_back
 from westward.store.ledger_reading import balances_of
 from westward.store.money import (
     Budget,
@@ -103,6 +104,20 @@ class StepRequest(BaseModel, extra="forbid"):
     approved_micros: Micros | None = None
     approved_device_ms: Annotated[int, Field(ge=0, le=2**53 // 1000, strict=True)] | None = None
     expires_ms: Instant | None = None
+
+
+class ClawBackRequest(BaseModel, extra="forbid"):
+    """``amount_micros`` None: all that was paid. ``dry_run``: only shown."""
+
+    claw_back_id: CallerId
+    amount_micros: Micros | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+    evidence: Annotated[list[EvidenceRequest], Field(min_length=1, max_length=20)]
+    dry_run: bool = False
+
+
+class CloseRequest(BaseModel, extra="forbid"):
+    dry_run: bool = False
 
 
 class FactRequest(BaseModel, extra="forbid"):
@@ -220,8 +235,14 @@ async def programmes(core: CoreDep, principal: PrincipalDep) -> Json:
 
     def look() -> list[Json]:
         unit, now_ms = core.purse.unit, core.clock.now_ms()
+        seen = {one.name for one in core.purse.rules if _sees_money(principal, one.name)}
+        due = due_years(core.store, [one for one in core.purse.rules if one.name in seen], now_ms)
         return [
-            programme_view(core.store, one, unit, now_ms, money=_sees_money(principal, one.name))
+            {
+                **programme_view(core.store, one, unit, now_ms, money=one.name in seen),
+                "sharing": one.sharing,
+                "due_years": due.get(one.name, []) if one.name in seen else None,
+            }
             for one in core.purse.rules
         ]
 
@@ -313,6 +334,49 @@ async def step_claim(
         raise ApiError(409, moved.code, moved.text)
     core.queue_changed()
     return claim_view(moved, own)
+
+
+@router.post("/programmes/{rule}/claims/{organisation}/claw-back")
+async def claw_back_claim(
+    rule: str, organisation: str, body: ClawBackRequest, core: CoreDep, principal: PrincipalDep
+) -> Json:
+    """Takes what the rule has paid for the organisation back into the pots of its years, as new
+    transfers with their reason; the claim is revoked. The same id again changes nothing."""
+    own = rule_of(core, rule)
+    shown = [(one.kind, one.reference) for one in body.evidence]
+    call = core.read if body.dry_run else core.write
+    done = await call(
+        take_back, core.store, own, organisation, body.claw_back_id, body.amount_micros,
+        body.reason, shown, core.people.projects, core.purse.unit, core.clock.now_ms(),
+        principal.user, dry_run=body.dry_run,
+    )  # fmt: skip
+    if done["posted"] and not done["repeated"]:
+        log.info("%s: claw-back of %d by %s from %s", principal.user, done["taken_micros"], rule,
+                 organisation)  # fmt: skip
+        core.queue_changed()
+    return done
+
+
+@router.post("/programmes/{rule}/years/{year}/close")
+async def close_programme_year(
+    rule: str,
+    year: Annotated[int, Path(ge=2000, le=2199)],
+    body: CloseRequest,
+    core: CoreDep,
+    principal: PrincipalDep,
+) -> Json:
+    """Shares the pot of a pro-rata rule out among those entitled in ``year``, once it is over and its
+    runs are settled. A second time shows what was done and changes nothing."""
+    own = rule_of(core, rule)
+    call = core.read if body.dry_run else core.write
+    done = await call(
+        close, core.store, own, year, core.people.projects, core.purse.unit, core.clock.now_ms(),
+        principal.user, dry_run=body.dry_run,
+    )  # fmt: skip
+    if done["posted"] and not done["repeated"]:
+        log.info("%s: %s %d shared out: %d", principal.user, rule, year, done["paid_micros"])
+        core.queue_changed()
+    return done
 
 
 def rule_of(core: Core, name: str) -> Rule:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
@@ -28,11 +29,13 @@ from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
 from westward.server.intake import Intake
 from westward.server.joined import View, load_view, statuses
+from westward.server.login import Logins
 from westward.server.metrics import Metrics
 from westward.server.people import People, load_people
 from westward.server.possible import Possible
 from westward.server.purse import Purse
 from westward.server.settings import Settings
+from westward.server.sharing import UseCache, live_standings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
 from westward.server.writer import Writer
@@ -85,6 +88,7 @@ class Core:
         self.people: People = load_people(store)
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
+        self.logins = None if settings.oidc is None else Logins(settings.oidc)
         self.clock = Clock()
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.vouchers = vouchers
@@ -97,6 +101,7 @@ class Core:
         )
         self.covers = CoverCache()
         self.possible = Possible()
+        self.uses = UseCache(Lock())
         self.writer = Writer(store)
         self.intake = Intake(self)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -247,6 +252,7 @@ class Core:
             ),
             copies_of(self.store, references([one.job for one in active.records])),
             covers,
+            live_standings(self.store, self.uses, self.people.projects, active.records, now_ms),
         )
 
     def close(self) -> None:

@@ -16,11 +16,15 @@ from westward import __version__
 from westward.control.records import JobState
 from westward.server.openapi_money import MONEY_ANSWERS
 from westward.server.openapi_people import (
+    ForgottenView,
+    LoginView,
+    LogoutView,
     MembersView,
     OrganisationsView,
     OrganisationView,
     ProjectsView,
     ProjectView,
+    SharesView,
     TokensView,
     TokenView,
     WhoamiView,
@@ -471,6 +475,13 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/tokens"): TokensView,
     ("post", "/v1/tokens"): TokenView,
     ("post", "/v1/tokens/{token_id}/revoke"): TokenView,
+    ("post", "/v1/login/token"): LoginView,
+    ("post", "/v1/login/forget"): ForgottenView,
+    ("post", "/v1/logout"): LogoutView,
+    ("get", "/v1/shares"): SharesView,
+    ("post", "/v1/shares"): SharesView,
+    ("post", "/v1/shares/remove"): SharesView,
+    ("post", "/v1/shares/terms"): SharesView,
     ("get", "/v1/settlement"): SettlementView,
     ("get", "/v1/charges"): ChargePage,
     ("get", "/v1/projects/{project}/charges"): ChargePage,
@@ -539,14 +550,19 @@ def user_document() -> Json:
         api_data,
         api_jobs,
         api_lives,
+        api_login,
         api_money,
         api_network,
         api_people,
         api_settlement,
+        api_shares,
     )
 
     app = FastAPI(title="Westward", version=__version__)
-    routers = (api_jobs, api_lives, api_network, api_data, api_people, api_settlement, api_money)
+    routers = (
+        api_jobs, api_lives, api_network, api_data, api_people, api_login, api_settlement, api_money,
+        api_shares,
+    )  # fmt: skip
     for router in (*(one.router for one in routers), api_network.health):
         app.include_router(router)
     describe(app)

@@ -141,6 +141,50 @@ class ProgrammeView(TypedDict):
     currency: str
     pot: PotView | None
     admitted: list[str] | None
+    sharing: Literal["first-come", "pro-rata"]
+    due_years: list[int] | None
+    """Years of a pro-rata pot that are over and not shared out yet."""
+
+
+class YearPartView(TypedDict):
+    transfer_id: str
+    account: str
+    pot: str
+    micros: int
+
+
+class NotYetView(TypedDict):
+    code: str
+    text: str
+
+
+class YearView(TypedDict):
+    """What a year's pot pays. ``posted`` false: only shown. ``repeated``: posted by an earlier request,
+    whose transfers these are. ``pot_micros`` null: no limit. ``not_yet``: why it could not be posted."""
+
+    rule: str
+    year: int
+    currency: str
+    posted: bool
+    repeated: bool
+    entitled_micros: int | None
+    pot_micros: int | None
+    not_yet: NotYetView | None
+    paid_micros: int
+    parts: list[YearPartView]
+
+
+class ClawBackView(TypedDict):
+    """``left_micros``: that the rule has paid and not taken back."""
+
+    rule: str
+    organisation: str
+    currency: str
+    posted: bool
+    repeated: bool
+    taken_micros: int
+    left_micros: int | None
+    parts: list[YearPartView]
 
 
 class ProgrammesView(TypedDict):
@@ -242,6 +286,8 @@ MONEY_ANSWERS = {
     ("post", "/v1/programmes/{rule}/claims/{organisation}"): ClaimView,
     ("post", "/v1/programmes/{rule}/claims/{organisation}/revoke"): ClaimView,
     ("post", "/v1/programmes/{rule}/claims/{organisation}/steps"): ClaimView,
+    ("post", "/v1/programmes/{rule}/claims/{organisation}/claw-back"): ClawBackView,
+    ("post", "/v1/programmes/{rule}/years/{year}/close"): YearView,
     ("get", "/v1/organisations/{organisation}/money"): OrganisationMoneyView,
     ("post", "/v1/organisations/{organisation}/facts"): OrganisationMoneyView,
     ("post", "/v1/organisations/{organisation}/contracts"): OrganisationMoneyView,

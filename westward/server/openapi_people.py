@@ -78,5 +78,58 @@ class TokenView(TypedDict):
     token: NotRequired[str]
 
 
+class ShareRowView(TypedDict):
+    kind: str
+    name: str
+    group: str
+    weight: float
+
+
+class ShareAccountView(TypedDict):
+    """``part``: of the network. Decayed use; over all projects borrowed and owed are the same sum."""
+
+    project: str
+    group: str
+    part: float
+    entitled_device_hours: float
+    used_device_hours: float
+    borrowed_device_hours: float
+    owed_device_hours: float
+    explanation: str
+
+
+class SharesView(TypedDict):
+    """``shares``: what is set, for who oversees the network."""
+
+    on: bool
+    half_life_ms: int
+    window_ms: int
+    used_device_hours: float
+    shares: list[ShareRowView]
+    projects: list[ShareAccountView]
+
+
+class LoginView(TypedDict):
+    """The token of a log-in. ``token``, the secret, is told this once."""
+
+    user: str
+    token: str
+    token_id: str
+    scopes: list[str]
+    expires_ms: int
+
+
+class LogoutView(TypedDict):
+    """``ended``: the token's id; null: none that a log-in had made was shown."""
+
+    ended: str | None
+    end_session_url: str | None
+
+
+class ForgottenView(TypedDict):
+    user: str
+    forgotten: bool
+
+
 class TokensView(TypedDict):
     tokens: list[TokenView]

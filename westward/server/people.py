@@ -29,7 +29,9 @@ OPERATOR = Principal(
     scopes=ALL_SCOPES,
 )
 """Whoever shows the token in the server's data folder."""
-RESERVED = ("local", "operator", "westward")
+SERVER = "westward"
+"""By whose word tokens are made that a log-in ends in."""
+RESERVED = ("local", "operator", SERVER)
 """Names that nobody can have: they stand for the server's own."""
 
 

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
@@ -30,6 +31,7 @@ from westward.model.people import LOCAL, LOCAL_PROJECT, NOBODY, Place, Principal
 from westward.server.access import Access, Found
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
+from westward.server.oidc_settings import OidcSettings
 from westward.server.people import OPERATOR
 from westward.store.money import load_claims
 from westward.store.people import account_of, note_used, owner_of
@@ -50,6 +52,11 @@ _DENIALS = {
 
 def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def session_cookie(oidc: OidcSettings) -> str:
+    """Its name: with the prefix, browsers take it over HTTPS from this very host alone (RFC 6265bis)."""
+    return "__Host-westward_session" if oidc.secure else "westward_session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,9 @@ class Rights:
     def _identify(self, asked: HTTPConnection) -> tuple[Principal, str]:
         header = asked.headers.get("authorization")
         if header is None:
+            session = self._session(asked)
+            if session is not None:
+                return self._good(session), session
             text = "this server tells users apart: show a token (WESTWARD_TOKEN)"
             raise ApiError(401, "token-missing", text)
         scheme, _, secret = header.partition(" ")
@@ -133,6 +143,20 @@ class Rights:
             return OPERATOR, ""
         digest = digest_of(secret.strip())
         return self._good(digest), digest
+
+    def _session(self, asked: HTTPConnection) -> str | None:
+        """The digest of the token in a browser's cookie. A browser sends it whoever made it ask: what
+        changes anything must come from a page of our own, and browsers say where from."""
+        oidc = self.core.settings.oidc
+        secret = None if oidc is None else asked.cookies.get(session_cookie(oidc))
+        if oidc is None or not secret:
+            return None
+        parts = urlsplit(oidc.public_url)
+        own = f"{parts.scheme}://{parts.netloc}"
+        if asked.scope["method"] not in ("GET", "HEAD") and asked.headers.get("origin") != own:
+            text = "a browser's log-in counts for changes from this server's own pages only"
+            raise ApiError(403, "cross-site", text)
+        return digest_of(secret)
 
     def _good(self, digest: str) -> Principal:
         people = self.core.people

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from westward.model.plan import Policy
+from westward.server.oidc_settings import OidcSettings
 
 LIVE_POLICY = Policy(discipline="conservative")
 POLL_SHARE = 5
@@ -40,6 +41,8 @@ class Settings:
     """Users' requests are taken from other machines as well; there are no users to tell apart."""
     users: bool = False
     """Users are told apart: everyone but agents shows a token, from wherever."""
+    oidc: OidcSettings | None = None
+    """Users may log in at this provider; goes with ``users``. None: tokens are minted only."""
     rotate_ms: int = 24 * 3_600_000
     """Sites' credentials are followed by new ones when they are this old."""
     tls_cert: Path | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from westward.control.records import Aim, Binding, JobRecord, JobState, RunRecord
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
-from westward.model.plan import Claim, Cover, PoolState, QueuedJob, Snapshot
+from westward.model.plan import Claim, Cover, FairStanding, PoolState, QueuedJob, Snapshot
 from westward.placement.filters import offer_reasons
 from westward.server.data_names import Copies, with_data
 from westward.server.resumed import bound_to, resumed_spec
@@ -93,6 +93,7 @@ def situation(
     checkpoints: Mapping[str, Checkpoint] | None = None,
     copies: Copies | None = None,
     covers: tuple[Cover, ...] = (),
+    fair: tuple[FairStanding, ...] = (),
 ) -> Situation:
     """Held jobs are left out. Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
 
@@ -152,6 +153,7 @@ def situation(
                 for name, status in statuses.items()
             ),
             covers=covers,
+            fair=fair,
         ),
         to_place=tuple(to_place),
         records={record.job_id: record for record in active.records},

@@ -18,6 +18,7 @@ from westward.model.workload import I64
 from westward.placement.intervals import SHARE_ABOVE, SHARE_BELOW
 from westward.simulate.results import F64, REFUSAL_CODES, SimulationResult
 from westward.simulate.runs import runs_of
+from westward.simulate.share_report import share_report
 from westward.simulate.tables import (
     deadlines_ms,
     job_sites,
@@ -69,8 +70,14 @@ def policy_summary(result: SimulationResult, *, until_ms: int) -> Values:
         "utilisation": site_utilisation(result, until_ms=until_ms),
         "flows": flows(result),
         "start_prediction": start_prediction(result),
+        **_shares(result),
         **_scenario(result),
     }
+
+
+def _shares(result: SimulationResult) -> Values:
+    told = share_report(result)
+    return {} if told is None else {"shares": told}
 
 
 def _scenario(result: SimulationResult) -> Values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, insert, or_, select, update
 
 from westward.model.people import (
     Grant,
@@ -24,6 +24,7 @@ from westward.model.people import (
 from westward.store.database import Store
 from westward.store.schema import (
     DATASETS,
+    IDENTITIES,
     JOBS,
     MEMBERS,
     ORGANISATIONS,
@@ -123,6 +124,29 @@ def revoke_token(store: Store, token_id: str, by: str, now_ms: int) -> bool:
 def note_used(store: Store, digest: str, used_ms: int) -> None:
     with store.write() as connection:
         connection.execute(update(TOKENS).where(TOKENS.c.digest == digest).values(used_ms=used_ms))
+
+
+def know_identity(store: Store, issuer: str, subject: str, user: str, now_ms: int) -> bool:
+    """Whether ``user`` is the provider's account ``subject``: from the first log-in on for good,
+    until ``forget_identity``. False: another account is, or this account is somebody else."""
+    table = IDENTITIES
+    key = and_(table.c.issuer == issuer, table.c.subject == subject)
+    with store.write() as connection:
+        rows = connection.execute(select(table).where(or_(key, table.c.user == user))).all()
+        if not rows:
+            row = {"issuer": issuer, "subject": subject, "user": user}
+            connection.execute(insert(table), {**row, "first_ms": now_ms, "last_ms": now_ms})
+            return True
+        same = all((one.issuer, one.subject, one.user) == (issuer, subject, user) for one in rows)
+        if same:
+            connection.execute(update(table).where(key).values(last_ms=now_ms))
+        return same
+
+
+def forget_identity(store: Store, user: str) -> bool:
+    """The next log-in by this name may be by another account. False: none is known."""
+    with store.write() as connection:
+        return connection.execute(delete(IDENTITIES).where(IDENTITIES.c.user == user)).rowcount == 1
 
 
 def all_organisations(store: Store) -> tuple[Organisation, ...]:

@@ -487,6 +487,41 @@ TOKENS = Table(
 )
 """The secrets are kept nowhere, only their SHA-256. ``used_ms`` is to the hour."""
 
+IDENTITIES = Table(
+    "identities",
+    METADATA,
+    Column("issuer", String(500), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user", String(200), nullable=False, unique=True),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+"""Which account of a log-in provider each person came in with first: a name that the provider gives to
+somebody else later does not let that one in."""
+
+SHARES = Table(
+    "shares",
+    METADATA,
+    Column("kind", String(20), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("group", String(200), nullable=False),
+    Column("weight_milli", BigInteger, nullable=False),
+    Column("set_ms", BigInteger, nullable=False),
+    Column("set_by", String(200), nullable=False),
+)
+"""Whose jobs go first when not all can: see ``model.shares``. None: in order of arrival."""
+
+SHARE_TERMS = Table(
+    "share_terms",
+    METADATA,
+    Column("terms", String(20), primary_key=True),
+    Column("half_life_ms", BigInteger, nullable=False),
+    Column("window_ms", BigInteger, nullable=False),
+    Column("set_ms", BigInteger, nullable=False),
+    Column("set_by", String(200), nullable=False),
+)
+"""One row at most: how fast use is forgotten."""
+
 BUDGETS = Table(
     "budgets",
     METADATA,
