@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from test_server_parts import NOW, POLICY, TTL, greet, job, look, network, state, submit
 
+from tests.databases import DATABASES, new_database
 from westward.control.events import PauseRequested, RunEnded, RunStarted
 from westward.control.records import Binding, JobState
 from westward.ledger.accounts import Account, AccountKind, standard_id
@@ -47,9 +48,9 @@ HALF = Rule(
 )  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     report = audit_ledger(opened)
     assert not report.faults, [str(one) for one in report.faults]

@@ -1,8 +1,8 @@
 """``python -m westward.server --network DIR --data DIR [--port N]``.
 
 Listens on loopback unless told otherwise. Once it answers, ``DATA/server.json`` holds
-``{"url", "pid"}``. Exit codes: 0 told to end, 2 bad network folder or arguments, 4 the data
-folder is in use.
+``{"url", "pid"}``. Exit codes: 0 told to end, 2 bad network folder, arguments or ``--store``, 4 the
+data folder is in use.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from sqlalchemy.exc import DBAPIError
 
 from westward.model.faults import InputFaults
 from westward.model.units import parse_bytes, parse_duration_ms
@@ -81,6 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
     except InputFaults as error:
         print(error, file=sys.stderr)
         return 2
+    except (DBAPIError, ValueError) as error:
+        if settings.store is None:
+            raise
+        print(f"--store: {getattr(error, 'orig', None) or error}", file=sys.stderr)
+        return 2
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -101,7 +107,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str]) -> tuple[Settings, str]:
     parser = argparse.ArgumentParser(prog="westward.server", description="The control service.")
     parser.add_argument("--network", required=True, type=Path, help="the network folder")
-    parser.add_argument("--data", required=True, type=Path, help="where the database is kept")
+    parser.add_argument(
+        "--data", required=True, type=Path, help="a folder of this server alone: database, token"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="postgresql://USER@HOST/DATABASE in place of a file in --data; several servers may "
+        "share it, one of them leads (see docs/operations.md)",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        metavar="DIR",
+        help="where checkpoints are kept between runs; servers of one --store share it "
+        "(default: in --data)",
+    )
+    parser.add_argument(
+        "--operator-token",
+        type=Path,
+        metavar="FILE",
+        help="holds the operator's token; servers of one --store share it (default: in --data)",
+    )
+    parser.add_argument("--name", default="", help="of this server, for /healthz and logs")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one, see server.json")
     parser.add_argument("--lease", default="15s", help="lease time, for example 15s")
@@ -162,6 +190,10 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
         parser.error(str(error))
     if ttl_ms < 1_000:
         parser.error("--lease: at least 1s")
+    if options.store and not options.store.startswith("postgresql://"):
+        parser.error(
+            "--store: postgresql://USER@HOST/DATABASE; without it a file in --data is used"
+        )
     if rotate_ms < 1_000:
         parser.error("--rotate: at least 1s")
     if options.users and options.open_to_users:
@@ -185,6 +217,10 @@ def _parse(arguments: list[str]) -> tuple[Settings, str]:
     settings = Settings(
         network=options.network,
         data=options.data,
+        store=options.store,
+        checkpoint_folder=options.checkpoints,
+        operator_file=options.operator_token,
+        name=options.name,
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
         checkpoint_most_bytes=checkpoint_most_bytes,

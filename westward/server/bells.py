@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -14,8 +14,15 @@ class Bell:
         self.rings = 0
         self._event = asyncio.Event()
         self.listeners = 0
+        self.also: Callable[[], None] | None = None
+        """Told of every ``ring``: where there are other servers, theirs ring too."""
 
     def ring(self) -> None:
+        self.ring_here()
+        if self.also is not None:
+            self.also()
+
+    def ring_here(self) -> None:
         self.rings += 1
         self._event.set()
         self._event = asyncio.Event()
@@ -39,13 +46,21 @@ class Bells:
 
     def __init__(self) -> None:
         self._bells: dict[str, Bell] = {}
+        self.also: Callable[[str], None] | None = None
+        """As ``Bell.also``."""
 
     def ring(self, name: str) -> None:
+        self.ring_here(name)
+        if self.also is not None:
+            self.also(name)
+
+    def ring_here(self, name: str) -> None:
         bell = self._bells.get(name)
         if bell is not None:
             bell.ring()
 
     def ring_all(self) -> None:
+        """Here alone."""
         for bell in list(self._bells.values()):
             bell.ring()
 

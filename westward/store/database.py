@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from westward.model.job import JobSpec
 from westward.store import postgres, sqlite
+from westward.store.turns import CONNECT, prepare_turns, take_turn
 
 SPEC_CACHE_JOBS = 20_000
 """Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
@@ -28,8 +29,9 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 class Store:
     """An open database. Safe to share between threads; use ``open_store`` to get one."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, turns: bool = False) -> None:
         self.engine = engine
+        self._turns = turns
         self.specs: dict[str, JobSpec] = {}
         """Job requests by id; ``codec`` fills it and holds it to SPEC_CACHE_JOBS."""
         # SQLite lets one writer in at a time and makes others poll for their turn; within this
@@ -103,6 +105,8 @@ class Store:
         try:
             if self._writing is None:
                 with self.engine.begin() as connection:
+                    if self._turns:
+                        take_turn(connection)
                     yield connection
             else:
                 with self._writing, self.engine.begin() as connection:
@@ -115,16 +119,17 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str, *, migrate: bool = True) -> Store:
-    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be).
+def open_store(url: str, *, migrate: bool = True, turns: bool = False) -> Store:
+    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be). ``turns``:
+    for whoever writes more than the ledger to a PostgreSQL that others write to (``store.turns``).
 
     ``sqlite:////absolute/path.db``, or ``postgresql://user@host/database`` (which needs psycopg:
     the extra ``postgres``). Raises ``ValueError`` for a database this version does not support, one
     that is not there or not up to date, ``sqlalchemy.exc.OperationalError`` when it cannot be
     reached.
     """
-    engine = _engine(url, migrate)
-    store = Store(engine)
+    engine = _engine(url, migrate, turns)
+    store = Store(engine, turns=turns and engine.dialect.name == "postgresql")
     try:
         if migrate:
             with store.write() as connection:
@@ -140,7 +145,7 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     return store
 
 
-def _engine(url: str, make: bool) -> Engine:
+def _engine(url: str, make: bool, turns: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         if not make and not Path(str(parsed.database)).is_file():
@@ -150,12 +155,16 @@ def _engine(url: str, make: bool) -> Engine:
         return engine
     if parsed.get_backend_name() == "postgresql":
         try:
-            engine = create_engine(parsed.set(drivername="postgresql+psycopg"))
+            engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"), connect_args=CONNECT if turns else {}
+            )
         except ModuleNotFoundError:
             raise ValueError(
                 f"{parsed.render_as_string()!r} needs psycopg; pip install 'westward[postgres]'"
             ) from None
         postgres.prepare(engine)
+        if turns:
+            prepare_turns(engine)
         return engine
     raise ValueError(
         f"{parsed.render_as_string()!r} is not supported; write sqlite:////path/to/file.db or "
