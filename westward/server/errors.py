@@ -11,10 +11,11 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from westward.model.faults import InputFaults
+from westward.server.aside import STORE_TROUBLE
 
 log = logging.getLogger("westward.server")
 
@@ -68,7 +69,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, OperationalError | InterfaceError) and not _is_sqlite(error):
+        if isinstance(error, STORE_TROUBLE) and not _is_sqlite(error):
             log.warning("the database did not answer at %r: %s", request.url.path, error.orig)
             text = "the database cannot be reached; ask again"
             return _answer(503, "store-unreachable", text, headers={"Retry-After": "1"})

@@ -119,8 +119,9 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str, *, migrate: bool = True, turns: bool = False) -> Store:
-    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be). ``turns``:
+def open_store(url: str, *, migrate: bool = True, turns: bool = False, check: bool = True) -> Store:
+    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be, or with
+    ``check`` false may be anything). ``turns``:
     for whoever writes more than the ledger to a PostgreSQL that others write to (``store.turns``).
 
     ``sqlite:////absolute/path.db``, or ``postgresql://user@host/database`` (which needs psycopg:
@@ -135,8 +136,8 @@ def open_store(url: str, *, migrate: bool = True, turns: bool = False) -> Store:
             with store.write() as connection:
                 if engine.dialect.name == "postgresql":
                     postgres.lock_migrations(connection)
-                _migrate(connection)
-        else:
+                migrate_to(connection, "head")
+        elif check:
             with store.read() as connection:
                 _check_version(connection)
     except BaseException:
@@ -178,11 +179,19 @@ def _config() -> Config:
     return config
 
 
-def _migrate(connection: Connection) -> None:
-    """To the newest tables, within the caller's transaction: all of it or nothing."""
+def migrate_to(connection: Connection, revision: str) -> None:
+    """Forward to the tables of ``revision`` ("head": the newest), within the caller's transaction:
+    all of it or nothing. Raises ValueError for tables that a later version made."""
     config = _config()
+    there = MigrationContext.configure(connection).get_current_revision()
+    known = {one.revision for one in ScriptDirectory.from_config(config).walk_revisions()}
+    if there is not None and there not in known:
+        name = connection.engine.url.render_as_string()
+        raise ValueError(
+            f"{name!r} was made by a later version of Westward ({there}); start that version"
+        )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _check_version(connection: Connection) -> None:
