@@ -137,7 +137,7 @@ class Fleet(Live):
         raise AssertionError
 
     def open(self) -> Store:
-        return open_store(self.database, migrate=False)
+        return open_store(self.database, migrate=False, check=False)
 
     def readings(self, run_id: str) -> tuple[Reading, ...]:
         store = self.open()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+MESSAGE_MOST_BYTES = 7_500
+"""Of what is told to other servers at once: PostgreSQL's notifications take less than 8,000."""
+ALL = "*"
 
 
 class Bell:
@@ -74,3 +79,16 @@ class Bells:
             bell.listeners -= 1
             if bell.listeners == 0 and self._bells.get(name) is bell:
                 del self._bells[name]
+
+
+def messages(name: str, out: Mapping[str, set[str]]) -> list[str]:
+    """What rang, as texts that fit; one kind with too many names is told as all of it."""
+    if not out:
+        return []
+    whole = {kind: sorted(names) for kind, names in out.items()}
+    text = json.dumps({"from": name, **whole}, ensure_ascii=False)
+    if len(text.encode()) <= MESSAGE_MOST_BYTES:
+        return [text]
+    if len(whole) > 1:
+        return [one for kind, names in out.items() for one in messages(name, {kind: names})]
+    return [json.dumps({"from": name, kind: [ALL]}) for kind in whole]

@@ -17,17 +17,15 @@ from typing import Any
 
 import psycopg
 
+from westward.server.bells import ALL, messages
 from westward.server.core import Core
 
 CHANNEL = "westward"
 GATHER_S = 0.002
 """What rings within is told in one message."""
-MESSAGE_MOST_BYTES = 7_500
-"""PostgreSQL takes less than 8,000."""
 LOOK_EVERY_S = 2.0
 """A connection that says nothing is asked whether it is there."""
 AGAIN_S = 0.5
-ALL = "*"
 log = logging.getLogger("westward.server")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -137,19 +135,6 @@ class Relay:
                         await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
                     if not out:
                         await connection.execute("SELECT 1")
-
-
-def messages(name: str, out: Mapping[str, set[str]]) -> list[str]:
-    """What rang, as texts that fit; one kind with too many names is told as all of it."""
-    if not out:
-        return []
-    whole = {kind: sorted(names) for kind, names in out.items()}
-    text = json.dumps({"from": name, **whole}, ensure_ascii=False)
-    if len(text.encode()) <= MESSAGE_MOST_BYTES:
-        return [text]
-    if len(whole) > 1:
-        return [one for kind, names in out.items() for one in messages(name, {kind: names})]
-    return [json.dumps({"from": name, kind: [ALL]}) for kind in whole]
 
 
 async def connect(url: str) -> Connection:
