@@ -18,6 +18,7 @@ from westward.model.faults import InputFaults
 
 ENTRIES = {
     "up": Entry("westward.cli.cmd_up", "up", "Start a network on this machine: server and sites."),
+    "server": Entry("westward.cli.cmd_server", "server", "Start a server by itself."),
     "network": Entry("westward.cli.cmd_network", "network", "Check a network folder."),
     "plan": Entry("westward.cli.cmd_plan", "plan", "Show where and when jobs would run, and why."),
     "quote": Entry(
