@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import statistics
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -285,3 +289,41 @@ def test_tables_go_forward_while_servers_of_the_version_before_run(fleet: Fleet)
     with pytest.raises(AssertionError, match="made by a later version of Westward"):
         fleet.start_replica(leader)
     fleet.servers.pop(leader)
+
+
+def test_a_token_is_good_everywhere_at_once_and_gone_everywhere_soon(fleet: Fleet) -> None:
+    fleet.server_options = ("--users",)
+    for number in range(2):
+        fleet.start_replica(number)
+    fleet.the_leader()
+    operator = (fleet.folder / "operator.token").read_text().strip()
+
+    def ask(
+        number: int, token: str, method: str, path: str, body: object = None
+    ) -> tuple[int, Any]:
+        request = urllib.request.Request(
+            fleet.urls[number] + path,
+            None if body is None else json.dumps(body).encode(),
+            {"content-type": "application/json", "authorization": f"Bearer {token}"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    took_ms = []
+    for turn in range(6):
+        here, there = turn % 2, (turn + 1) % 2
+        status, made = ask(here, operator, "POST", "/v1/tokens", {"user": f"user-{turn}"})
+        assert status in (200, 201), made
+        assert ask(there, made["token"], "GET", "/v1/whoami")[1]["user"] == f"user-{turn}"
+        status, told = ask(here, operator, "POST", f"/v1/tokens/{made['token_id']}/revoke")
+        assert status == 200, told
+        assert ask(here, made["token"], "GET", "/v1/whoami")[0] == 401  # before it was told
+        began = time.monotonic()
+        until(lambda n=there, m=made: ask(n, m["token"], "GET", "/v1/whoami")[0] == 401, "gone")
+        took_ms.append(round((time.monotonic() - began) * 1000))
+    print(f"a revoked token is refused by the other server within, ms: {sorted(took_ms)}")
+    assert ask(1, "wut_nobody", "GET", "/v1/whoami")[0] == 401

@@ -134,6 +134,28 @@ def settle(store: Store, network: Network, own: Purse, now_ms: int) -> int:
     return total
 
 
+def test_accounts_opened_in_a_transaction_that_was_lost_are_opened_again(
+    store: Store, network: Network
+) -> None:
+    """A database that went away at the commit: what the purse remembers of it never happened."""
+    greet(store, "harbor")
+    submit(store, job("job_1"))
+    own = purse()
+    before = look(store, network, NOW)
+    decided = plan(before.snapshot, before.to_place, POLICY, NOW)
+
+    def lost() -> None:
+        with store.together():
+            apply_plan(store, decided, before, TTL, NOW, own)
+            raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        lost()
+    assert state(store, "job_1") is JobState.PENDING
+    go(store, network, own)
+    assert state(store, "job_1") is JobState.LEASED
+
+
 def test_a_run_without_account_is_held_for_and_billed_to_the_built_in_project(
     store: Store, network: Network
 ) -> None:

@@ -44,6 +44,7 @@ from westward.store.meta import set_meta_once
 from westward.store.sites import list_sites
 
 READERS = 4
+STRANGERS_EVERY_S = 0.2
 OUTAGE_MOST_MS = 600_000
 """Sites that have been silent for longer are not waited for when a server takes over."""
 LEADING: ContextVar[int | None] = ContextVar("leading", default=None)
@@ -119,6 +120,8 @@ class Core:
         self.store = store
         self.joined: View = load_view(store, network)
         self._joining = asyncio.Lock()
+        self._strangers = asyncio.Lock()
+        self._looked: dict[str, float] = {}
         self.people: People = load_people(store)
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
@@ -177,6 +180,20 @@ class Core:
                 self.joined = await self.read(load_view, self.store, self.folder, self.joined)
             else:
                 self.people = await self.read(load_people, self.store, self.people)
+
+    async def knows_more(self, view: str) -> bool:
+        """For somebody who is not known here: whether it was worth looking, since another server may
+        have taken them in a moment ago. Strangers make this look a few times a second at most."""
+        if self.view_changed is None:
+            return False
+        asked = time.monotonic()
+        async with self._strangers:
+            looked = self._looked.get(view, 0.0)
+            if looked < asked:  # else somebody looked for us while we waited
+                await asyncio.sleep(max(0.0, looked + STRANGERS_EVERY_S - asked))
+                self._looked[view] = time.monotonic()
+                await self.look_again(view)
+        return True
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the one writer thread; durable when it returns. Raises NotLeader for what a loop

@@ -111,6 +111,8 @@ class Gate:
         scheme, _, secret = header.partition(" ")
         digest = digest_of(secret.strip())
         found = self.core.joined.credentials.get(digest)
+        if found is None and await self.core.knows_more("sites"):
+            found = self.core.joined.credentials.get(digest)
         if scheme.lower() != "bearer" or found is None:
             raise ApiError(401, "credential-unknown", "no site has this credential")
         speaker = Speaker(site=found.site, digest=digest)

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 
@@ -27,7 +27,7 @@ LOOK_EVERY_S = 2.0
 """A connection that says nothing is asked whether it is there."""
 AGAIN_S = 0.5
 log = logging.getLogger("westward.server")
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Connection: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
 
 
 class Relay:

@@ -34,6 +34,9 @@ class Store:
         self._turns = turns
         self.specs: dict[str, JobSpec] = {}
         """Job requests by id; ``codec`` fills it and holds it to SPEC_CACHE_JOBS."""
+        self.rollbacks = 0
+        """How many transactions, or parts, were rolled back: what was kept in memory of what they
+        wrote may not be so."""
         # SQLite lets one writer in at a time and makes others poll for their turn; within this
         # process they queue here instead, which is fair and wakes at once.
         is_sqlite = engine.dialect.name == "sqlite"
@@ -71,7 +74,7 @@ class Store:
             # Raises in its turn where the database has already ended the whole transaction.
             shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
             shared.exec_driver_sql("RELEASE SAVEPOINT part")
-            self.specs.clear()
+            self._forget()
             raise
         shared.exec_driver_sql("RELEASE SAVEPOINT part")
 
@@ -112,8 +115,12 @@ class Store:
                 with self._writing, self.engine.begin() as connection:
                     yield connection
         except BaseException:
-            self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        self.rollbacks += 1
+        self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
 
     def close(self) -> None:
         self.engine.dispose()
