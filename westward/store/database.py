@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from westward.model.job import JobSpec
 from westward.store import postgres, sqlite
-from westward.store.turns import CONNECT, prepare_turns, take_turn
+from westward.store.turns import CONNECT, take_turn
 
 SPEC_CACHE_JOBS = 20_000
 """Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
@@ -171,8 +171,6 @@ def _engine(url: str, make: bool, turns: bool) -> Engine:
                 f"{parsed.render_as_string()!r} needs psycopg; pip install 'westward[postgres]'"
             ) from None
         postgres.prepare(engine)
-        if turns:
-            prepare_turns(engine)
         return engine
     raise ValueError(
         f"{parsed.render_as_string()!r} is not supported; write sqlite:////path/to/file.db or "

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection
 
 TURN_LOCK = 0x77657374_7475726E
 """Key of the advisory lock of whoever writes: the letters of ``westturn``."""
-STALLED_MS = 4_000
-"""A transaction in which nothing was asked for so long is ended by the database."""
+STALLED_MS = 8_000
+"""A transaction with the turn in which nothing was asked for so long is ended by the database: longer
+than anything that is worked out in one, and less than a lease."""
 CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -27,17 +28,10 @@ CONNECT: dict[str, Any] = {
 """libpq's options: a database that has gone without a word is noticed within about ten seconds."""
 
 
-def prepare_turns(engine: Engine) -> None:
-    """For every connection of a server's engine."""
-
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {STALLED_MS}")
-        cursor.close()
-        connection.commit()
-
-
 def take_turn(connection: Connection) -> None:
-    """Waits until nobody else writes. The first statement of the transaction."""
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN_LOCK})")
+    """Waits until nobody else writes. The first statement of the transaction, which the database
+    ends when it is left alone for STALLED_MS; transactions that only read may take their time."""
+    connection.exec_driver_sql(
+        f"SELECT set_config('idle_in_transaction_session_timeout', '{STALLED_MS}', true), "
+        f"pg_advisory_xact_lock({TURN_LOCK})"
+    )
