@@ -25,6 +25,9 @@ GATHER_S = 0.002
 """What rings within is told in one message."""
 LOOK_EVERY_S = 2.0
 """A connection that says nothing is asked whether it is there."""
+GONE_MS = 30_000
+"""A session that asked nothing for so long is ended by the database: its server is gone or stopped,
+and notifications must not be kept for it."""
 AGAIN_S = 0.5
 log = logging.getLogger("westward.server")
 Connection: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
@@ -79,6 +82,7 @@ class Relay:
 
     async def _hear(self) -> None:
         async with await connect(self.url) as connection:
+            await connection.execute(f"SET idle_session_timeout = {GONE_MS}")
             await connection.execute(f"LISTEN {CHANNEL}")
             try:
                 await self._look_everywhere()
@@ -122,6 +126,7 @@ class Relay:
 
     async def _say(self) -> None:
         async with await connect(self.url) as connection:
+            await connection.execute(f"SET idle_session_timeout = {GONE_MS}")
             await connection.execute("SET synchronous_commit = off")  # bells need no disk
             while True:
                 with suppress(TimeoutError):
