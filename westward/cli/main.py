@@ -18,7 +18,6 @@ from westward.model.faults import InputFaults
 
 ENTRIES = {
     "up": Entry("westward.cli.cmd_up", "up", "Start a network on this machine: server and sites."),
-    "server": Entry("westward.cli.cmd_server", "server", "Start a server by itself."),
     "network": Entry("westward.cli.cmd_network", "network", "Check a network folder."),
     "plan": Entry("westward.cli.cmd_plan", "plan", "Show where and when jobs would run, and why."),
     "quote": Entry(
@@ -46,6 +45,7 @@ ENTRIES = {
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
+    "server": Entry("westward.cli.cmd_server", "server", "Start a server by itself."),
     "backup": Entry("westward.cli.cmd_backup", "backup", "Copy the database while it is used."),
     "restore": Entry(
         "westward.cli.cmd_backup", "restore", "Make a database anew from such a copy."
