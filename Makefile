@@ -105,7 +105,7 @@ test-replicas: setup
 	WESTWARD_TEST_POSTGRES=1 $(BIN)/pytest -k postgres tests/conformance/test_store.py \
 	  tests/conformance/test_store_processes.py tests/unit/test_purse.py tests/unit/test_data_sets.py \
 	  tests/unit/test_site_credentials.py tests/unit/test_server_parts.py \
-	  tests/unit/test_people_store.py tests/unit/test_settlement.py
+	  tests/unit/test_people_store.py tests/unit/test_settlement.py tests/unit/test_upgrade.py
 	WESTWARD_TEST_REPLICAS=1 WESTWARD_FAILOVERS=$(or $(FAILOVERS),4) $(BIN)/pytest -rP tests/replicas
 
 # The FinOps validator wants an older numpy than ours, and is a tool for this test alone (416 MB).
