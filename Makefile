@@ -20,6 +20,7 @@ help:
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
+	@echo "make test-replicas  several servers on a real PostgreSQL: killed, stopped, restarted; its backups (about 10 min)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -94,6 +95,18 @@ test-ledger: setup
 	@$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-postgres.lock
 	WESTWARD_TEST_POSTGRES=1 WESTWARD_HAMMER_S=$(or $(HAMMER),20) \
 	  $(BIN)/pytest tests/conformance/test_ledger_store.py tests/ledger_hammer
+
+# Several servers on a real PostgreSQL of our own (Debian's package is installed, as root, if it is
+# missing), and the whole store's tests on it. FAILOVERS=10 kills ten leaders.
+.PHONY: test-replicas
+test-replicas: setup
+	@$(BIN)/python -m tests.engines_up.postgres check
+	@$(BIN)/pip install -q --require-hashes --no-deps -r tests/engines_up/requirements-postgres.lock
+	WESTWARD_TEST_POSTGRES=1 $(BIN)/pytest -k postgres tests/conformance/test_store.py \
+	  tests/conformance/test_store_processes.py tests/unit/test_purse.py tests/unit/test_data_sets.py \
+	  tests/unit/test_site_credentials.py tests/unit/test_server_parts.py \
+	  tests/unit/test_people_store.py tests/unit/test_settlement.py tests/unit/test_upgrade.py
+	WESTWARD_TEST_REPLICAS=1 WESTWARD_FAILOVERS=$(or $(FAILOVERS),4) $(BIN)/pytest -rP tests/replicas
 
 # The FinOps validator wants an older numpy than ours, and is a tool for this test alone (416 MB).
 .venv-focus/ready: tests/focus/requirements-focus.lock

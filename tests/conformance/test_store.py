@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from tests.databases import DATABASES, new_database
 from westward.control import machine
 from westward.control.events import (
     CancelRequested,
@@ -86,9 +87,9 @@ def submission(job_id: str, body: str = "body") -> Submission:
     return Submission(job=spec(job_id), body_digest=body)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/westward.db")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     opened.close()
 
@@ -152,6 +153,13 @@ def test_migrations_lead_to_the_declared_tables(store: Store) -> None:
 
 def test_commits_are_on_disk_before_they_are_reported(store: Store) -> None:
     with store.read() as connection:
+        if connection.dialect.name == "postgresql":
+            told = [
+                connection.execute(text(f"SHOW {name}")).scalar_one()
+                for name in ("synchronous_commit", "fsync")
+            ]
+            assert told == ["on", "on"]
+            return
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1

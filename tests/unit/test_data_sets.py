@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import DATABASES, new_database
 from westward.agent.data import take_settings
 from westward.agent.data_cache import DataCache, NoRoom, write_at
 from westward.agent.outputs import scan_output
@@ -68,9 +69,9 @@ PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 GB = 10**9
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     opened.close()
 

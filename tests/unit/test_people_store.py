@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 
+from tests.databases import DATABASES, new_database
 from westward.model.job import JobSpec, ResourceOption
 from westward.model.people import Grant, Member, Organisation, Place, Project, Role
 from westward.server.preempting import put_out_for
@@ -21,9 +22,9 @@ from westward.store.results import Submission
 from westward.store.schema import JOBS, MEMBERS
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     opened.close()
 

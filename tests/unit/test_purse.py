@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from test_server_parts import NOW, POLICY, TTL, greet, job, look, network, state, submit
 
+from tests.databases import DATABASES, new_database
 from westward.control.events import PauseRequested, RunEnded, RunStarted
 from westward.control.records import Binding, JobState
 from westward.ledger.accounts import Account, AccountKind, standard_id
@@ -47,9 +48,9 @@ HALF = Rule(
 )  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     report = audit_ledger(opened)
     assert not report.faults, [str(one) for one in report.faults]
@@ -131,6 +132,28 @@ def settle(store: Store, network: Network, own: Purse, now_ms: int) -> int:
                 assert settle_run(store, network, own, ended, owed, now_ms) is first
         total += owed.bill.total_micros
     return total
+
+
+def test_accounts_opened_in_a_transaction_that_was_lost_are_opened_again(
+    store: Store, network: Network
+) -> None:
+    """A database that went away at the commit: what the purse remembers of it never happened."""
+    greet(store, "harbor")
+    submit(store, job("job_1"))
+    own = purse()
+    before = look(store, network, NOW)
+    decided = plan(before.snapshot, before.to_place, POLICY, NOW)
+
+    def lost() -> None:
+        with store.together():
+            apply_plan(store, decided, before, TTL, NOW, own)
+            raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        lost()
+    assert state(store, "job_1") is JobState.PENDING
+    go(store, network, own)
+    assert state(store, "job_1") is JobState.LEASED
 
 
 def test_a_run_without_account_is_held_for_and_billed_to_the_built_in_project(

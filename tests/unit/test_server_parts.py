@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.databases import DATABASES, new_database
 from westward.control.records import JobState
 from westward.model.job import InputData, JobSpec, ResourceOption, Work
 from westward.model.network import Network
@@ -39,9 +40,9 @@ POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
 PURSE = Purse(policy=POLICY, series_origin_ms=NOW, unit="CNY")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'test.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     opened.close()
 

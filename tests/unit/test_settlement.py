@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+from tests.databases import DATABASES, new_database
 from westward.ledger.price import BILL_FIELDS, Bill
 from westward.model.job import DataInput, JobSpec, ResourceOption
 from westward.settlement.cells import csv_text, safe_text
@@ -213,9 +214,9 @@ def test_focus_rows_price_what_was_used() -> None:
 # -- out of a store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'westward.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = open_store(new_database(request.param, tmp_path))
     yield opened
     opened.close()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import DATABASES, new_database
 from westward.agent import credential as disk
 from westward.agent.credential import Credential, digest_of, new_secret
 from westward.agent.engines.base import DiscoveredPool
@@ -42,9 +43,9 @@ from westward.store.enrol import (
 LAB = Invitation(site="lab", zone="coast")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    found = open_store(f"sqlite:///{tmp_path / 'w.db'}")
+@pytest.fixture(params=DATABASES)
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    found = open_store(new_database(request.param, tmp_path))
     yield found
     found.close()
 

@@ -96,7 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="westward.agent", description="One site's agent.")
-    parser.add_argument("--server", help="the server's URL (default: the one joined)")
+    parser.add_argument(
+        "--server",
+        metavar="URL[,URL...]",
+        help="the server's URL, or those of servers with one store (default: the one joined)",
+    )
     parser.add_argument("--site", help="the site's name in the network folder")
     parser.add_argument("--state", required=True, type=Path, help="a folder for this agent alone")
     parser.add_argument("--pool", action="append", default=[], help="a pool served (default: all)")

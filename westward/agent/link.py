@@ -38,6 +38,8 @@ from westward.model.wire import (
 BACKOFF_FIRST_MS = 100
 BACKOFF_MOST_MS = 3_000
 REQUEST_TIMEOUT_MS = 20_000
+SEVERAL_TIMEOUT_MS = 6_000
+"""With several servers: one that is stopped must not cost a lease. Repeats do no harm."""
 RunMessage = RunStarted | Readings | LogChunk | RunEnded
 _PATHS: dict[type[RunMessage], str] = {
     RunStarted: "started",
@@ -114,7 +116,11 @@ class Backoff:
 
 
 class ServerLink:
-    """HTTP to one server. Use inside a running loop; close with ``close``.
+    """HTTP to one server, or to one of several that share a store. Use inside a running loop; close
+    with ``close``.
+
+    ``url``: one, or several with commas between. One that does not answer is left for the next, at
+    once where nothing listens, and all are asked before that is told.
 
     ``secret``: the site's credential. ``ca``: a PEM file of authorities to trust in place of the
     system's. ``proxy``: its URL; None = HTTPS_PROXY and NO_PROXY of the environment count, but
@@ -130,15 +136,27 @@ class ServerLink:
         ca: str | None = None,
         proxy: str | None = None,
     ):
-        self.url = url.rstrip("/")
+        self.urls = [one.strip().rstrip("/") for one in url.split(",")]
+        self._at = rng.randrange(len(self.urls))  # agents spread over the servers
         self.rng = rng
         self.secret = secret
         self.proxy = proxy
-        secure = self.url.startswith("https:")
+        secure = any(one.startswith("https:") for one in self.urls)
         context = ssl.create_default_context(cafile=ca) if secure else True
         self.http = aiohttp.ClientSession(
             trust_env=secret is not None, connector=aiohttp.TCPConnector(ssl=context)
         )
+
+    @property
+    def url(self) -> str:
+        """The server that is asked now."""
+        return self.urls[self._at]
+
+    def _next(self, tried: str) -> None:
+        """Not if another request has moved on already."""
+        if len(self.urls) > 1 and self.url == tried:
+            self._at = (self._at + 1) % len(self.urls)
+            log.info("%s does not answer; going on with %s", tried, self.url)
 
     async def close(self) -> None:
         await self.http.close()
@@ -204,20 +222,23 @@ class ServerLink:
         headers = {"content-type": "application/json"}
         if self.secret is not None:
             headers["authorization"] = f"Bearer {self.secret}"
-        try:
-            async with self.http.post(
-                self.url + path,
-                data=adapter(cast(Hashable, kind)).dump_json(message),
-                headers=headers,
-                proxy=self.proxy,
-                timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
-            ) as response:
-                body = await response.read()
-                status = response.status
-        except aiohttp.ClientSSLError as error:
-            raise Untrusted(f"{path}: {error}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"{path}: {error or type(error).__name__}") from error
+        data = adapter(cast(Hashable, kind)).dump_json(message)
+        if len(self.urls) > 1:
+            timeout_ms = min(timeout_ms, SEVERAL_TIMEOUT_MS)
+        for left in reversed(range(len(self.urls))):
+            tried = self.url
+            try:
+                status, body = await self._send(tried + path, data, headers, timeout_ms)
+            except aiohttp.ClientSSLError as error:
+                raise Untrusted(f"{path}: {error}") from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self._next(tried)
+                if left and isinstance(error, aiohttp.ClientConnectorError):
+                    continue  # nothing was sent
+                raise Unreachable(f"{path}: {error or type(error).__name__}") from error
+            break
+        if status >= 500:
+            self._next(tried)
         if status == 409:
             raise SessionEnded(*_error_parts(body))
         if status in (401, 403):
@@ -232,6 +253,18 @@ class ServerLink:
             return cast(T, adapter(cast(Hashable, answer)).validate_json(body))
         except ValueError as error:
             raise Unreachable(f"{path}: answer not understood: {error}") from error
+
+    async def _send(
+        self, url: str, data: bytes, headers: dict[str, str], timeout_ms: int
+    ) -> tuple[int, bytes]:
+        async with self.http.post(
+            url,
+            data=data,
+            headers=headers,
+            proxy=self.proxy,
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
+        ) as response:
+            return response.status, await response.read()
 
 
 def _error_parts(body: bytes) -> tuple[str, str]:

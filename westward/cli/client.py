@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import ssl
 import sys
 import time
@@ -46,7 +47,9 @@ _LISTS = {
 
 
 class Unreachable(Failure):
-    """Nothing answered. ``Failure`` for whoever does not try again."""
+    """Nothing answered. ``Failure`` for whoever does not try again. ``unsent``: nor heard it."""
+
+    unsent = False
 
 
 class Refused(Failure):
@@ -58,12 +61,17 @@ class Refused(Failure):
 
 
 class Client:
-    """One server. Every method raises Failure with the server's reason and what to do."""
+    """One server, or one of several that share a store (URLs with commas between): the first at
+    which anything listens. Every method raises Failure with the server's reason and what to do."""
 
     def __init__(self, server: str | None, token: str | None = None) -> None:
-        self.url = find_server(server)
+        self._urls = find_server(server).split(",")
+        self._take(self._urls[0])
         self.token = token if token is not None else find_token()
         """The operator's, for requests that are only the operator's; else the user's, if any."""
+
+    def _take(self, url: str) -> None:
+        self.url = url
         parts = urlsplit(self.url)
         try:
             port = parts.port
@@ -131,6 +139,19 @@ class Client:
         return str(ids[0])
 
     def _request(self, method: str, path: str, body: Json | None) -> Json:
+        """A server at which nothing listens was told nothing: the next is asked. One that breaks
+        off may have done what it was asked, so only a question is put to another."""
+        for left in reversed(range(len(self._urls))):
+            try:
+                return self._once(method, path, body)
+            except Unreachable as error:
+                at = self._urls.index(self.url) + 1
+                self._take(self._urls[at % len(self._urls)])
+                if not left or not (method == "GET" or error.unsent):
+                    raise
+        raise AssertionError("there is always one server")
+
+    def _once(self, method: str, path: str, body: Json | None) -> Json:
         connection = self._connect()
         headers = {} if body is None else {"Content-Type": "application/json"}
         if self.token:
@@ -146,10 +167,12 @@ class Client:
             status, data = answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unreachable(
+            told = Unreachable(
                 f"no Westward server answers at {self.url} ({what}). Start one with "
                 "'westward up', or name another with --server URL."
-            ) from None
+            )
+            told.unsent = isinstance(error, ConnectionRefusedError | socket.gaierror)
+            raise told from None
         finally:
             connection.close()
         return self._decode(status, data)

@@ -47,6 +47,11 @@ ENTRIES = {
     "report": Entry(
         "westward.cli.cmd_report", "report", "List finished jobs: wait, run, energy, carbon, price."
     ),
+    "server": Entry("westward.cli.cmd_server", "server", "Start a server by itself."),
+    "backup": Entry("westward.cli.cmd_backup", "backup", "Copy the database while it is used."),
+    "restore": Entry(
+        "westward.cli.cmd_backup", "restore", "Make a database anew from such a copy."
+    ),
     "ledger": Entry("westward.cli.cmd_ledger", "ledger", "Look at the ledger, and audit it."),
     "voucher": Entry(
         "westward.cli.cmd_voucher", "voucher", "Voucher rules: who pays which share of what."

@@ -29,7 +29,7 @@ def server_option(command: F) -> F:
         "--server",
         metavar="URL",
         envvar="WESTWARD_SERVER",
-        help="The server to ask. [$WESTWARD_SERVER, else the one 'westward up' runs from here]",
+        help="The server to ask; several that share a store with commas between. [$WESTWARD_SERVER, else the one 'westward up' runs from here]",
     )(command)
 
 
@@ -99,11 +99,15 @@ def find_operator_token(file: Path | None) -> str:
 
 
 def find_server(server: str | None) -> str:
-    """The URL without a trailing slash. Raises Failure that says what to do."""
+    """The URL without a trailing slash, or several with commas between. Raises Failure that says what to do."""
     if server is not None:
-        if not server.startswith(("http://", "https://")):
-            raise Failure(f"--server {server!r} is no URL. Write for example http://127.0.0.1:8080")
-        return server.rstrip("/")
+        urls = [one.strip().rstrip("/") for one in server.split(",")]
+        for one in urls:
+            if not one.startswith(("http://", "https://")):
+                raise Failure(
+                    f"--server {one!r} is no URL. Write for example http://127.0.0.1:8080"
+                )
+        return ",".join(urls)
     path = default_data() / SERVER_FILE
     try:
         url = json.loads(path.read_text(encoding="utf-8"))["url"]

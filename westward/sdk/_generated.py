@@ -448,6 +448,7 @@ class HealthView(TypedDict):
     set_aside: list[AsideView]
     set_aside_count: int
     jobs: dict[str, int]
+    replica: SharingView | None
 
 
 class HoldView(TypedDict):
@@ -950,6 +951,19 @@ class SettlementView(TypedDict):
     by_project: dict[str, int]
     by_payer: dict[str, int]
     by_part: dict[str, int]
+
+
+class SharingView(TypedDict):
+    """Of a server that shares its database with others. ``clock_off_ms``: by how much the
+    database's clock is ahead of its own."""
+
+    name: str
+    role: Literal["leader", "standby"]
+    leader: str
+    epoch: int
+    since_ms: int
+    hears_others: bool
+    clock_off_ms: int
 
 
 class SiteFactsView(TypedDict):
@@ -1796,7 +1810,8 @@ class Api:
 
     def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
+        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
+        several servers share a database, which one leads.
         """
         return self._call("GET", "/healthz", {}, None)
 
@@ -2455,6 +2470,7 @@ class AsyncApi:
 
     async def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
+        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
+        several servers share a database, which one leads.
         """
         return await self._call("GET", "/healthz", {}, None)

@@ -43,10 +43,13 @@ class _Base:
         given = url or os.environ.get("WESTWARD_SERVER")
         if not given:
             raise ValueError("give the server's URL, or set WESTWARD_SERVER")
-        parts = urlsplit(given)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{given!r} is no URL; write for example http://127.0.0.1:8080")
-        self.url = given.rstrip("/")
+        self.urls = [one.strip().rstrip("/") for one in given.split(",")]
+        """Servers that share one store: whichever answers will do."""
+        for one in self.urls:
+            parts = urlsplit(one)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"{one!r} is no URL; write for example http://127.0.0.1:8080")
+        self.url = self.urls[0]
         self.timeout_s = timeout_s
         self.retry_for_s = retry_for_s
         self.headers = dict(headers)
@@ -62,6 +65,11 @@ class _Base:
         while safe and time.monotonic() < end:
             yield random.uniform(ceiling / 4, ceiling)
             ceiling = min(PAUSE_MOST_S, ceiling * 2)
+
+    def move_on(self, tried: str) -> None:
+        """To the next server; not if another thread has done so already."""
+        if self.url == tried:
+            self.url = self.urls[(self.urls.index(tried) + 1) % len(self.urls)]
 
     def decode(self, status: int, data: bytes) -> Any:
         """The answer; ApiError for a refusal, Unreachable for what another try may lift."""
@@ -99,9 +107,11 @@ class Transport(_Base):
     def call(self, method: str, path: str, query: Json, body: Json | None) -> Any:
         pauses = self.pauses(method, path, body)
         while True:
+            tried = self.url
             try:
                 return self._once(method, _target(path, query), body)
             except Unreachable:
+                self.move_on(tried)
                 pause_s = next(pauses, None)
                 if pause_s is None:
                     raise
@@ -140,9 +150,11 @@ class AsyncTransport(_Base):
     async def call(self, method: str, path: str, query: Json, body: Json | None) -> Any:
         pauses = self.pauses(method, path, body)
         while True:
+            tried = self.url
             try:
                 return await self._once(method, _target(path, query), body)
             except Unreachable:
+                self.move_on(tried)
                 pause_s = next(pauses, None)
                 if pause_s is None:
                     raise

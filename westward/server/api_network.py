@@ -174,11 +174,13 @@ health = APIRouter(tags=["network"])
 @health.get("/v1/healthz", include_in_schema=False)
 async def healthz(request: Request, core: CoreDep, principal: PrincipalDep) -> Json:
     """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-    aside, and how many jobs there are, only for who oversees the network."""
+    aside, and how many jobs there are, only for who oversees the network. ``replica``: where
+    several servers share a database, which one leads."""
     errors: dict[str, int] = request.app.state.loops.errors
     aside = [*core.jobs_aside.all(), *core.runs_aside.all()]
     oversees = readable(principal) is None
     counts = await core.read(count_jobs, core.store) if oversees else {}
+    replica = request.app.state.replica
     return {
         "status": "ok" if not any(errors.values()) and not aside else "degraded",
         "version": __version__,
@@ -189,4 +191,5 @@ async def healthz(request: Request, core: CoreDep, principal: PrincipalDep) -> J
         "set_aside": [aside_view(one) for one in aside[:ASIDE_SHOWN_MOST] if oversees],
         "set_aside_count": len(aside),
         "jobs": {state.value: count for state, count in counts.items()},
+        "replica": None if replica is None else await core.read(replica.view),
     }

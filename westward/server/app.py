@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
 
@@ -38,6 +39,9 @@ from westward.server.openapi import describe
 from westward.server.rights import sealed
 from westward.server.settings import Settings
 
+if TYPE_CHECKING:
+    from westward.server.replica import Replica
+
 log = logging.getLogger("westward.server")
 ROUTERS = (
     api_jobs.router,
@@ -64,19 +68,25 @@ def create_app(settings: Settings) -> FastAPI:
     """Opens the store at start-up, closes it at shut-down. Raises InputFaults (bad network),
     TableBroken (a route without a rule)."""
     core = open_core(settings)
-    core.operator_token = operator_token(settings.data)
+    core.operator_token = operator_token(settings.data, settings.operator_file)
     if settings.users and not settings.require_credentials:
         log.warning(
             "users are told apart, but whoever is on this machine can speak as an agent of a site "
             "of the network folder; --require-credentials ends that"
         )
     loops = Loops(core)
+    replica: Replica | None = None
+    if settings.store is not None:
+        from westward.server.replica import open_replica  # psycopg is an extra
+
+        replica = open_replica(core, loops)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        loops.start()
+        work = loops if replica is None else replica
+        work.start()
         yield
-        await loops.stop()
+        await work.stop()
         core.close()
 
     app = FastAPI(
@@ -87,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.core = core
     app.state.loops = loops
+    app.state.replica = replica
     add_handlers(app)
     app.add_middleware(Direct, core=core)
     app.add_middleware(BodyLimit)

@@ -12,15 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 FIRST_PAUSE_MS = 30_000
 MOST_PAUSE_MS = 3_600_000
 PROBLEM_MOST_CHARS = 300
 """Of the error's first line, as shown to owners; the log has all of it."""
 
-STORE_TROUBLE = (OperationalError, InterfaceError)
-"""Not the fault of any one job: disk full, database locked."""
+STORE_TROUBLE = (OperationalError, InterfaceError, InternalError)
+"""Not the fault of any one job: disk full, database locked or gone, a transaction that the database
+has ended."""
 
 T = TypeVar("T")
 R = TypeVar("R")

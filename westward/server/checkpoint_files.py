@@ -7,12 +7,13 @@ answered twice: a part is appended only where the file ends now.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from westward.model.wire import SavedFile
@@ -22,6 +23,7 @@ FILES_MOST = 10_000
 PART_MOST_BYTES = 4 * 2**20
 FREE_LEAST_BYTES = 2**30
 """Left free on the server's disk: its database lies there too."""
+LOCK_FILE = "writing.lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _JOB_ID = re.compile(r"job_[A-Za-z0-9._-]{1,195}")
 
@@ -31,11 +33,22 @@ class WrongFiles(ValueError):
 
 
 class CheckpointFiles:
-    """Shared by all threads."""
+    """Shared by all threads, and by servers whose ``root`` is the same folder."""
 
     def __init__(self, root: Path):
         self.root = root
-        self._writing = threading.Lock()
+        self._threads = threading.Lock()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._threads:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.root / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
 
     def folder(self, job_id: str) -> Path:
         if _JOB_ID.fullmatch(job_id) is None:
@@ -64,7 +77,7 @@ class CheckpointFiles:
         if _SHA256.fullmatch(sha256) is None:
             raise WrongFiles("that is no digest")
         folder = self.folder(job_id)
-        with self._writing:
+        with self._writing():
             if _size(folder / sha256) == size_bytes:
                 return size_bytes
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +112,7 @@ class CheckpointFiles:
     def keep_only(self, job_id: str, files: Iterable[SavedFile]) -> None:
         """Drop what a newer checkpoint no longer has."""
         kept = {one.sha256 for one in files}
-        with self._writing, contextlib.suppress(FileNotFoundError):
+        with self._writing(), contextlib.suppress(FileNotFoundError):
             for path in self.folder(job_id).iterdir():
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
@@ -113,7 +126,7 @@ class CheckpointFiles:
 
     def drop(self, job_ids: Collection[str]) -> None:
         """Their jobs are over."""
-        with self._writing:
+        with self._writing():
             for job_id in job_ids:
                 shutil.rmtree(self.folder(job_id), ignore_errors=True)
 

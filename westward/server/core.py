@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from threading import Lock
 from typing import ParamSpec, TypeVar
@@ -43,10 +44,16 @@ from westward.store.catalogue import copies_of
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
+from westward.store.leadership import check_office, database_now_ms
 from westward.store.meta import set_meta_once
 from westward.store.sites import list_sites
 
 READERS = 4
+STRANGERS_EVERY_S = 0.2
+OUTAGE_MOST_MS = 600_000
+"""Sites that have been silent for longer are not waited for when a server takes over."""
+LEADING: ContextVar[int | None] = ContextVar("leading", default=None)
+"""The epoch in which a loop was started, where servers take turns at leading: set for its tasks."""
 log = logging.getLogger("westward.server")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +76,38 @@ class Clock:
         return self._boot_ms() + self._offset_ms
 
 
+class SharedClock(Clock):
+    """The clock of servers that share a database: its wall clock, followed slowly.
+
+    Leases are written by one server and ended by another, so they must count alike whatever their
+    machines' clocks say. ``now_ms`` never goes back and is off in its rate by at most
+    ``STEER_SHARE``, also when the database's wall clock is set.
+    """
+
+    STEER_SHARE = 0.005
+
+    def __init__(self, now_ms: int) -> None:
+        self._ahead_ms = float(now_ms - self._boot_ms())
+        self._last_ms = now_ms
+        self._steered_ms = self._boot_ms()
+        self.off_ms = 0.0
+        """By how much the database's clock was ahead when it was last looked at."""
+        super().__init__()
+
+    def now_ms(self) -> int:
+        self._last_ms = max(self._last_ms, int(self._boot_ms() + self._ahead_ms))
+        return self._last_ms
+
+    def steer(self, told_ms: float, took_ms: float) -> None:
+        """The database's clock, as of half of ``took_ms`` ago. What lies within is not known."""
+        boot_ms = self._boot_ms()
+        self.off_ms = told_ms + took_ms / 2 - (boot_ms + self._ahead_ms)
+        most = (boot_ms - self._steered_ms) * self.STEER_SHARE
+        self._steered_ms = boot_ms
+        if abs(self.off_ms) > took_ms / 2:
+            self._ahead_ms += max(-most, min(most, self.off_ms))
+
+
 class Core:
     """Open until ``close``. ``write`` and ``read`` take store functions off the event loop."""
 
@@ -78,6 +117,7 @@ class Core:
         network: Network,
         store: Store,
         vouchers: VoucherFolder | None = None,
+        clock: Clock | None = None,
     ):
         self.settings = settings
         self.folder = network
@@ -85,11 +125,17 @@ class Core:
         self.store = store
         self.joined: View = load_view(store, network)
         self._joining = asyncio.Lock()
+        self._strangers = asyncio.Lock()
+        self._looked: dict[str, float] = {}
         self.people: People = load_people(store)
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
         self.logins = None if settings.oidc is None else Logins(settings.oidc)
-        self.clock = Clock()
+        self.clock = clock or Clock()
+        self.since_ms = self.clock.started_ms
+        """Since when this server's loops run: since then agents' renewals are looked for."""
+        self.view_changed: Callable[[str], None] | None = None
+        """Told of changes to ``joined`` ("sites") and ``people`` ("people")."""
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.vouchers = vouchers
         self.purse = Purse(
@@ -114,7 +160,7 @@ class Core:
         self.checkpoint_files = CheckpointFiles(settings.checkpoints)
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
-        self._heard_all = False
+        self._all_heard = False
         self.closing = False
         self.metrics = Metrics()
         self.traces = open_traces(network.name, self.clock.now_ms())
@@ -126,18 +172,47 @@ class Core:
 
     async def sites_changed(self) -> None:
         """After a change to who has joined, what is offered, or what operators say of it."""
-        async with self._joining:  # an older reading must not replace a newer one
-            self.joined = await self.read(load_view, self.store, self.folder, self.joined)
+        await self.look_again("sites")
+        if self.view_changed is not None:
+            self.view_changed("sites")
         self.plan_bell.ring()
 
     async def people_changed(self) -> None:
         """After a change to grants or tokens, before it is answered."""
-        async with self._joining:
-            self.people = await self.read(load_people, self.store, self.people)
+        await self.look_again("people")
+        if self.view_changed is not None:
+            self.view_changed("people")
+
+    async def look_again(self, view: str) -> None:
+        """Reads ``joined`` ("sites") or ``people`` ("people") anew."""
+        async with self._joining:  # an older reading must not replace a newer one
+            if view == "sites":
+                self.joined = await self.read(load_view, self.store, self.folder, self.joined)
+            else:
+                self.people = await self.read(load_people, self.store, self.people)
+
+    async def knows_more(self, view: str) -> bool:
+        """For somebody who is not known here: whether it was worth looking, since another server may
+        have taken them in a moment ago. Strangers make this look a few times a second at most."""
+        if self.view_changed is None:
+            return False
+        asked = time.monotonic()
+        async with self._strangers:
+            looked = self._looked.get(view, 0.0)
+            if looked < asked:  # else somebody looked for us while we waited
+                await asyncio.sleep(max(0.0, looked + STRANGERS_EVERY_S - asked))
+                self._looked[view] = time.monotonic()
+                await self.look_again(view)
+        return True
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in the one writer thread; durable when it returns."""
-        done: T = await self.writer.write(partial(work, *args, **kwargs))
+        """Run in the one writer thread; durable when it returns. Raises NotLeader for what a loop
+        of a leader asks whose time is over; nothing is written then."""
+        wanted: Callable[[], T] = partial(work, *args, **kwargs)
+        epoch = LEADING.get()
+        if epoch is not None:
+            wanted = partial(_in_office, self.store, epoch, wanted)
+        done: T = await self.writer.write(wanted)
         return done
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -209,14 +284,22 @@ class Core:
 
     def expects_sites(self) -> bool:
         """True while sites known from before this start may still be dialling in again."""
-        started_ms = self.clock.started_ms
-        if self._heard_all or self.clock.now_ms() >= started_ms + self.settings.site_lost_ms:
+        now_ms, lost_ms = self.clock.now_ms(), self.settings.site_lost_ms
+        took_over = self.since_ms > self.clock.started_ms
+        if (self._all_heard and not took_over) or now_ms >= self.since_ms + lost_ms:
             return False
+        # A server that takes over from another hears of the sites through the store; those that
+        # fell silent shortly before (all of them, if it was the database) are given time.
+        earliest_ms, until_ms = 0, self.clock.started_ms
+        if took_over:
+            earliest_ms, until_ms = now_ms - lost_ms - OUTAGE_MOST_MS, now_ms - lost_ms
         names = {site.name for site in self.network.sites}
         expected = any(
-            site.site in names and site.last_seen_ms < started_ms for site in list_sites(self.store)
+            site.site in names and earliest_ms <= site.last_seen_ms < until_ms
+            for site in list_sites(self.store)
         )
-        self._heard_all = not expected  # and so it stays: every job's start waits for this answer
+        # So it stays for a server that leads from its start; every job's start waits for it.
+        self._all_heard = not (expected or took_over)
         return expected
 
     def situation(self) -> Situation:
@@ -267,10 +350,17 @@ def open_core(settings: Settings) -> Core:
     network = load_network(settings.network)
     vouchers = load_vouchers(settings.network)
     settings.data.mkdir(parents=True, exist_ok=True)
-    store = open_store(settings.database_url)
+    store = open_store(settings.database_url, turns=True)
     # Before the series begin: compiling must not use up the cheap hours of a network that starts.
     _warm_up(network, settings.policy)
-    return Core(settings, network, store, vouchers)
+    shared = store.engine.dialect.name == "postgresql"
+    clock = SharedClock(database_now_ms(store)) if shared else Clock()
+    return Core(settings, network, store, vouchers, clock)
+
+
+def _in_office(store: Store, epoch: int, work: Callable[[], T]) -> T:
+    check_office(store, epoch)
+    return work()
 
 
 def _warm_up(network: Network, policy: Policy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
@@ -10,9 +11,11 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from westward.model.faults import InputFaults
+from westward.server.aside import STORE_TROUBLE
 
 log = logging.getLogger("westward.server")
 
@@ -70,9 +73,17 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, STORE_TROUBLE) and not _is_sqlite(error):
+            log.warning("the database did not answer at %r: %s", request.url.path, error.orig)
+            text = "the database cannot be reached; ask again"
+            return _answer(503, "store-unreachable", text, headers={"Retry-After": "1"})
         number = uuid4().hex[:8]
         log.error("internal error %s at %r", number, request.url.path, exc_info=error)
         return _answer(500, "internal", f"internal error {number}; the server's log has the rest")
+
+
+def _is_sqlite(error: DBAPIError) -> bool:
+    return isinstance(error.orig, sqlite3.Error)
 
 
 def _answer(

@@ -111,6 +111,8 @@ class Gate:
         scheme, _, secret = header.partition(" ")
         digest = digest_of(secret.strip())
         found = self.core.joined.credentials.get(digest)
+        if found is None and await self.core.knows_more("sites"):
+            found = self.core.joined.credentials.get(digest)
         if scheme.lower() != "bearer" or found is None:
             raise ApiError(401, "credential-unknown", "no site has this credential")
         speaker = Speaker(site=found.site, digest=digest)
@@ -189,9 +191,10 @@ async def speaker_of(request: Request) -> Speaker:
 SpeakerDep = Annotated[Speaker, Depends(speaker_of)]
 
 
-def operator_token(data: Path) -> str:
-    """The operator's secret; made at the first start, readable by the server's user alone."""
-    path = data / OPERATOR_FILE
+def operator_token(data: Path, named: Path | None = None) -> str:
+    """The operator's secret, in ``data`` or in the file ``named``; made at the first start, readable by the
+    server's user alone."""
+    path = named or data / OPERATOR_FILE
     with suppress(FileNotFoundError):
         token = path.read_text(encoding="ascii").strip()
         if token:  # a crash may have left the file empty, and an empty token is anybody's

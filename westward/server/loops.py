@@ -73,7 +73,8 @@ log = logging.getLogger("westward.server")
 
 
 class Loops:
-    """Runs from ``start`` to ``stop``. ``errors`` counts failures in a row, by loop."""
+    """Runs from ``start`` to ``stop``, as often as is asked. ``errors`` counts failures in a row, by
+    loop."""
 
     def __init__(self, core: Core):
         self.core = core
@@ -87,6 +88,7 @@ class Loops:
         self._gave_back = time.monotonic()
 
     def start(self) -> None:
+        self._idle_at, self._caught_up = None, False
         for name, step in (
             ("plan", self._plan_step),
             ("expire", self._expire_step),
@@ -105,6 +107,8 @@ class Loops:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.errors.clear()
 
     async def _for_ever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -273,7 +277,7 @@ class Loops:
         """No lease is ended before a whole lease has passed since the server's own start: agents
         must have had the time to renew, and clocks may have been set while nobody counted."""
         core, settings = self.core, self.core.settings
-        opens_ms = core.clock.started_ms + settings.lease_ttl_ms + settings.margin_ms
+        opens_ms = core.since_ms + settings.lease_ttl_ms + settings.margin_ms
         now_ms = core.clock.now_ms()
         if now_ms >= opens_ms:
             outcome: Outcome = await core.write(

@@ -6,6 +6,8 @@ store when asked. Names follow the conventions: base units, ``_total`` for count
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -18,6 +20,9 @@ from westward.store.counts import leased_milli
 from westward.store.jobs import count_jobs
 from westward.store.results import Applied, SitePoll
 from westward.store.sites import list_sites
+
+if TYPE_CHECKING:
+    from westward.server.replica import Replica
 
 PLAN_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 WAIT_BUCKETS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 3_600, 14_400, 86_400)
@@ -52,6 +57,17 @@ class Metrics:
         self.site_silence = Gauge(
             "westward_site_silence_seconds", "Since its agent was heard of", ["site"], registry=own
         )
+        self.leads = Gauge(
+            "westward_leader", "1: plans, ends leases and settles. 0: another server does",
+            registry=own,
+        )  # fmt: skip
+        self.epoch = Gauge(
+            "westward_leader_epoch", "How often the leader has changed; 0: one server", registry=own
+        )
+        self.clock_off = Gauge(
+            "westward_clock_off_seconds", "The database's clock ahead of this server's",
+            registry=own,
+        )  # fmt: skip
         self.set_aside = Gauge("westward_set_aside", "Jobs and runs left out for now", registry=own)
         self.loop_failures = Gauge(
             "westward_loop_failures_in_a_row", "0: the last round went through", ["loop"],
@@ -148,15 +164,20 @@ router = APIRouter(tags=["network"])
 async def metrics(request: Request) -> Response:
     """Prometheus text. Reads the store once for the gauges."""
     core = request.app.state.core
-    text = await core.read(_scrape, core, request.app.state.loops.errors)
+    state = request.app.state
+    text = await core.read(_scrape, core, state.loops.errors, state.replica)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def _scrape(core: object, failures: dict[str, int]) -> bytes:
+def _scrape(core: object, failures: dict[str, int], replica: Replica | None) -> bytes:
     from westward.server.core import Core
 
     assert isinstance(core, Core)
     own: Metrics = core.metrics
+    told = {} if replica is None else replica.view()
+    own.leads.set(told.get("role", "leader") == "leader")
+    own.epoch.set(int(str(told.get("epoch", 0))))
+    own.clock_off.set(int(str(told.get("clock_off_ms", 0))) / 1000)
     for state, count in count_jobs(core.store).items():
         own.jobs.labels(state.value).set(count)
     leased = leased_milli(core.store)

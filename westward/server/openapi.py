@@ -416,6 +416,19 @@ class ReportView(TypedDict):
     jobs: list[ReportRow]
 
 
+class SharingView(TypedDict):
+    """Of a server that shares its database with others. ``clock_off_ms``: by how much the
+    database's clock is ahead of its own."""
+
+    name: str
+    role: Literal["leader", "standby"]
+    leader: str
+    epoch: int
+    since_ms: int
+    hears_others: bool
+    clock_off_ms: int
+
+
 class HealthView(TypedDict):
     status: Literal["ok", "degraded"]
     version: str
@@ -426,6 +439,7 @@ class HealthView(TypedDict):
     set_aside: list[AsideView]
     set_aside_count: int
     jobs: dict[str, int]
+    replica: SharingView | None
 
 
 class FaultView(TypedDict):

@@ -95,7 +95,8 @@ class Purse:
     """Job that is held for money → what it lacks, millionths. Lost with the server: then it is
     tried once too often."""
     _open: set[str] = field(default_factory=set)
-    """Accounts known to be open."""
+    """Accounts known to be open, ``_open_at`` that count of the store's rollbacks."""
+    _open_at: int = 0
 
     # -- before it starts ---------------------------------------------------------------------
 
@@ -387,6 +388,9 @@ class Purse:
             if part.year is not None:
                 rule = by_name[part.rule]
                 wanted.append(pot_account(rule, part.year, run.unit))
+        if self._open_at != store.rollbacks:  # one of them may have opened some of these
+            self._open.clear()
+            self._open_at = store.rollbacks
         fresh = [one for one in wanted if one.account_id not in self._open]
         if fresh:
             ledger.open_accounts(store, fresh, now_ms)

@@ -16,10 +16,18 @@ IDLE_POLL_MOST_MS = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """``network`` and ``data`` are folders; the database is ``data/westward.db``."""
+    """``network`` and ``data`` are folders; the database is ``data/westward.db``, or ``store``."""
 
     network: Path
     data: Path
+    store: str | None = None
+    """URL of a PostgreSQL that several servers may share: ``postgresql://...``."""
+    checkpoint_folder: Path | None = None
+    """Where checkpoints are kept between runs; one folder for all servers. None: in ``data``."""
+    operator_file: Path | None = None
+    """Holds the operator's token. None: ``operator.token`` in ``data``, made at the first start."""
+    name: str = ""
+    """Of this server, where there are several."""
     policy: Policy = field(default_factory=lambda: LIVE_POLICY)
     lease_ttl_ms: int = 15_000
     margin_ms: int = 1_000
@@ -55,11 +63,11 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.data.resolve() / 'westward.db'}"
+        return self.store or f"sqlite:///{self.data.resolve() / 'westward.db'}"
 
     @property
     def checkpoints(self) -> Path:
-        return self.data / "checkpoints"
+        return self.checkpoint_folder or self.data / "checkpoints"
 
     @property
     def poll_wait_ms(self) -> int:

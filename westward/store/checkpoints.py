@@ -24,7 +24,7 @@ _FILES: TypeAdapter[tuple[SavedFile, ...]] = TypeAdapter(tuple[SavedFile, ...])
 def holder(store: Store, run_id: str, token: int) -> Ignored | str:
     """The job whose run holds a lease under this token: who may bring and fetch its checkpoint."""
     with store.read() as connection:
-        found = live_run(connection, run_id, token)
+        found = live_run(connection, run_id, token, lock=False)
     return found if isinstance(found, Ignored) else str(found["job_id"])
 
 

@@ -82,7 +82,7 @@ class MovedBytes:
 def reader_of(store: Store, run_id: str, token: int) -> Reader | Ignored:
     """Who asks; ``Ignored`` if the run holds no lease under this token."""
     with store.read() as connection:
-        run = live_run(connection, run_id, token)
+        run = live_run(connection, run_id, token, lock=False)
         if isinstance(run, Ignored):
             return run
         record = load_records(store, connection, [run["job_id"]])[run["job_id"]]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from westward.model.job import JobSpec
 from westward.store import postgres, sqlite
+from westward.store.turns import CONNECT, take_turn
 
 SPEC_CACHE_JOBS = 20_000
 """Decoded job requests kept in memory. A request never changes, so none is ever out of date."""
@@ -28,10 +29,14 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 class Store:
     """An open database. Safe to share between threads; use ``open_store`` to get one."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, turns: bool = False) -> None:
         self.engine = engine
+        self._turns = turns
         self.specs: dict[str, JobSpec] = {}
         """Job requests by id; ``codec`` fills it and holds it to SPEC_CACHE_JOBS."""
+        self.rollbacks = 0
+        """How many transactions, or parts, were rolled back: what was kept in memory of what they
+        wrote may not be so."""
         # SQLite lets one writer in at a time and makes others poll for their turn; within this
         # process they queue here instead, which is fair and wakes at once.
         is_sqlite = engine.dialect.name == "sqlite"
@@ -69,7 +74,7 @@ class Store:
             # Raises in its turn where the database has already ended the whole transaction.
             shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
             shared.exec_driver_sql("RELEASE SAVEPOINT part")
-            self.specs.clear()
+            self._forget()
             raise
         shared.exec_driver_sql("RELEASE SAVEPOINT part")
 
@@ -103,35 +108,43 @@ class Store:
         try:
             if self._writing is None:
                 with self.engine.begin() as connection:
+                    if self._turns:
+                        take_turn(connection)
                     yield connection
             else:
                 with self._writing, self.engine.begin() as connection:
                     yield connection
         except BaseException:
-            self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        self.rollbacks += 1
+        self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def open_store(url: str, *, migrate: bool = True) -> Store:
-    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be).
+def open_store(url: str, *, migrate: bool = True, turns: bool = False, check: bool = True) -> Store:
+    """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be, or with
+    ``check`` false may be anything). ``turns``:
+    for whoever writes more than the ledger to a PostgreSQL that others write to (``store.turns``).
 
     ``sqlite:////absolute/path.db``, or ``postgresql://user@host/database`` (which needs psycopg:
     the extra ``postgres``). Raises ``ValueError`` for a database this version does not support, one
     that is not there or not up to date, ``sqlalchemy.exc.OperationalError`` when it cannot be
     reached.
     """
-    engine = _engine(url, migrate)
-    store = Store(engine)
+    engine = _engine(url, migrate, turns)
+    store = Store(engine, turns=turns and engine.dialect.name == "postgresql")
     try:
         if migrate:
             with store.write() as connection:
                 if engine.dialect.name == "postgresql":
                     postgres.lock_migrations(connection)
-                _migrate(connection)
-        else:
+                migrate_to(connection, "head")
+        elif check:
             with store.read() as connection:
                 _check_version(connection)
     except BaseException:
@@ -140,7 +153,7 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     return store
 
 
-def _engine(url: str, make: bool) -> Engine:
+def _engine(url: str, make: bool, turns: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         if not make and not Path(str(parsed.database)).is_file():
@@ -150,7 +163,9 @@ def _engine(url: str, make: bool) -> Engine:
         return engine
     if parsed.get_backend_name() == "postgresql":
         try:
-            engine = create_engine(parsed.set(drivername="postgresql+psycopg"))
+            engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"), connect_args=CONNECT if turns else {}
+            )
         except ModuleNotFoundError:
             raise ValueError(
                 f"{parsed.render_as_string()!r} needs psycopg; pip install 'westward[postgres]'"
@@ -169,11 +184,19 @@ def _config() -> Config:
     return config
 
 
-def _migrate(connection: Connection) -> None:
-    """To the newest tables, within the caller's transaction: all of it or nothing."""
+def migrate_to(connection: Connection, revision: str) -> None:
+    """Forward to the tables of ``revision`` ("head": the newest), within the caller's transaction:
+    all of it or nothing. Raises ValueError for tables that a later version made."""
     config = _config()
+    there = MigrationContext.configure(connection).get_current_revision()
+    known = {one.revision for one in ScriptDirectory.from_config(config).walk_revisions()}
+    if there is not None and there not in known:
+        name = connection.engine.url.render_as_string()
+        raise ValueError(
+            f"{name!r} was made by a later version of Westward ({there}); start that version"
+        )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _check_version(connection: Connection) -> None:

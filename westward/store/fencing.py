@@ -9,10 +9,15 @@ from westward.control.records import RunState
 from westward.store.schema import RUNS
 
 
-def run_under(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
-    """Job, site, token, state and ``live`` of the run, over or not, if this is its token."""
+def run_under(
+    connection: Connection, run_id: str, token: int, *, lock: bool = True
+) -> RowMapping | Ignored:
+    """Job, site, token, state and ``live`` of the run, over or not, if this is its token. Its row
+    stays locked until the transaction ends; one that only reads must do without (``lock``)."""
     query = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state)
-    query = query.where(RUNS.c.run_id == run_id).with_for_update()
+    query = query.where(RUNS.c.run_id == run_id)
+    if lock:
+        query = query.with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
@@ -24,7 +29,9 @@ def run_under(connection: Connection, run_id: str, token: int) -> RowMapping | I
     return row
 
 
-def live_run(connection: Connection, run_id: str, token: int) -> RowMapping | Ignored:
+def live_run(
+    connection: Connection, run_id: str, token: int, *, lock: bool = True
+) -> RowMapping | Ignored:
     """As ``run_under``, while the run holds its lease."""
     row = run_under(connection, run_id, token)
     if not isinstance(row, Ignored) and row["live"] != 1:

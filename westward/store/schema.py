@@ -629,3 +629,15 @@ PAYOUTS = Table(
     Index("payouts_by_earner", "earner", "paid_ms"),
 )
 """Money that went to those who earned it, rows never edited."""
+
+LEADERSHIP = Table(
+    "leadership",
+    METADATA,
+    Column("office", String(50), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+)
+"""One row. ``epoch`` rises each time another server takes over; what is written for an earlier one
+is refused. See docs/decisions/0041."""
+PLANNER = "planner"
