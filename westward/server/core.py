@@ -38,6 +38,7 @@ from westward.store.catalogue import copies_of
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
+from westward.store.lifecycle import heed_clock
 from westward.store.meta import set_meta_once
 from westward.store.sites import list_sites
 
@@ -257,7 +258,10 @@ def open_core(settings: Settings) -> Core:
     store = open_store(settings.database_url)
     # Before the series begin: compiling must not use up the cheap hours of a network that starts.
     _warm_up(network, settings.policy)
-    return Core(settings, network, store, vouchers)
+    core = Core(settings, network, store, vouchers)
+    if heed_clock(store, core.clock.started_ms, settings.lease_ttl_ms + settings.margin_ms):
+        log.warning("the clock was set back: times in the store that lay after now count as now")
+    return core
 
 
 def _warm_up(network: Network, policy: Policy) -> None:
