@@ -7,14 +7,11 @@ leads to whichever server answers.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proxy import Line, Lines
+from tests.engines_up.ports import free_block
 from westward.agent.engines.processes import marked_processes
 
 Json = dict[str, Any]
@@ -201,11 +199,7 @@ class Stand:
     def _port(self, name: str) -> int:
         """Below those that the kernel gives to whoever dials: nobody takes it while the server is
         away, not even a dial to it (which on loopback may meet itself)."""
-        rng = random.Random(os.getpid() * 1000 + len(self.ports))
-        while name not in self.ports:
-            port = rng.randrange(20_000, 30_000)
-            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-                self.ports[name] = port
+        self.ports[name] = free_block(1)
         return self.ports[name]
 
     def all_open(self) -> bool:
