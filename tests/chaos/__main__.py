@@ -35,9 +35,9 @@ from tests.chaos.work import Expected, Order, Witness, Work
 from tests.soak.measure import held, quantile
 from westward.store.database import open_store
 
-LEASE = "5s"
-LEASE_S = 5.0
-ON_THEIR_WAY = 28
+LEASE = "8s"
+LEASE_S = 8.0
+ON_THEIR_WAY = 36
 """Jobs handed in and not over. A killed server adds the time it is away."""
 AGENT_DISK_MIB = 96
 SERVER_DISK_MIB = 192

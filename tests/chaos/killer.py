@@ -23,10 +23,10 @@ from tests.chaos.stand import Process, Stand
 from tests.chaos.targets import Supervised, supervised
 from tests.chaos.work import Witness
 
-KILLS = {"supervisor": 26, "guard": 20, "both": 5, "agent": 26, "server": 8, "blackout": 0.4}
+KILLS = {"supervisor": 34, "guard": 28, "both": 6, "agent": 14, "server": 3, "blackout": 0.4}
 OTHERS = {
-    "stop-agent": 3, "stop-server": 2, "stop-supervisor": 4, "cut": 5, "cut-long": 3, "delay": 4,
-    "lossy": 4, "reset": 4, "disk-agent": 3, "disk-server": 3, "clock": 2,
+    "stop-agent": 3, "stop-server": 1, "stop-supervisor": 4, "cut": 4, "cut-long": 2, "delay": 3,
+    "lossy": 3, "reset": 3, "disk-agent": 2, "disk-server": 2, "clock": 1,
 }  # fmt: skip
 """How often, relative to one another."""
 DOWN_LONG = 0.25
