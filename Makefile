@@ -19,6 +19,8 @@ help:
 	@echo "make test-focus set up the FinOps validator apart; exports in FOCUS 1.0, CSV and Parquet (1 min)"
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
+	@echo "make test-chaos   real processes killed, cut off, out of disk; a partition in namespaces (root; about 8 min)"
+	@echo "make soak       ten minutes under constant work, watched for growth (MINUTES=60)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
 	@echo "make test-replicas  several servers on a real PostgreSQL: killed, stopped, restarted; its backups (about 10 min)"
 	@echo "make clean      remove caches and what make run left"
@@ -107,6 +109,20 @@ test-replicas: setup
 	  tests/unit/test_site_credentials.py tests/unit/test_server_parts.py \
 	  tests/unit/test_people_store.py tests/unit/test_settlement.py tests/unit/test_upgrade.py
 	WESTWARD_TEST_REPLICAS=1 WESTWARD_FAILOVERS=$(or $(FAILOVERS),4) $(BIN)/pytest -rP tests/replicas
+# Real servers and agents, killed, stopped, cut off, out of disk, their clocks set; the books are then
+# held against a witness outside. Root for the disks and the partition's namespaces, a C compiler for
+# the clocks; what is missing is left out and said. KILLS=1000 JOBS=5000 SECONDS=2400 for the whole.
+.PHONY: test-chaos
+test-chaos: setup
+	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),60) --jobs $(or $(JOBS),300) \
+	  --seconds $(or $(SECONDS),240) --seed $(or $(SEED),1) --every $(or $(EVERY),1) \
+	  --report $(or $(REPORT),out/chaos.jsonl)
+	WESTWARD_TEST_CHAOS=1 $(BIN)/pytest -s tests/chaos
+
+# Constant work, kills and cancels, watched for anything that grows. MINUTES=60 for the whole.
+.PHONY: soak
+soak: setup
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) --out out/soak
 
 # The FinOps validator wants an older numpy than ours, and is a tool for this test alone (416 MB).
 .venv-focus/ready: tests/focus/requirements-focus.lock

@@ -167,14 +167,19 @@ def _ending_text(record: JobRecord, run: RunRecord, to: JobState, what_next: str
         return f"{text}; {what_next}" if what_next else text
     if run.state is RunState.PREEMPTED:
         return f"{_stop_text(record, run)}; {_goes_on(record, to)}"
-    what = (
-        f"{run.site} stopped the run without being asked"
-        if run.outcome == "cancelled"
-        else f"Contact with {run.site} was lost until the lease ended"
-    )
+    what = _lost_text(run)
     if to in (JobState.PENDING, JobState.HELD):
         return f"{what}; {_goes_on(record, to)}"
     return f"{what}, in attempt {record.lost_runs + 1} of {record.attempts_max}"
+
+
+def _lost_text(run: RunRecord) -> str:
+    if run.outcome == "cancelled":
+        return f"{run.site} stopped the run without being asked"
+    if run.handed_back:
+        why = f": {run.detail}" if run.detail else ""
+        return f"{run.site} gave the run back before it began{why}"
+    return f"Contact with {run.site} was lost until the lease ended"
 
 
 def _failure_text(run: RunRecord) -> str:

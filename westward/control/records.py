@@ -139,6 +139,15 @@ class RunRecord:
     def live(self) -> bool:
         return self.state in LIVE_RUN_STATES
 
+    @property
+    def handed_back(self) -> bool:
+        """The site said itself that nothing of it ever began there: its disk is full, say."""
+        return (
+            self.state is RunState.LOST
+            and self.outcome == "lease-expired"
+            and self.started_ms is None
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
@@ -167,6 +176,11 @@ class JobRecord:
     def lost_runs(self) -> int:
         """Runs ended by a site's fault: their lease ended, or the site stopped them unasked."""
         return sum(run.state is RunState.LOST for run in self.runs)
+
+    @property
+    def unable_sites(self) -> frozenset[str]:
+        """Sites that gave the job back before it began: others are tried first."""
+        return frozenset(run.site for run in self.runs if run.handed_back)
 
     @property
     def failed_runs(self) -> int:

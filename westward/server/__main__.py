@@ -7,6 +7,8 @@ data folder is in use.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -30,6 +32,9 @@ SWITCH_S = 0.0005
 call: at Python's 5 ms each of them would wait that long for a thread that plans."""
 SHUTDOWN_S = 2
 """Requests still open at shut-down are given this long."""
+ANNOUNCE_AGAIN_S = 1.0
+
+log = logging.getLogger("westward.server")
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -39,6 +44,7 @@ class AnnouncingServer(uvicorn.Server):
         super().__init__(config)
         self.data = data
         self.core = core
+        self._announcing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -47,10 +53,24 @@ class AnnouncingServer(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         scheme = "https" if self.config.is_ssl else "http"
         text = json.dumps({"url": f"{scheme}://{host}:{port}", "pid": os.getpid()})
+        print(f"westward server: {text}", file=sys.stderr, flush=True)
+        try:
+            self.announce(text)
+        except OSError as error:  # disk full: agents and users know where it is all the same
+            log.error("server.json cannot be written, tried again until it can: %s", error)
+            self._announcing = asyncio.create_task(self._announce_later(text))
+
+    def announce(self, text: str) -> None:
         temporary = self.data / f"server.json.{os.getpid()}"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.data / "server.json")
-        print(f"westward server: {text}", file=sys.stderr, flush=True)
+
+    async def _announce_later(self, text: str) -> None:
+        while True:
+            await asyncio.sleep(ANNOUNCE_AGAIN_S)
+            with contextlib.suppress(OSError):
+                self.announce(text)
+                return
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.core.closing = True

@@ -45,6 +45,7 @@ from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_story, tell_story
 from westward.store.leadership import check_office, database_now_ms
+from westward.store.lifecycle import heed_clock
 from westward.store.meta import set_meta_once
 from westward.store.sites import list_sites
 
@@ -355,7 +356,12 @@ def open_core(settings: Settings) -> Core:
     _warm_up(network, settings.policy)
     shared = store.engine.dialect.name == "postgresql"
     clock = SharedClock(database_now_ms(store)) if shared else Clock()
-    return Core(settings, network, store, vouchers, clock)
+    core = Core(settings, network, store, vouchers, clock)
+    longest_ms = settings.lease_ttl_ms + settings.margin_ms
+    # A shared store's clock is the database's, by which other servers may be working right now.
+    if not shared and heed_clock(store, clock.started_ms, longest_ms):
+        log.warning("the clock was set back: times in the store that lay after now count as now")
+    return core
 
 
 def _in_office(store: Store, epoch: int, work: Callable[[], T]) -> T:

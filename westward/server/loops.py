@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 
 from westward.control.records import TERMINAL_JOB_STATES
 from westward.ledger.price import PriceUnknown
+from westward.model.job import JobSpec
 from westward.model.network import PoolStatus
 from westward.model.plan import Plan, Policy
 from westward.placement import plan
@@ -133,13 +135,14 @@ class Loops:
             await core.plan_bell.wait(seen, core.settings.plan_every_ms / 1000)
             return
         before = await core.read(core.situation)
-        idle = not before.waiting and not before.aimed
+        idle = not before.waiting and not before.aimed and not before.elsewhere
         self._idle_at = before.snapshot.version if idle else None
         decided = None
         if before.waiting:
             decided = await self._plan(before)
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
+        plans += await self._plan_elsewhere(before)
         took_s = time.monotonic() - began
         pause_s = min(took_s, PASS_PAUSE_MOST_S) if took_s > PASS_SHORT_S else 0.0
         latest_ms = core.clock.now_ms() + int(pause_s * 1000) + core.settings.plan_every_ms
@@ -184,29 +187,59 @@ class Loops:
 
     async def _plan_aimed(self, before: Situation) -> list[Plan]:
         """Jobs that must go to one place, each by itself on the network narrowed to that."""
-        core = self.core
         plans: list[Plan] = []
         for job, aim in before.aimed:
-            part = before.towards(job, aim)
-            decided, broken = await core.read(plan_sound, part, core.settings.policy)
-            await core.set_aside(broken)
-            if broken:
-                continue
-            plans.append(answer_for(decided, job.job_id))
-            outcome = await core.write(
-                apply_plan,
-                core.store,
-                plans[-1],
-                part,
-                core.settings.lease_ttl_ms,
-                core.clock.now_ms(),
-                core.purse,
-            )
-            await core.set_aside(outcome.broken)
-            if not outcome.broken:
-                core.jobs_aside.settle(job.job_id)
-            core.announce(outcome)
+            told = await self._plan_part(before.towards(job, aim), {job.job_id})
+            if told is not None:
+                plans.append(told)
         return plans
+
+    async def _plan_elsewhere(self, before: Situation) -> list[Plan]:
+        """Jobs that some sites gave back before they began: together on the network without those;
+        where that has no place for one, on all of it. (A site whose disk is full is free, and so
+        often the cheapest: it would get them back until they have no attempt left.)"""
+        groups: dict[frozenset[str], list[JobSpec]] = {}
+        for job, sites in before.elsewhere:
+            groups.setdefault(sites, []).append(job)
+        plans: list[Plan] = []
+        for sites, jobs in groups.items():
+            told = await self._plan_part(
+                before.away_from(jobs, sites), {job.job_id for job in jobs}, placed_only=True
+            )
+            if told is not None:
+                plans.append(told)
+                placed = {one.job_id for one in told.placements}
+                jobs = [job for job in jobs if job.job_id not in placed]
+            if jobs:
+                told = await self._plan_part(
+                    before.away_from(jobs, frozenset()), {job.job_id for job in jobs}
+                )
+                plans += [] if told is None else [told]
+        return plans
+
+    async def _plan_part(
+        self, part: Situation, job_ids: Collection[str], *, placed_only: bool = False
+    ) -> Plan | None:
+        """Plan and apply for these jobs alone. ``placed_only``: refusals are nobody's answer yet.
+        None: none of them can be planned."""
+        core = self.core
+        decided, broken = await core.read(plan_sound, part, core.settings.policy)
+        await core.set_aside(broken)
+        sound = set(job_ids) - {one.key for one in broken}
+        if not sound:
+            return None
+        told = answer_for(decided, sound)
+        if placed_only:
+            told = replace(told, refusals=())
+        outcome = await core.write(
+            apply_plan, core.store, told, part, core.settings.lease_ttl_ms, core.clock.now_ms(),
+            core.purse,
+        )  # fmt: skip
+        await core.set_aside(outcome.broken)
+        for job_id in sound - {one.key for one in outcome.broken}:
+            core.jobs_aside.settle(job_id)
+        core.announce(outcome)
+        return told
 
     async def _apply(self, changes: Sequence[Change], step: str) -> None:
         core = self.core
@@ -370,14 +403,14 @@ def next_plan_ms(before: Situation, decided: Sequence[Plan], latest_ms: int) -> 
     return min([latest_ms, *due])
 
 
-def answer_for(decided: Plan, job_id: str) -> Plan:
-    """The plan with nothing but what it says of one job."""
+def answer_for(decided: Plan, job_ids: Collection[str]) -> Plan:
+    """The plan with nothing but what it says of these jobs."""
     return Plan(
         snapshot_version=decided.snapshot_version,
         now_ms=decided.now_ms,
         policy=decided.policy,
-        placements=tuple(one for one in decided.placements if one.job_id == job_id),
-        refusals=tuple(one for one in decided.refusals if one.job_id == job_id),
+        placements=tuple(decided.placed(job_ids)),
+        refusals=tuple(one for one in decided.refusals if one.job_id in job_ids),
     )
 
 

@@ -30,6 +30,8 @@ class Situation:
     now_ms: int
     aimed: tuple[tuple[JobSpec, Aim], ...] = ()
     """Of those, the ones that must go to one site or pool: each is planned by itself."""
+    elsewhere: tuple[tuple[JobSpec, frozenset[str]], ...] = ()
+    """Of those, the ones that some sites gave back before they began: planned on the others first."""
     copies: Copies = field(default_factory=dict)
     """Where the data sets of active jobs lie."""
 
@@ -54,7 +56,28 @@ class Situation:
             for pool in self.snapshot.pools
         )
         return replace(
-            self, snapshot=replace(self.snapshot, pools=pools), to_place=(job,), aimed=()
+            self,
+            snapshot=replace(self.snapshot, pools=pools),
+            to_place=(job,),
+            aimed=(),
+            elsewhere=(),
+        )
+
+    def away_from(self, jobs: Sequence[JobSpec], sites: frozenset[str]) -> Situation:
+        """The same as these jobs may see it: every pool of these sites is closed."""
+        network = self.snapshot.network
+        pools = tuple(
+            replace(pool, status="cordoned", running=(), queue=())
+            if network.pool(pool.pool).site in sites
+            else pool
+            for pool in self.snapshot.pools
+        )
+        return replace(
+            self,
+            snapshot=replace(self.snapshot, pools=pools),
+            to_place=tuple(jobs),
+            aimed=(),
+            elsewhere=(),
         )
 
     def _is_at(self, pool: str, aim: Aim) -> bool:
@@ -105,6 +128,7 @@ def situation(
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
     to_place: list[JobSpec] = []
     aimed: list[tuple[JobSpec, Aim]] = []
+    elsewhere: list[tuple[JobSpec, frozenset[str]]] = []
     known = copies or {}
     sites = {site.name for site in network.sites}
     for record in active.records:
@@ -124,10 +148,12 @@ def situation(
             checkpoint = (checkpoints or {}).get(record.job_id)
             spec = with_data(resumed_spec(record, checkpoint, network), known, sites)
             aim = bound_to(record, checkpoint)
-            if aim is None:
-                to_place.append(spec)
-            else:
+            if aim is not None:
                 aimed.append((spec, aim))
+            elif record.unable_sites:
+                elsewhere.append((spec, record.unable_sites))
+            else:
+                to_place.append(spec)
         else:
             queues[place.pool].append(
                 QueuedJob(
@@ -159,6 +185,7 @@ def situation(
         records={record.job_id: record for record in active.records},
         now_ms=now_ms,
         aimed=tuple(aimed),
+        elsewhere=tuple(elsewhere),
         copies=known,
     )
 

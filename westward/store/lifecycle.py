@@ -23,7 +23,7 @@ from westward.store.rows import (
     raise_snapshot_version,
     save_step,
 )
-from westward.store.schema import FENCING_TOKEN, RUNS
+from westward.store.schema import FENCING_TOKEN, RUNS, SITES
 
 EXPIRED_BATCH = 500
 """Leases taken from ``expired_leases`` at once."""
@@ -252,3 +252,20 @@ def next_lease_end(store: Store) -> int | None:
     with store.read() as connection:
         found = connection.execute(query).scalar_one()
         return None if found is None else int(found)
+
+
+def heed_clock(store: Store, now_ms: int, lease_most_ms: int) -> bool:
+    """For a server that starts: nothing was heard, and no lease was given, after now. Where the
+    store says otherwise the clock was set back meanwhile; those times count as now. True: some did.
+
+    ``lease_most_ms``: from its renewal to its end a lease lasts no longer. An agent that renewed at
+    the last moment before this has at most that left, so no lease is cut short by this.
+    """
+    late_runs = update(RUNS).where(
+        RUNS.c.live == 1, RUNS.c.lease_expires_ms > now_ms + lease_most_ms
+    )
+    late_sites = update(SITES).where(SITES.c.last_seen_ms > now_ms)
+    with store.write() as connection:
+        runs = connection.execute(late_runs.values(lease_expires_ms=now_ms + lease_most_ms))
+        sites = connection.execute(late_sites.values(last_seen_ms=now_ms))
+        return runs.rowcount + sites.rowcount > 0
