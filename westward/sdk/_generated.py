@@ -196,13 +196,27 @@ class ClaimsView(TypedDict):
     claims: list[ClaimView]
 
 
-class CloseRequest(TypedDict):
-    """``correction_micros``: of an upheld one, added to the charge; negative = taken back."""
+class ClawBackRequest(TypedDict):
+    """``amount_micros`` None: all that was paid. ``dry_run``: only shown."""
 
-    outcome: Literal["upheld", "rejected", "withdrawn"]
-    correction_micros: NotRequired[int]
-    note: NotRequired[str]
-    by: str
+    claw_back_id: str
+    amount_micros: NotRequired[int | None]
+    reason: str
+    evidence: list[EvidenceRequest]
+    dry_run: NotRequired[bool]
+
+
+class ClawBackView(TypedDict):
+    """``left_micros``: that the rule has paid and not taken back."""
+
+    rule: str
+    organisation: str
+    currency: str
+    posted: bool
+    repeated: bool
+    taken_micros: int
+    left_micros: int | None
+    parts: list[YearPartView]
 
 
 class ContractRequest(TypedDict):
@@ -423,6 +437,15 @@ class ForecastView(TypedDict):
     simulation: DryView | None
 
 
+class ForgetRequest(TypedDict):
+    user: str
+
+
+class ForgottenView(TypedDict):
+    user: str
+    forgotten: bool
+
+
 class FundRequest(TypedDict):
     """``year`` None: this one, by the rule's calendar."""
 
@@ -448,7 +471,6 @@ class HealthView(TypedDict):
     set_aside: list[AsideView]
     set_aside_count: int
     jobs: dict[str, int]
-    replica: SharingView | None
 
 
 class HoldView(TypedDict):
@@ -573,6 +595,23 @@ class LogView(TypedDict):
     complete: bool
 
 
+class LoginView(TypedDict):
+    """The token of a log-in. ``token``, the secret, is told this once."""
+
+    user: str
+    token: str
+    token_id: str
+    scopes: list[str]
+    expires_ms: int
+
+
+class LogoutView(TypedDict):
+    """``ended``: the token's id; null: none that a log-in had made was shown."""
+
+    ended: str | None
+    end_session_url: str | None
+
+
 class MemberRequest(TypedDict):
     user: str
     role: Role
@@ -622,10 +661,20 @@ class MoveView(TypedDict):
     moved_ms: int
 
 
+class NoShareRequest(TypedDict):
+    kind: Literal["group", "organisation", "project"]
+    name: str
+
+
 class NotPossibleView(TypedDict):
     pool: str
     site: str
     reasons: list[str]
+
+
+class NotYetView(TypedDict):
+    code: str
+    text: str
 
 
 class OrganisationMoneyView(TypedDict):
@@ -751,6 +800,8 @@ class ProgrammeView(TypedDict):
     currency: str
     pot: PotView | None
     admitted: list[str] | None
+    sharing: Literal["first-come", "pro-rata"]
+    due_years: list[int] | None
 
 
 class ProgrammesView(TypedDict):
@@ -820,6 +871,13 @@ class RankView(TypedDict):
 class ReasonView(TypedDict):
     code: str
     text: str
+
+
+class RedeemRequest(TypedDict):
+    """``verifier``: what the challenge of the log-in was made of (RFC 7636)."""
+
+    code: str
+    verifier: str
 
 
 class ReplicaRequest(TypedDict):
@@ -953,17 +1011,44 @@ class SettlementView(TypedDict):
     by_part: dict[str, int]
 
 
-class SharingView(TypedDict):
-    """Of a server that shares its database with others. ``clock_off_ms``: by how much the
-    database's clock is ahead of its own."""
+class ShareAccountView(TypedDict):
+    """``part``: of the network. Decayed use; over all projects borrowed and owed are the same sum."""
 
+    project: str
+    group: str
+    part: float
+    entitled_device_hours: float
+    used_device_hours: float
+    borrowed_device_hours: float
+    owed_device_hours: float
+    explanation: str
+
+
+class ShareRequest(TypedDict):
+    """``group``: of a project, or of an organisation whose projects it holds for."""
+
+    kind: Literal["group", "organisation", "project"]
     name: str
-    role: Literal["leader", "standby"]
-    leader: str
-    epoch: int
-    since_ms: int
-    hears_others: bool
-    clock_off_ms: int
+    weight_milli: NotRequired[int]
+    group: NotRequired[str]
+
+
+class ShareRowView(TypedDict):
+    kind: str
+    name: str
+    group: str
+    weight: float
+
+
+class SharesView(TypedDict):
+    """``shares``: what is set, for who oversees the network."""
+
+    on: bool
+    half_life_ms: int
+    window_ms: int
+    used_device_hours: float
+    shares: list[ShareRowView]
+    projects: list[ShareAccountView]
 
 
 class SiteFactsView(TypedDict):
@@ -1071,6 +1156,11 @@ class TermView(TypedDict):
     values: list[str]
 
 
+class TermsRequest(TypedDict):
+    half_life_ms: int
+    window_ms: int
+
+
 class TokenRequest(TypedDict):
     """``user`` None: oneself. ``scopes`` None: those of the token that asks."""
 
@@ -1164,6 +1254,42 @@ class WhyView(TypedDict):
     decision: DecisionView | None
     set_aside: list[AsideView]
     story: list[StoryView]
+
+
+class YearPartView(TypedDict):
+    transfer_id: str
+    account: str
+    pot: str
+    micros: int
+
+
+class YearView(TypedDict):
+    """What a year's pot pays. ``posted`` false: only shown. ``repeated``: posted by an earlier request,
+    whose transfers these are. ``pot_micros`` null: no limit. ``not_yet``: why it could not be posted."""
+
+    rule: str
+    year: int
+    currency: str
+    posted: bool
+    repeated: bool
+    entitled_micros: int | None
+    pot_micros: int | None
+    not_yet: NotYetView | None
+    paid_micros: int
+    parts: list[YearPartView]
+
+
+class westward__server__api_money__CloseRequest(TypedDict):
+    dry_run: NotRequired[bool]
+
+
+class westward__server__api_settlement__CloseRequest(TypedDict):
+    """``correction_micros``: of an upheld one, added to the charge; negative = taken back."""
+
+    outcome: Literal["upheld", "rejected", "withdrawn"]
+    correction_micros: NotRequired[int]
+    note: NotRequired[str]
+    by: str
 
 
 class Api:
@@ -1482,6 +1608,20 @@ class Api:
         """Ends it at once. A second time changes nothing."""
         return self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
 
+    def login_token(self, *, code: str, verifier: str) -> LoginView:
+        """The token of a log-in by ``westward login``; its secret is told this once."""
+        return self._call("POST", "/v1/login/token", {}, {"code": code, "verifier": verifier})
+
+    def forget_login(self, *, user: str) -> ForgottenView:
+        """The next log-in by this name may be by another account of the provider."""
+        return self._call("POST", "/v1/login/forget", {}, {"user": user})
+
+    def logout(self) -> LogoutView:
+        """Ends the token that is shown, if a log-in made it (others: their revoke). ``end_session_url``:
+        where one may log out at the provider too.
+        """
+        return self._call("POST", "/v1/logout", {}, {})
+
     def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
         """Every sum of a month: by earner, project, payer and part."""
         return self._call("GET", "/v1/settlement", {"month": month, "utc_offset": utc_offset}, None)
@@ -1757,6 +1897,44 @@ class Api:
             },
         )
 
+    def claw_back_claim(
+        self,
+        rule: str,
+        organisation: str,
+        *,
+        claw_back_id: str,
+        reason: str,
+        evidence: list[EvidenceRequest],
+        amount_micros: int | None = None,
+        dry_run: bool = False,
+    ) -> ClawBackView:
+        """Takes what the rule has paid for the organisation back into the pots of its years, as new
+        transfers with their reason; the claim is revoked. The same id again changes nothing.
+        """
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/claw-back",
+            {},
+            {
+                "claw_back_id": claw_back_id,
+                "amount_micros": amount_micros,
+                "reason": reason,
+                "evidence": evidence,
+                "dry_run": dry_run,
+            },
+        )
+
+    def close_programme_year(self, rule: str, year: str, *, dry_run: bool = False) -> YearView:
+        """Shares the pot of a pro-rata rule out among those entitled in ``year``, once it is over and its
+        runs are settled. A second time shows what was done and changes nothing.
+        """
+        return self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/years/{quote(year, safe='')}/close",
+            {},
+            {"dry_run": dry_run},
+        )
+
     def organisation_money(self, organisation: str) -> OrganisationMoneyView:
         """What the organisation has shown, its contract, its claims."""
         return self._call(
@@ -1808,10 +1986,43 @@ class Api:
             },
         )
 
+    def shares(self) -> SharesView:
+        """Of the asker's projects; for who oversees the network all, and what is set."""
+        return self._call("GET", "/v1/shares", {}, None)
+
+    def new_share(
+        self,
+        *,
+        kind: Literal["group", "organisation", "project"],
+        name: str,
+        weight_milli: int = 1000,
+        group: str = "",
+    ) -> SharesView:
+        """The first share that is set turns fair shares on: from then on waiting jobs of one priority
+        go in their order.
+        """
+        return self._call(
+            "POST",
+            "/v1/shares",
+            {},
+            {"kind": kind, "name": name, "weight_milli": weight_milli, "group": group},
+        )
+
+    def no_share(
+        self, *, kind: Literal["group", "organisation", "project"], name: str
+    ) -> SharesView:
+        """It weighs 1 again. With the last one fair shares are off."""
+        return self._call("POST", "/v1/shares/remove", {}, {"kind": kind, "name": name})
+
+    def share_terms(self, *, half_life_ms: int, window_ms: int) -> SharesView:
+        """How fast use is forgotten."""
+        return self._call(
+            "POST", "/v1/shares/terms", {}, {"half_life_ms": half_life_ms, "window_ms": window_ms}
+        )
+
     def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
-        several servers share a database, which one leads.
+        aside, and how many jobs there are, only for who oversees the network.
         """
         return self._call("GET", "/healthz", {}, None)
 
@@ -2138,6 +2349,20 @@ class AsyncApi:
         """Ends it at once. A second time changes nothing."""
         return await self._call("POST", f"/v1/tokens/{quote(token_id, safe='')}/revoke", {}, {})
 
+    async def login_token(self, *, code: str, verifier: str) -> LoginView:
+        """The token of a log-in by ``westward login``; its secret is told this once."""
+        return await self._call("POST", "/v1/login/token", {}, {"code": code, "verifier": verifier})
+
+    async def forget_login(self, *, user: str) -> ForgottenView:
+        """The next log-in by this name may be by another account of the provider."""
+        return await self._call("POST", "/v1/login/forget", {}, {"user": user})
+
+    async def logout(self) -> LogoutView:
+        """Ends the token that is shown, if a log-in made it (others: their revoke). ``end_session_url``:
+        where one may log out at the provider too.
+        """
+        return await self._call("POST", "/v1/logout", {}, {})
+
     async def settlement_month(self, *, month: str, utc_offset: str = "+00:00") -> SettlementView:
         """Every sum of a month: by earner, project, payer and part."""
         return await self._call(
@@ -2417,6 +2642,46 @@ class AsyncApi:
             },
         )
 
+    async def claw_back_claim(
+        self,
+        rule: str,
+        organisation: str,
+        *,
+        claw_back_id: str,
+        reason: str,
+        evidence: list[EvidenceRequest],
+        amount_micros: int | None = None,
+        dry_run: bool = False,
+    ) -> ClawBackView:
+        """Takes what the rule has paid for the organisation back into the pots of its years, as new
+        transfers with their reason; the claim is revoked. The same id again changes nothing.
+        """
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/claims/{quote(organisation, safe='')}/claw-back",
+            {},
+            {
+                "claw_back_id": claw_back_id,
+                "amount_micros": amount_micros,
+                "reason": reason,
+                "evidence": evidence,
+                "dry_run": dry_run,
+            },
+        )
+
+    async def close_programme_year(
+        self, rule: str, year: str, *, dry_run: bool = False
+    ) -> YearView:
+        """Shares the pot of a pro-rata rule out among those entitled in ``year``, once it is over and its
+        runs are settled. A second time shows what was done and changes nothing.
+        """
+        return await self._call(
+            "POST",
+            f"/v1/programmes/{quote(rule, safe='')}/years/{quote(year, safe='')}/close",
+            {},
+            {"dry_run": dry_run},
+        )
+
     async def organisation_money(self, organisation: str) -> OrganisationMoneyView:
         """What the organisation has shown, its contract, its claims."""
         return await self._call(
@@ -2468,9 +2733,42 @@ class AsyncApi:
             },
         )
 
+    async def shares(self) -> SharesView:
+        """Of the asker's projects; for who oversees the network all, and what is set."""
+        return await self._call("GET", "/v1/shares", {}, None)
+
+    async def new_share(
+        self,
+        *,
+        kind: Literal["group", "organisation", "project"],
+        name: str,
+        weight_milli: int = 1000,
+        group: str = "",
+    ) -> SharesView:
+        """The first share that is set turns fair shares on: from then on waiting jobs of one priority
+        go in their order.
+        """
+        return await self._call(
+            "POST",
+            "/v1/shares",
+            {},
+            {"kind": kind, "name": name, "weight_milli": weight_milli, "group": group},
+        )
+
+    async def no_share(
+        self, *, kind: Literal["group", "organisation", "project"], name: str
+    ) -> SharesView:
+        """It weighs 1 again. With the last one fair shares are off."""
+        return await self._call("POST", "/v1/shares/remove", {}, {"kind": kind, "name": name})
+
+    async def share_terms(self, *, half_life_ms: int, window_ms: int) -> SharesView:
+        """How fast use is forgotten."""
+        return await self._call(
+            "POST", "/v1/shares/terms", {}, {"half_life_ms": half_life_ms, "window_ms": window_ms}
+        )
+
     async def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
-        several servers share a database, which one leads.
+        aside, and how many jobs there are, only for who oversees the network.
         """
         return await self._call("GET", "/healthz", {}, None)
