@@ -63,9 +63,8 @@ class Eyes:
 
     def _ask_jobs(self) -> None:
         """Some of them in turn: sites are to be asked again soon."""
-        for job_id in sorted(tuple(self.jobs_to_ask), key=lambda one: self._asked_at.get(one, 0.0))[
-            :3
-        ]:
+        waiting = list(self.jobs_to_ask)  # in one step: others add to it meanwhile
+        for job_id in sorted(waiting, key=lambda one: self._asked_at.get(one, 0.0))[:3]:
             self._asked_at[job_id] = time.monotonic()
             if self.stand.get(f"/v1/jobs/{job_id}", ASK_S)["state"] in OVER:
                 self.jobs_to_ask.discard(job_id)
