@@ -32,6 +32,7 @@ class Eyes:
         """Jobs that have come to their end, by the server."""
         self.jobs_to_ask: set[str] = set()
         self.jobs_over: set[str] = set()
+        self._asked_at: dict[str, float] = {}
         self.unanswered = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._for_ever, name="eyes", daemon=True)
@@ -45,20 +46,29 @@ class Eyes:
 
     def _for_ever(self) -> None:
         while not self._ending.wait(EVERY_S):
-            asked = time.monotonic()
-            try:
-                sites = self.stand.site_views(ASK_S)
-                counts = self.stand.get("/healthz", ASK_S)["jobs"]
-                for job_id in tuple(self.jobs_to_ask):
-                    if self.stand.get(f"/v1/jobs/{job_id}", ASK_S)["state"] in OVER:
-                        self.jobs_to_ask.discard(job_id)
-                        self.jobs_over.add(job_id)
-            except Unanswered:
-                self.unanswered += 1
-                continue
-            self.sites = sites
-            self.over = sum(counts.get(state, 0) for state in OVER)
-            self.asked = asked
+            for ask in (self._ask_sites, self._ask_counts, self._ask_jobs):
+                try:
+                    ask()
+                except Unanswered:
+                    self.unanswered += 1
+
+    def _ask_sites(self) -> None:
+        asked = time.monotonic()
+        self.sites = self.stand.site_views(ASK_S)
+        self.asked = asked
+
+    def _ask_counts(self) -> None:
+        counts = self.stand.get("/healthz", ASK_S)["jobs"]
+        self.over = sum(counts.get(state, 0) for state in OVER)
+
+    def _ask_jobs(self) -> None:
+        """Some of them in turn: sites are to be asked again soon."""
+        waiting = list(self.jobs_to_ask)  # in one step: others add to it meanwhile
+        for job_id in sorted(waiting, key=lambda one: self._asked_at.get(one, 0.0))[:3]:
+            self._asked_at[job_id] = time.monotonic()
+            if self.stand.get(f"/v1/jobs/{job_id}", ASK_S)["state"] in OVER:
+                self.jobs_to_ask.discard(job_id)
+                self.jobs_over.add(job_id)
 
     # -- questions
 

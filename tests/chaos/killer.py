@@ -31,6 +31,8 @@ OTHERS = {
 """How often, relative to one another."""
 DOWN_LONG = 0.25
 """The part of killed agents and servers that stays away for longer than a lease."""
+HITS_MOST = 1
+"""Of one job by name: others lose it runs too, and a job that lost three is given up."""
 CLOCK_STEPS_S = (-3600, -40, -5, -1, 1, 5, 40, 3600)
 
 
@@ -62,6 +64,8 @@ class Killer:
     wounds: list[Wound] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
     """Processes that ended though nobody killed them; they are started again."""
+    hits: Counter[str] = field(default_factory=Counter)
+    """By target, so far."""
     healing: set[str] = field(default_factory=set)
     """Targets that are hit and not whole yet."""
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
@@ -106,6 +110,7 @@ class Killer:
         heapq.heappush(self._due, (time.monotonic() + seconds, next(self._number), act))
 
     def _hit(self, kind: str, target: str, progress: Callable[[], bool]) -> Wound:
+        self.hits[target] += 1
         wound = Wound(kind, target, time.monotonic(), has_progress=progress)
         self.wounds.append(wound)
         self.healing.add(target)
@@ -128,7 +133,7 @@ class Killer:
             one
             for site in self.stand.agents
             for one in supervised(self.stand.state(site))
-            if one.job_id not in self.healing
+            if one.job_id not in self.healing and self.hits[one.job_id] < HITS_MOST
         ]
         return self.rng.choice(there) if there else None
 

@@ -16,6 +16,7 @@ from tests.chaos.killer import fill
 from tests.chaos.proxy import Lines
 from tests.chaos.stand import even_network
 from tests.chaos.work import Witness, Work
+from tests.soak.__main__ import FLAT, GROWS, POOLED, judge, slopes_of
 from tests.soak.measure import slope
 from westward.formats.task_set import read_tasks
 
@@ -207,3 +208,20 @@ def test_a_disk_is_filled_to_the_last_block(tmp_path: Path) -> None:
 
     fill(tmp_path / "filler", write)
     assert Small.left == 0
+
+
+def test_a_soak_is_judged_by_what_grows() -> None:
+    def minutes(**grows: float) -> list[dict[str, float]]:
+        level = dict.fromkeys((*FLAT, *POOLED, *GROWS), 5.0)
+        return [
+            {"at_s": 60.0 * at, "load": 1.0 + at % 3}
+            | {name: value + grows.get(name, 0.0) * at for name, value in level.items()}
+            for at in range(60)
+        ]
+
+    flat = minutes(jobs=60, database_mib=1)
+    assert all(judge(flat, slopes_of(flat)).values())
+    for name in (*FLAT, *POOLED):
+        leaks = minutes(**{name: 1.0})
+        assert judge(leaks, slopes_of(leaks))[name] is False
+    assert judge(flat[:4], slopes_of(flat[:4]))["server_rss_kib"] is None
