@@ -97,7 +97,8 @@ def post(store: Store, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outc
     """
     if not transfers:
         return ()
-    return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms))
+    last = not store.sharing
+    return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms, last))
 
 
 def expire_due(store: Store, now_ms: int, most: int = EXPIRED_MOST) -> tuple[Transfer, ...]:
@@ -138,7 +139,7 @@ def _in_one_transaction(store: Store, work: Callable[[Connection], T]) -> T:
 
 
 def _post(
-    connection: Connection, transfers: Sequence[Transfer], now_ms: int
+    connection: Connection, transfers: Sequence[Transfer], now_ms: int, last: bool
 ) -> tuple[Outcome, ...]:
     dialect = ledger_sqlite if connection.dialect.name == "sqlite" else ledger_postgres
     pendings = {one.pending_id for one in transfers}
@@ -157,7 +158,8 @@ def _post(
     balances, holds = dict(book.balances), dict(book.holds)
     outcomes = judge_batch(book, transfers, now_ms)
     if book.new:
-        dialect.keep(connection, _made(book, balances, holds, versions, now_ms))
+        made = _made(book, balances, holds, versions, now_ms)
+        dialect.keep(connection, made, last=last)
     return outcomes
 
 

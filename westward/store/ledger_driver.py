@@ -1,20 +1,15 @@
-"""What a batch of transfers asks of the database and writes to it.
+"""What a batch of transfers asks of the database and writes to it: the same in two dialects,
+``ledger_sqlite`` and ``ledger_postgres``.
 
 A transfer alone is a handful of statements that never change; making and reading them through
-SQLAlchemy's expression language takes longer than all else together. So they go to the driver as
-they are. Transactions, pools and the kinds of errors stay SQLAlchemy's. The same in two dialects:
-``ledger_sqlite``, ``ledger_postgres``.
+SQLAlchemy takes longer than all else together. So they go to the driver (``store.driver``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
-
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from westward.ledger.accounts import can_be_kept
 
@@ -75,21 +70,3 @@ def asked(
 
 def _kept(ids: Iterable[str]) -> list[str]:
     return sorted(text for text in set(ids) if text and can_be_kept(text))
-
-
-@contextmanager
-def as_sqlalchemy_raises(connection: Connection) -> Iterator[None]:
-    """The driver's errors as SQLAlchemy wraps them; a connection that is lost goes back to no pool."""
-    dialect = connection.dialect
-    driver = dialect.loaded_dbapi
-    try:
-        yield
-    except driver.Error as error:
-        lost = dialect.is_disconnect(error, connection.connection.driver_connection, None)
-        if lost:
-            connection.invalidate(error)
-        wrapped = DBAPIError.instance(
-            None, None, error, driver.Error, connection_invalidated=lost, dialect=dialect
-        )
-        assert isinstance(wrapped, BaseException)
-        raise wrapped from error

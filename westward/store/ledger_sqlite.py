@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from westward.ledger.accounts import Balances
 from westward.ledger.transfers import HoldState
-from westward.store.ledger_driver import Asked, Found, Made, Values, as_sqlalchemy_raises
+from westward.store.driver import as_sqlalchemy_raises, sqlite_of
+from westward.store.ledger_driver import Asked, Found, Made, Values
 from westward.store.rows import LostWrite
 from westward.store.schema import LEDGER_TRANSFERS
 
@@ -67,8 +68,8 @@ def look(connection: Connection, asked: Asked) -> Found:
         return Found(accounts, transfers, groups)
 
 
-def keep(connection: Connection, made: Made) -> None:
-    """Raises ``LostWrite`` where a row was not as it had been seen."""
+def keep(connection: Connection, made: Made, *, last: bool) -> None:
+    """``last`` or not: a commit costs the same afterwards. Raises ``LostWrite`` where a row was not as it had been seen."""
     with as_sqlalchemy_raises(connection):
         cursor = _cursor(connection)
         cursor.executemany(_INSERT, made.transfers)
@@ -79,9 +80,7 @@ def keep(connection: Connection, made: Made) -> None:
 
 
 def _cursor(connection: Connection) -> sqlite3.Cursor:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    cursor = driver.cursor()
+    cursor = sqlite_of(connection).cursor()
     cursor.row_factory = sqlite3.Row
     return cursor
 
