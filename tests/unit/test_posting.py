@@ -146,6 +146,10 @@ def test_a_part_is_in_the_ledger_before_the_run_ends(store: Store, network: Netw
     assert post_now(store, network, own, NOW + HOUR // 2) == 1
     assert posted(store, name) < 50_000_000, "what was used is paid"
     assert available(store, name) == free, "out of what was held"
+    for sequence, wall_ms, parts in ((1, HOUR // 100, 0), (2, HOUR // 20, 1)):
+        one = reading(run, sequence, wall_ms)
+        record_readings(store, run.run_id, run.token, (one,), NOW)
+        assert post_now(store, network, own, NOW + HOUR // 2) == parts, "a tenth is worth its rows"
 
 
 def test_a_write_that_breaks_off_posts_nothing_and_comes_again(

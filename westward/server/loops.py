@@ -74,7 +74,7 @@ MONEY_EARLY_MS = 60_000
 
 POST_EVERY_S = 60.0
 """At most so often what a run has used is posted before its end; see ``server.posting``."""
-POSTED_AT_ONCE = 20
+POSTED_AT_ONCE = 10
 """Runs in one work of the writer: some 20 ms."""
 POST_PAUSE_S = 0.1
 
