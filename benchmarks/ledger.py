@@ -172,8 +172,8 @@ def through_desk(store: Store, name: str, seconds: float) -> float:
         return sum(pool.map(caller, range(CALLERS))) / seconds
 
 
-def pgbench(server: Postgres, seconds: int) -> float:
-    """Transactions a second of its built-in TPC-B-like script."""
+def pgbench(server: Postgres, seconds: int) -> dict[int, float]:
+    """Transactions a second of its built-in TPC-B-like script, by the number of its clients."""
     server.create("pgbench")
     where = ["-h", str(server.folder), "-U", "postgres", "pgbench"]
 
@@ -182,14 +182,18 @@ def pgbench(server: Postgres, seconds: int) -> float:
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
 
     run("-i", "-q", "-s", str(SCALE))
-    done = run(
-        "-b", "tpcb-like", "-M", "prepared", "-c", str(CLIENTS), "-j", str(THREADS),
-        "-T", str(seconds),
-    )  # fmt: skip
-    found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
-    if found is None:
-        raise RuntimeError(done.stdout)
-    return float(found.group(1))
+    rates = {}
+    for clients in (CLIENTS, 1):
+        done = run(
+            "-b", "tpcb-like", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, THREADS)),
+            "-T", str(seconds),
+        )  # fmt: skip
+        found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
+        if found is None:
+            raise RuntimeError(done.stdout)
+        rates[clients] = float(found.group(1))
+    server.drop("pgbench")
+    return rates
 
 
 def measure(store: Store, url: str, seconds: float, say: Callable[[str, float], None]) -> None:
@@ -222,21 +226,25 @@ def table(seconds: int) -> str:
         store = prepare(url)
         measure(store, url, seconds, lambda what, rate: figures.append(("PostgreSQL", what, rate)))
         store.close()
-        server.drop("pgbench")
         after = pgbench(server, seconds)
     finally:
         server.stop()
-    rival = max(before, after)
+    rival = {clients: max(before[clients], after[clients]) for clients in before}
     lines = [
         f"{machine()}; load before {load()}; {seconds} s each; a 4 KiB fdatasync takes {disk_ms:.2f} ms "
         "(median) where the databases lie. The auditor balanced every ledger afterwards.",
         "",
-        "| database | how | transfers/s | of pgbench |",
-        "|---|---|---|---|",
-        f"| PostgreSQL | pgbench TPC-B-like, -c {CLIENTS} -j {THREADS} -s {SCALE} -M prepared "
-        f"(before {before:,.0f}, after {after:,.0f}; the better counts) | {rival:,.0f} | 1 |",
+        f"| database | how | transfers/s | of pgbench -c {CLIENTS} | of pgbench -c 1 |",
+        "|---|---|---|---|---|",
         *(
-            f"| {database} | {what} | {rate:,.0f} | {rate / rival:.2f} |"
+            f"| PostgreSQL | pgbench TPC-B-like, -c {clients} -s {SCALE} -M prepared (before "
+            f"{before[clients]:,.0f}, after {after[clients]:,.0f}; the better counts) | {rate:,.0f} "
+            f"| {rate / rival[CLIENTS]:.2f} | {rate / rival[1]:.2f} |"
+            for clients, rate in rival.items()
+        ),
+        *(
+            f"| {database} | {what} | {rate:,.0f} | {rate / rival[CLIENTS]:.2f} "
+            f"| {rate / rival[1]:.2f} |"
             for database, what, rate in figures
         ),
         "",

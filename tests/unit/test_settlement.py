@@ -21,6 +21,7 @@ from westward.settlement.charges import (
     Charge,
     OwnedRead,
     Share,
+    allocate,
     charges_of,
     owner_account,
     site_account,
@@ -101,6 +102,16 @@ def test_a_month_begins_at_local_midnight() -> None:
     assert parse_period("2026-12").next() == Period(year=2027, month=1)
     assert period_of(MAY.start_ms, 0).name == "2026-04"
     assert [parse_offset(text) for text in ("Z", "-03:30", "+14:00")] == [0, -210, 840]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [([5, -1], [5, -1]), ([-5], [-5]), ([10, 3, -2], [12, -1]), ([2, 8, 1], [-3, 7, 7])],
+)
+def test_what_a_payer_got_back_keeps_every_margin(rows: list[int], columns: list[int]) -> None:
+    table = allocate(rows, columns)
+    assert [sum(row) for row in table] == rows
+    assert [sum(column) for column in zip(*table, strict=True)] == columns
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026", "26-01", "2026-1", "٢٠٢٦-01"])

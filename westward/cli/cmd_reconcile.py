@@ -52,7 +52,7 @@ def reconcile(
     server: str | None,
     as_json: bool,
 ) -> int:
-    """Compare the meter of every run of a site with what the engine says and with the bill.
+    """Compare the meter of every run of a site with what the engine says, the bill and the ledger.
 
     Each difference is named, with its size: tolerated, explained, or open. Exit code 1 if one is
     open.
@@ -88,7 +88,8 @@ def reconcile(
         after = page["next"]
         if after is None:
             break
-    found = compare(runs, rows, None, tolerance_ms=tolerance_ms)
+    posted = {one.run_id: one.posted_micros for one in runs if one.posted_micros is not None}
+    found = compare(runs, rows, posted, tolerance_ms=tolerance_ms)
     if as_json:
         print_json(_document(found, page, site))
     else:

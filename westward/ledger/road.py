@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from westward.ledger.accounts import Account, AccountKind, standard_id
 from westward.ledger.price import Bill
@@ -20,6 +20,7 @@ from westward.ledger.transfers import Hold, HoldState, Transfer, TransferKind
 from westward.ledger.vouchers.split import Part, Split, increments
 from westward.model.voucher import BillLine, NamedFact, Spend
 
+_PART_FIELDS = ("device_micros", "power_micros", "transfer_micros", "data_micros")
 UNFUNDED = "unfunded"
 """The network's account for what nobody had money for: use metered after the last hold ran out."""
 
@@ -199,6 +200,29 @@ def post(
     if last:
         group.release()
     return tuple(group.transfers)
+
+
+def so_far(bill: Bill) -> Bill:
+    """What of a bill is posted while the run goes on: its parts above nought. Rounding and what is
+    paid back wait for the last posting, where they are known."""
+    parts = {name: max(0, getattr(bill, name)) for name in _PART_FIELDS}
+    return replace(bill, **parts, rounding_micros=0, total_micros=sum(parts.values()))
+
+
+def covered(
+    run: RunOnRoad, billed: Billed, held: Sequence[Held], before: Billed | None = None
+) -> bool:
+    """Whether everything since ``before`` is growth, there is some, and the holds have it all: then
+    it may be posted in mid-run without asking anybody for more."""
+    change = increments(None if before is None else before.split, billed.split)
+    earned = _growth(spent, run, billed, before)
+    if not change or min(one.micros for one in change) < 0 or min(earned.values(), default=0) < 0:
+        return False
+    left: dict[str, int] = defaultdict(int)
+    for one in held:
+        if one.hold.state is HoldState.OPEN:
+            left[one.transfer.debit] += one.hold.left
+    return all(micros <= left[account] for account, micros in _owed(run, change))
 
 
 class _Group:

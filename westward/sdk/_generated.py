@@ -471,6 +471,7 @@ class HealthView(TypedDict):
     set_aside: list[AsideView]
     set_aside_count: int
     jobs: dict[str, int]
+    replica: SharingView | None
 
 
 class HoldView(TypedDict):
@@ -947,7 +948,8 @@ class RunFactsPage(TypedDict):
 
 
 class RunFactsView(TypedDict):
-    """``price_micros``: the bill worked out anew; null: the prices are not known any more."""
+    """``price_micros``: the bill worked out anew; null: the prices are not known any more.
+    ``posted_micros``: what the ledger took from payers for it; null: it has nothing of it."""
 
     job_id: str
     job_name: str
@@ -972,6 +974,7 @@ class RunFactsView(TypedDict):
     unpriced_bytes: int
     corrected_micros: int
     disputes_closed: list[str]
+    posted_micros: int | None
 
 
 class RunView(TypedDict):
@@ -1049,6 +1052,19 @@ class SharesView(TypedDict):
     used_device_hours: float
     shares: list[ShareRowView]
     projects: list[ShareAccountView]
+
+
+class SharingView(TypedDict):
+    """Of a server that shares its database with others. ``clock_off_ms``: by how much the
+    database's clock is ahead of its own."""
+
+    name: str
+    role: Literal["leader", "standby"]
+    leader: str
+    epoch: int
+    since_ms: int
+    hears_others: bool
+    clock_off_ms: int
 
 
 class SiteFactsView(TypedDict):
@@ -2022,7 +2038,8 @@ class Api:
 
     def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
+        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
+        several servers share a database, which one leads.
         """
         return self._call("GET", "/healthz", {}, None)
 
@@ -2769,6 +2786,7 @@ class AsyncApi:
 
     async def healthz(self) -> HealthView:
         """``ok`` while every loop's last round went through and no job or run is set aside. What is set
-        aside, and how many jobs there are, only for who oversees the network.
+        aside, and how many jobs there are, only for who oversees the network. ``replica``: where
+        several servers share a database, which one leads.
         """
         return await self._call("GET", "/healthz", {}, None)

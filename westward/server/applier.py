@@ -302,8 +302,10 @@ def expire_leases(
     return outcome
 
 
-def run_charge(store: Store, network: Network, purse: Purse, ended: RunToSettle) -> Charged:
-    """The bill of a run that is over, from everything metered, as vouchers see it. Only
+def run_charge(
+    store: Store, network: Network, purse: Purse, ended: RunToSettle, *, carbon: bool = True
+) -> Charged:
+    """The bill of a run that is over, or so far, from everything metered, as vouchers see it. Only
     reads: a long run has many readings, and the writer must stay free for renewals. Raises
     PriceUnknown, KeyError (the network has no such pool any more), ValueError (an impossible
     reading)."""
@@ -313,6 +315,7 @@ def run_charge(store: Store, network: Network, purse: Purse, ended: RunToSettle)
     return purse.charge(
         network, run.pool, prices_metered=metered, began_ms=began_ms,
         transfers=charged_transfers(store, network, ended), reads=_reads(store, ended),
+        carbon=carbon,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from westward.control.records import TERMINAL_JOB_STATES
 from westward.ledger.price import PriceUnknown
@@ -34,6 +35,7 @@ from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.joined import network_at
 from westward.server.memory import give_back
+from westward.server.posting import post_readings, postings
 from westward.server.preempting import preemptions
 from westward.server.purse import LedgerBroken
 from westward.server.reconsidering import moves_that_pay
@@ -42,6 +44,7 @@ from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import unsettled_runs
+from westward.store.money import going_on
 from westward.store.results import Change, RunToSettle
 from westward.store.sets import load_held, states_of
 
@@ -71,6 +74,12 @@ GIVE_BACK_EVERY_S = 5.0
 MONEY_EARLY_MS = 60_000
 """So long before the end of what is held more is asked for: a run that must stop has time to save."""
 
+POST_EVERY_S = 60.0
+"""At most so often what a run has used is posted before its end; see ``server.posting``."""
+POSTED_AT_ONCE = 10
+"""Runs in one work of the writer: some 20 ms."""
+POST_PAUSE_S = 0.1
+
 log = logging.getLogger("westward.server")
 
 
@@ -98,6 +107,7 @@ class Loops:
             ("trace", self._trace_step),
             ("hold", self._hold_step),
             ("money", self._money_step),
+            ("post", self._post_step),
             ("move", self._move_step),
         ):
             if name == "move" and self.core.settings.reconsider_ms == 0:
@@ -285,6 +295,20 @@ class Loops:
         changes = [change for one in short if (change := end_of_money(one, runs)) is not None]
         if changes:
             await self._apply(changes, "stop it for want of money")
+
+    async def _post_step(self) -> None:
+        """Post what readings show, a few runs at a time: grants and renewals go in between."""
+        core = self.core
+        await asyncio.sleep(POST_EVERY_S)
+        after = ""
+        while runs := await core.read(going_on, core.store, after, POSTED_AT_ONCE):
+            after = runs[-1][0].run_id
+            found = await core.read(
+                postings, core.store, core.purse, runs, partial(network_at, core.joined)
+            )
+            if found:
+                await core.write(post_readings, core.store, core.purse, found, core.clock.now_ms())
+            await asyncio.sleep(POST_PAUSE_S)
 
     async def _move_step(self) -> None:
         """Move running jobs to where going on costs less, with over two looks' time to go."""

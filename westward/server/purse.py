@@ -114,7 +114,7 @@ class Purse:
         self, store: Store, network: Network, starts: Sequence[Start], now_ms: int
     ) -> dict[str, Short]:
         parties = money.load_parties(store, {project_of(one.job.account) for one in starts})
-        usage = self._usage(store, parties.values())
+        usage = self.usage_of(store, parties.values())
         short: dict[str, Short] = {}
         for one in starts:
             party = parties[project_of(one.job.account)]
@@ -124,9 +124,9 @@ class Purse:
             except (PriceUnknown, KeyError) as error:
                 log.warning("run %s is not held for: %s", one.run_id, error)
                 continue
-            who = self._split(store, party, worst, usage, now_ms)
-            run = self._on_road(one.run_id, one.job.job_id, one.place.site, party)
-            self._accounts(store, run, party, who, now_ms)
+            who = self.shares(store, party, worst, usage, now_ms)
+            run = self.on_road(one.run_id, one.job.job_id, one.place.site, party)
+            self.open_for(store, run, party, who, now_ms)
             if not _has_room(ledger.post(store, hold(run, 0, who), now_ms)):
                 short[one.run_id] = self._short(run, party, who.own_micros, store)
                 continue
@@ -152,7 +152,7 @@ class Purse:
                     pending_id=one.transfer.transfer_id, job_id=run.job_id, run_id=run.run_id,
                     reason="the run was not granted",
                 )
-                for at, one in enumerate(self._held(store, run))
+                for at, one in enumerate(self.held_for(store, run))
                 if one.hold.state is HoldState.OPEN
             ]  # fmt: skip
             _must(ledger.post(store, voids, now_ms))
@@ -200,10 +200,10 @@ class Purse:
         began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
         until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
         worst = self._expected(network, job, place, began_ms, until_ms)
-        others = released(self._usage(store, (party,)), run.counted)
-        who = self._split(store, party, worst, others, began_ms)
-        road = self._on_road(run.run_id, run.job_id, run.site, party)
-        self._accounts(store, road, party, who, now_ms)
+        others = released(self.usage_of(store, (party,)), run.counted)
+        who = self.shares(store, party, worst, others, began_ms)
+        road = self.on_road(run.run_id, run.job_id, run.site, party)
+        self.open_for(store, road, party, who, now_ms)
         if not _has_room(ledger.post(store, hold(road, run.holds, who, run.counted), now_ms)):
             # Asked again after the least of holds, should it still run then.
             money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
@@ -224,23 +224,25 @@ class Purse:
         owed: Charged,
         now_ms: int,
     ) -> Billed:
-        """Post what the run has cost and give back the rest. To be called once a run, in the
-        transaction that saves its bill."""
+        """Post what the run has cost beyond what was posted from its readings (``server.posting``),
+        and give back the rest. To be called once a run, in the transaction that saves its bill."""
         known = money.load_runs(store, (run.run_id,)).get(run.run_id)
         project = project_of(job.account) if known is None else known.project
         party = money.load_parties(store, (project,))[project]
         began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
-        others = self._usage(store, (party,))
+        others = self.usage_of(store, (party,))
         if known is not None and not known.settled:
             others = released(others, known.counted)
-        who = self._split(store, party, owed, others, began_ms)
-        road = self._on_road(run.run_id, job.job_id, run.site, party)
-        self._accounts(store, road, party, who, now_ms)
-        held = [] if known is None else self._held(store, known)
+        who = self.shares(store, party, owed, others, began_ms)
+        road = self.on_road(run.run_id, job.job_id, run.site, party)
+        self.open_for(store, road, party, who, now_ms)
+        held = [] if known is None else self.held_for(store, known)
         billed = Billed(bill=owed.bill, split=who)
+        before = None if known is None else known.posted
+        number = 0 if known is None else known.postings
         lacking: dict[str, int] = {}
         while True:
-            group = post(road, 0, billed, held, last=True, lacking=lacking)
+            group = post(road, number, billed, held, before=before, last=True, lacking=lacking)
             refused = _refusal(ledger.post(store, group, now_ms))
             if refused is None:
                 break
@@ -256,7 +258,7 @@ class Purse:
             store,
             RunMoney(
                 run_id=run.run_id, job_id=job.job_id, project=party.project, site=run.site,
-                settled=True, holds=0 if known is None else known.holds, postings=1,
+                settled=True, holds=0 if known is None else known.holds, postings=number + 1,
                 reach_ms=now_ms, counted=who, posted=billed,
             ),
         )  # fmt: skip
@@ -327,13 +329,13 @@ class Purse:
             offsets=(rule.utc_offset_minutes for rule in self.rules),
         )
 
-    def _usage(self, store: Store, parties: Iterable[Party]) -> Usage:
+    def usage_of(self, store: Store, parties: Iterable[Party]) -> Usage:
         if not any(party.claims for party in parties):
             return NO_USAGE
         beside = frozenset(rule.name for rule in self.rules if rule.pays == "supplier")
         return money.load_usage(store, beside)
 
-    def _split(self, store: Store, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
+    def shares(self, store: Store, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
         """All runs of an organisation are one claim under each rule it was admitted to."""
         return split(
             owed.lines,
@@ -353,7 +355,7 @@ class Purse:
         rules = [rule for rule in self.rules if rule.name in names]
         return filled(store, rules, self.unit, at_ms) if rules else ()
 
-    def _on_road(self, run_id: str, job_id: str, site: str, party: Party) -> RunOnRoad:
+    def on_road(self, run_id: str, job_id: str, site: str, party: Party) -> RunOnRoad:
         return RunOnRoad(
             run_id=run_id, job_id=job_id, site=site, project=self.project_id(party), unit=self.unit
         )
@@ -363,9 +365,7 @@ class Purse:
         do never changes."""
         return project_id(party.project, self.unit, budget=party.budget is not None)
 
-    def _accounts(
-        self, store: Store, run: RunOnRoad, party: Party, who: Split, now_ms: int
-    ) -> None:
+    def open_for(self, store: Store, run: RunOnRoad, party: Party, who: Split, now_ms: int) -> None:
         """Opens those that the run's transfers name. A pot is filled by its funder, not here; one
         of a rule that states no pot may be overdrawn."""
         wanted = [
@@ -396,7 +396,7 @@ class Purse:
             ledger.open_accounts(store, fresh, now_ms)
             self._open.update(one.account_id for one in fresh)
 
-    def _held(self, store: Store, run: RunMoney) -> list[Held]:
+    def held_for(self, store: Store, run: RunMoney) -> list[Held]:
         return [
             Held(transfer=entry.recorded.transfer, hold=entry.hold)
             for entry in transfers_about(store, run.job_id, run.run_id)

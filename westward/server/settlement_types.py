@@ -135,7 +135,8 @@ class StatementView(MonthView):
 
 
 class RunFactsView(TypedDict):
-    """``price_micros``: the bill worked out anew; null: the prices are not known any more."""
+    """``price_micros``: the bill worked out anew; null: the prices are not known any more.
+    ``posted_micros``: what the ledger took from payers for it; null: it has nothing of it."""
 
     job_id: str
     job_name: str
@@ -160,6 +161,7 @@ class RunFactsView(TypedDict):
     unpriced_bytes: int
     corrected_micros: int
     disputes_closed: list[str]
+    posted_micros: int | None
 
 
 class RunFactsPage(MonthView):

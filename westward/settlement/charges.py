@@ -39,7 +39,8 @@ def owner_account(owner: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one payer bears of a whole bill, and why. Never negative."""
+    """What one payer bears of a whole bill, and why. Below nought only by what it got back: rounding,
+    or power at a negative price, of a bill that others paid."""
 
     payer: str
     micros: int
@@ -188,20 +189,30 @@ def _items(run: BilledRun) -> Iterable[_Item]:
 def allocate(rows: Sequence[int], columns: Sequence[int]) -> list[list[int]]:
     """A table of integers with the given sums of its rows and of its columns, which must agree.
 
-    Columns are not negative. Rows are covered in order by columns in order; a negative row goes
-    to the largest column whole. Raises ValueError where that is not so.
+    Rows are covered in order by columns in order; a negative row goes to the largest column whole,
+    and a negative column to the largest row. Raises ValueError where that is not so.
     """
-    if sum(rows) != sum(columns) or any(one < 0 for one in columns) or not columns:
+    if sum(rows) != sum(columns) or not columns:
+        raise ValueError("rows and columns do not agree")
+    if len(columns) == 1:
+        return [[row] for row in rows]
+    below = {at: micros for at, micros in enumerate(columns) if micros < 0}
+    if below and max(rows, default=0) <= 0:
         raise ValueError("rows and columns do not agree")
     largest = max(range(len(columns)), key=lambda at: columns[at])
-    left = list(columns)
+    widest = max(range(len(rows)), key=lambda at: rows[at]) if rows else 0
+    left = [max(0, one) for one in columns]
     left[largest] -= sum(one for one in rows if one < 0)
     table = []
     at = 0
-    for row in rows:
+    for number, row in enumerate(rows):
         cells = [0] * len(columns)
         if row < 0:
             cells[largest] = row
+        elif below and number == widest:
+            for column, micros in below.items():
+                cells[column] = micros
+                row -= micros
         while row > 0:
             taken = min(row, left[at])
             cells[at] += taken

@@ -47,6 +47,7 @@ CODES: Mapping[str, str] = {
     "engine-row-twice": "the engine has several jobs of this name",
     "bill-without-transfer": "the ledger has nothing of a run that has a bill",
     "transfer-without-bill": "the ledger has transfers of a run that has no bill",
+    "correction-not-posted": "the ledger has the bill as it was before a closed dispute",
     "transfer-differs": "the ledger's transfers are not the bill and its corrections",
 }
 
@@ -83,6 +84,8 @@ class RunFacts:
     corrected_micros: int = 0
     """By closed disputes."""
     disputes_closed: tuple[str, ...] = ()
+    posted_micros: int | None = None
+    """What the ledger's rows took from payers for it, net, by the rows alone; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +357,9 @@ def _bill_and_ledger(run: RunFacts, posted: int | None) -> Iterable[Finding]:
             yield _finding(run, between, "bill-without-transfer", "open", size_micros=due)
     elif not run.billed and posted:
         yield _finding(run, between, "transfer-without-bill", "open", size_micros=-posted)
+    elif posted is not None and run.corrected_micros and posted == run.bill_micros:
+        size = run.corrected_micros
+        yield _finding(run, between, "correction-not-posted", "explained", size_micros=size)
     elif posted is not None and run.billed and posted != due:
         yield _finding(run, between, "transfer-differs", "open", size_micros=due - posted)
 

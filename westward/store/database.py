@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from westward.model.job import JobSpec
 from westward.store import postgres, sqlite
+from westward.store.driver import say
 from westward.store.turns import CONNECT, take_turn
 
 SPEC_CACHE_JOBS = 20_000
@@ -67,16 +68,16 @@ class Store:
             with self._alone() as connection:
                 yield connection
             return
-        shared.exec_driver_sql("SAVEPOINT part")
+        say(shared, "SAVEPOINT part")
         try:
             yield shared
         except BaseException:
             # Raises in its turn where the database has already ended the whole transaction.
-            shared.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
-            shared.exec_driver_sql("RELEASE SAVEPOINT part")
+            say(shared, "ROLLBACK TO SAVEPOINT part")
+            say(shared, "RELEASE SAVEPOINT part")
             self._forget()
             raise
-        shared.exec_driver_sql("RELEASE SAVEPOINT part")
+        say(shared, "RELEASE SAVEPOINT part")
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -85,13 +86,13 @@ class Store:
         with self._alone() as connection:
             # SQLite may end a transaction by itself (a failing disk, no memory). Whoever caught that
             # error, the commit would say nothing of what was lost; a savepoint that is gone does.
-            connection.exec_driver_sql("SAVEPOINT whole")
+            say(connection, "SAVEPOINT whole")
             self._mine.connection = connection
             try:
                 yield
             finally:
                 self._mine.connection = None
-            connection.exec_driver_sql("RELEASE SAVEPOINT whole")
+            say(connection, "RELEASE SAVEPOINT whole")
 
     @property
     def sharing(self) -> bool:

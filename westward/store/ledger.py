@@ -31,9 +31,10 @@ from westward.ledger.transfers import (
     Transfer,
     TransferKind,
 )
+from westward.store import ledger_postgres, ledger_sqlite
 from westward.store.database import Store
+from westward.store.ledger_driver import Found, Made, asked
 from westward.store.ledger_rows import (
-    Statements,
     account_values,
     among,
     read_account,
@@ -43,7 +44,6 @@ from westward.store.ledger_rows import (
     statements_for,
     transfer_values,
 )
-from westward.store.ledger_writes import write_rows
 from westward.store.schema import LEDGER_ACCOUNTS
 
 TRIES = 8
@@ -97,7 +97,8 @@ def post(store: Store, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outc
     """
     if not transfers:
         return ()
-    return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms))
+    last = not store.sharing
+    return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms, last))
 
 
 def expire_due(store: Store, now_ms: int, most: int = EXPIRED_MOST) -> tuple[Transfer, ...]:
@@ -138,38 +139,39 @@ def _in_one_transaction(store: Store, work: Callable[[Connection], T]) -> T:
 
 
 def _post(
-    connection: Connection, transfers: Sequence[Transfer], now_ms: int
+    connection: Connection, transfers: Sequence[Transfer], now_ms: int, last: bool
 ) -> tuple[Outcome, ...]:
-    statements = statements_for(connection)
-    book, versions = _load(connection, statements, transfers)
+    dialect = ledger_sqlite if connection.dialect.name == "sqlite" else ledger_postgres
+    pendings = {one.pending_id for one in transfers}
+    found = dialect.look(
+        connection,
+        asked(
+            accounts={one.debit for one in transfers} | {one.credit for one in transfers},
+            pendings=pendings,
+            transfers={one.transfer_id for one in transfers}
+            | {one.corrects for one in transfers}
+            | pendings,
+            groups={one.group_id for one in transfers},
+        ),
+    )
+    book, versions = _book(found, pendings)
     balances, holds = dict(book.balances), dict(book.holds)
     outcomes = judge_batch(book, transfers, now_ms)
     if book.new:
-        rows = [transfer_values(recorded, now_ms) for recorded in book.new]
-        write_rows(connection, "transfers", rows)
-        _write_holds(connection, book, holds)
-        _write_balances(connection, book, balances, versions)
+        made = _made(book, balances, holds, versions, now_ms)
+        dialect.keep(connection, made, last=last)
     return outcomes
 
 
-def _load(
-    connection: Connection, statements: Statements, transfers: Sequence[Transfer]
-) -> tuple[Book, dict[str, int]]:
-    """What the judge needs, and the version of each account. The accounts come first: once they
-    are locked, nobody else changes what is read after them."""
-    names = {one.debit for one in transfers} | {one.credit for one in transfers}
-    pendings = {one.pending_id for one in transfers}
-    query = statements.lock_with_pendings if any(pendings) else statements.lock
-    found = connection.execute(query, among(connection, ids=names, pendings=pendings)).mappings()
-    book, versions = Book(), {}
-    for row in found:
+def _book(found: Found, pendings: set[str]) -> tuple[Book, dict[str, int]]:
+    """What the judge needs, and the version of each account."""
+    book, versions = Book(groups=set(found.groups)), {}
+    for row in found.accounts:
         account = read_account(row)
         book.accounts[account.account_id] = account
         book.balances[account.account_id] = read_balances(row)
         versions[account.account_id] = row["version"]
-    wanted = {one.transfer_id for one in transfers} | pendings | {one.corrects for one in transfers}
-    rows = connection.execute(statements.recorded, among(connection, ids=wanted)).mappings()
-    for row in rows:
+    for row in found.transfers:
         recorded: Recorded = read_recorded(row)
         transfer = recorded.transfer
         book.recorded[transfer.transfer_id] = recorded
@@ -180,35 +182,35 @@ def _load(
                 transfer.debit in versions and transfer.credit in versions
             ):
                 raise _Again
-    groups = {one.group_id for one in transfers} - {""}
-    if groups:
-        known = connection.execute(statements.groups, among(connection, ids=groups))
-        book.groups.update(known.scalars())
     return book, versions
 
 
-def _write_holds(connection: Connection, book: Book, before: dict[str, Hold]) -> None:
-    made, changed = [], []
+def _made(
+    book: Book,
+    balances: dict[str, Balances],
+    holds: dict[str, Hold],
+    versions: dict[str, int],
+    now_ms: int,
+) -> Made:
+    """What the judge decided, against what the books held before."""
+    new_holds, changed_holds, changed_balances = [], [], []
     for transfer_id, hold in book.holds.items():
-        old = before.get(transfer_id)
+        old = holds.get(transfer_id)
         values = {"remaining": hold.left, "state": hold.state.value}
         if old is None:
-            made.append({"transfer_id": transfer_id, "expires_ms": hold.expires_ms, **values})
+            new_holds.append({"transfer_id": transfer_id, "expires_ms": hold.expires_ms, **values})
         elif hold != old:
-            changed.append({"of": transfer_id, "seen": old.left, **values})
-    write_rows(connection, "holds", made)
-    write_rows(connection, "change-holds", changed)
-
-
-def _write_balances(
-    connection: Connection, book: Book, before: dict[str, Balances], versions: dict[str, int]
-) -> None:
-    changed = []
+            changed_holds.append({"of": transfer_id, "seen": old.left, **values})
     for account_id in sorted(book.balances):
         now = book.balances[account_id]
-        if now != before.get(account_id, ZERO):
-            changed.append(
-                {"of": account_id, "seen": versions[account_id], "next": versions[account_id] + 1}
-                | now._asdict()
+        if now != balances.get(account_id, ZERO):
+            seen = versions[account_id]
+            changed_balances.append(
+                {"of": account_id, "seen": seen, "next": seen + 1} | now._asdict()
             )
-    write_rows(connection, "change-balances", changed)
+    return Made(
+        transfers=[transfer_values(recorded, now_ms) for recorded in book.new],
+        holds=new_holds,
+        changed_holds=changed_holds,
+        changed_balances=changed_balances,
+    )

@@ -17,19 +17,17 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    RowMapping,
     Select,
     String,
     any_,
     bindparam,
     func,
-    or_,
     select,
-    union_all,
 )
 
 from westward.ledger.accounts import Account, AccountKind, Balances, can_be_kept
 from westward.ledger.transfers import Hold, HoldState, Recorded, Transfer, TransferKind
+from westward.store.ledger_driver import Row
 from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
 
 A = LEDGER_ACCOUNTS.c
@@ -39,17 +37,11 @@ H = LEDGER_HOLDS.c
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """``ids`` and ``pendings`` are given by ``among``."""
+    """``ids`` are given by ``among``. Posting has statements of its own: ``ledger_driver``."""
 
     accounts: Select[Any]
-    lock: Select[Any]
-    """Accounts by id, locked until the transaction ends, in the order of their ids."""
-    lock_with_pendings: Select[Any]
-    """The same, and those of the pending transfers ``pendings``."""
     recorded: Select[Any]
     """Transfers by id with their holds."""
-    groups: Select[Any]
-    """Which of the groups are known."""
     due: Select[Any]
     """Ids of pending transfers that expired by ``now_ms``, at most ``most``."""
 
@@ -73,23 +65,12 @@ def _statements(dialect: str) -> Statements:
             return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
         return column == any_(bindparam(name, type_=ARRAY(String)))
 
-    of_pendings = union_all(
-        select(T.debit).where(listed(T.transfer_id, "pendings")),
-        select(T.credit).where(listed(T.transfer_id, "pendings")),
-    )
-    accounts = select(LEDGER_ACCOUNTS).order_by(A.account_id)
-    named = listed(A.account_id, "ids")
     holds = LEDGER_TRANSFERS.outerjoin(LEDGER_HOLDS, H.transfer_id == T.transfer_id)
     return Statements(
-        accounts=accounts.where(named),
-        lock=accounts.where(named).with_for_update(),
-        lock_with_pendings=accounts.where(
-            or_(named, A.account_id.in_(of_pendings))
-        ).with_for_update(),
+        accounts=select(LEDGER_ACCOUNTS).where(listed(A.account_id, "ids")).order_by(A.account_id),
         recorded=select(LEDGER_TRANSFERS, H.remaining, H.state)
         .select_from(holds)
         .where(listed(T.transfer_id, "ids")),
-        groups=select(T.group_id).where(listed(T.group_id, "ids"), T.group_position == 0),
         due=select(H.transfer_id)
         .where(H.state == HoldState.OPEN.value, H.expires_ms <= bindparam("now_ms"))
         .order_by(H.expires_ms, H.transfer_id)
@@ -111,7 +92,7 @@ def account_values(account: Account, now_ms: int) -> dict[str, Any]:
     }
 
 
-def read_account(row: RowMapping) -> Account:
+def read_account(row: Row) -> Account:
     return Account(
         account_id=row["account_id"],
         kind=AccountKind(row["kind"]),
@@ -122,7 +103,7 @@ def read_account(row: RowMapping) -> Account:
     )
 
 
-def read_balances(row: RowMapping) -> Balances:
+def read_balances(row: Row) -> Balances:
     return Balances(*(int(row[name]) for name in Balances._fields))
 
 
@@ -148,7 +129,7 @@ def transfer_values(recorded: Recorded, now_ms: int) -> dict[str, Any]:
     }
 
 
-def read_recorded(row: RowMapping) -> Recorded:
+def read_recorded(row: Row) -> Recorded:
     return Recorded(
         transfer=Transfer(
             transfer_id=row["transfer_id"],
@@ -170,7 +151,7 @@ def read_recorded(row: RowMapping) -> Recorded:
     )
 
 
-def read_hold(row: RowMapping) -> Hold | None:
+def read_hold(row: Row) -> Hold | None:
     """Of a transfer's row with its hold; None for one that holds nothing."""
     if row["state"] is None:
         return None

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
+from westward.control.records import RunRecord
 from westward.ledger.road import Billed
 from westward.ledger.vouchers import Split, Usage
 from westward.model.people import LOCAL_PROJECT
 from westward.model.voucher import Contract, Entity, NamedFact, VoucherClaim
+from westward.store import codec
 from westward.store.database import Store
 from westward.store.money_codec import (
     FIRST_PAID,
@@ -38,6 +40,7 @@ from westward.store.schema import (
     ORGANISATION_FACTS,
     PROJECTS,
     RUN_MONEY,
+    RUNS,
     VOUCHER_USAGE,
 )
 
@@ -296,6 +299,27 @@ def short_runs(store: Store, before_ms: int, most: int = 200) -> tuple[RunMoney,
     )
     with store.read() as connection:
         return tuple(_run(dict(row._mapping)) for row in connection.execute(query))
+
+
+def going_on(
+    store: Store, after_run_id: str = "", most: int = 200
+) -> tuple[tuple[RunMoney, RunRecord], ...]:
+    """Runs that have started, are not over and are held for, by id, those behind ``after_run_id``."""
+    query = (
+        select(RUN_MONEY)
+        .join(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
+        .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.run_id > after_run_id)
+        .where(RUNS.c.live == 1, RUNS.c.started_ms.is_not(None))
+        .order_by(RUN_MONEY.c.run_id)
+        .limit(most)
+    )
+    with store.read() as connection:
+        found = [_run(dict(row._mapping)) for row in connection.execute(query)]
+        rows = connection.execute(
+            select(RUNS).where(RUNS.c.run_id.in_([one.run_id for one in found]))
+        )
+        records = {row["run_id"]: codec.run_record(row) for row in rows.mappings()}
+    return tuple((one, records[one.run_id]) for one in found)
 
 
 def _run(row: Mapping[str, Any]) -> RunMoney:

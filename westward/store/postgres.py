@@ -31,6 +31,9 @@ def prepare(engine: Engine) -> None:
         cursor.execute("SET plan_cache_mode = force_custom_plan")
         cursor.close()
         connection.commit()
+        # After a rollback, which ends every read too, psycopg drops all prepared statements of the
+        # connection: those of ``ledger_postgres`` stay if it makes none of its own.
+        connection.prepare_threshold = None
 
 
 def lock_migrations(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from westward.control.machine import Ignored
 from westward.model.wire import Reading
@@ -48,6 +48,17 @@ def load_readings(store: Store, run_id: str) -> tuple[Reading, ...]:
             )
             for row in connection.execute(query).mappings()
         )
+
+
+def metered_milli_ms(store: Store, run_ids: Sequence[str]) -> dict[str, int]:
+    """By run what its readings come to, milli-devices × ms; those without readings are left out."""
+    query = (
+        select(READINGS.c.run_id, func.sum(READINGS.c.device_milli_ms).label("device_milli_ms"))
+        .where(READINGS.c.run_id.in_(run_ids))
+        .group_by(READINGS.c.run_id)
+    )
+    with store.read() as connection:
+        return {row.run_id: int(row.device_milli_ms) for row in connection.execute(query)}
 
 
 def add_readings(

@@ -12,6 +12,7 @@ from westward.settlement.periods import Period
 from westward.settlement.reconcile import RunFacts
 from westward.store import codec
 from westward.store.database import Store
+from westward.store.paid import load_paid
 from westward.store.rows import chunks
 from westward.store.schema import BILLS, DISPUTES, JOBS, READINGS, RUNS
 
@@ -49,6 +50,7 @@ def load_run_facts(
         ids = [row["run_id"] for row in rows]
         meters = _meters(connection, ids)
         corrected = _corrected(connection, ids)
+        paid = load_paid(connection, {row["run_id"]: row["job_id"] for row in rows})
     found = []
     for row in rows:
         of_period_ms = row["billed_ms"] if row["billed_ms"] is not None else row["ended_ms"]
@@ -78,6 +80,7 @@ def load_run_facts(
             bill_micros=row["total_micros"] or 0,
             corrected_micros=micros,
             disputes_closed=disputes,
+            posted_micros=sum(paid[row["run_id"]].values()) if row["run_id"] in paid else None,
         )
         found.append((codec.run_record(row), facts))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Bills as charges, statements, disputes and payouts.
+"""Bills as charges, statements, disputes and payouts; who paid a bill is read from the ledger (0037).
 
 Charges are made from bills when they are asked for (0035): a month is read in pieces.
 """
@@ -33,10 +33,12 @@ from westward.settlement.disputes import (
     may_open,
     with_corrections,
 )
+from westward.settlement.paid import shares_of
 from westward.settlement.periods import Period, period_of
 from westward.settlement.statements import Payout, Statement, may_pay, statement
 from westward.store import codec
 from westward.store.database import Store
+from westward.store.paid import load_paid
 from westward.store.rows import chunks
 from westward.store.schema import (
     BILLS,
@@ -346,10 +348,16 @@ def _billed(
                 bill=Bill(**{name: row[name] for name in BILL_FIELDS}),
             )
         )
-    if not reading:
-        return tuple(runs)
-    owned = _owned_reads(connection, reading)
-    return tuple(replace(one, reads=owned.get(one.run_id, ())) for one in runs)
+    owned = _owned_reads(connection, reading) if reading else {}
+    paid = load_paid(connection, {one.run_id: one.job_id for one in runs})
+    return tuple(
+        replace(
+            one,
+            reads=owned.get(one.run_id, ()),
+            shares=shares_of(paid.get(one.run_id, {}), one.project, one.bill.total_micros),
+        )
+        for one in runs
+    )
 
 
 def _owned_reads(

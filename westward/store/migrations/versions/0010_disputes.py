@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0009"  # the newest on this branch; becomes "0009" behind people, ledger, vouchers
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
