@@ -116,6 +116,17 @@ def test_a_recorded_log_under_conservative(tmp_path: Path) -> None:
     assert_sound(check_folder(out, machine, log), jobs=1_000, passed=100)
 
 
+def test_more_put_off_than_hold_reservations(tmp_path: Path) -> None:
+    table = workload_table(9_000, 400, 3.0, tmp_path)
+    out = tmp_path / "out"
+    rehearse(
+        out, "--generate", 9_000, "--load", 3.0, "--devices", 400, "--discipline", "conservative"
+    )
+    found = check_folder(out, EAST_WEST, table)
+    assert_sound(found, jobs=9_000, passed=5_000)
+    assert found[0].case.reach["put-off-beyond-the-depth"] > 0
+
+
 def test_shared_devices_of_a_recorded_cluster(tmp_path: Path) -> None:
     pods = tmp_path / "openb.csv"
     with (TRACES / "openb" / "openb_pod_list_default.csv").open() as file:

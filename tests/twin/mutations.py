@@ -87,7 +87,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "reserve-too-long": ("profile.py", "while segment < length and times[segment] < end_ms", "while segment < length and times[segment] <= end_ms"),
     "release-one-early": ("claims.py", "while released + state.run_need[at] < missing:", "while released + 2 * state.run_need[at] < missing:"),
     "release-same-end": ("claims.py", "while at < last and state.run_end_ms[at] == end:", "while at < last and released < missing:"),
-    "cordoned-open": ("planner.py", "pools=columns.pools._replace(open=open_pools)", "pools=columns.pools"),
+    "cordoned-open": ("planner.py", "_replace(open=open_pools, cover=cover)", "_replace(cover=cover)"),
     "wait-per-job-not-device": (K, "rules.wait_value * devices", "rules.wait_value"),
     "deadline-job-pays-for-waiting": (K, "0.0 if jobs.deadline_ms[j] >= 0 else rules", "rules"),
     "everybody-counts-as-ahead": (W, "jobs.order[state.tail[p]] > rank:\n        ahead_milli = 0", "False:\n        ahead_milli = 0"),
