@@ -21,18 +21,20 @@ def _compiled() -> Any:
     from numba.core import cgutils, types
     from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    tools: Any = cgutils
+
+    @intrinsic
     def fetch(typing_context: Any, column: Any, row: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             kind = signature.args[0]
             array = context.make_array(kind)(context, builder, arguments[0])
             place = [arguments[1], *[context.get_constant(types.intp, 0)] * (kind.ndim - 1)]
-            at = cgutils.get_item_pointer(context, builder, kind, array, place, wraparound=False)
+            at = tools.get_item_pointer(context, builder, kind, array, place, wraparound=False)
             number = ir.IntType(32)
-            takes = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-            call = cgutils.get_or_insert_function(builder.module, takes, "llvm.prefetch.p0")
+            takes = ir.FunctionType(ir.VoidType(), [tools.voidptr_t, number, number, number])
+            call = tools.get_or_insert_function(builder.module, takes, "llvm.prefetch.p0")
             # To be read (0), kept in all caches (3), data (1).
-            where = builder.bitcast(at, cgutils.voidptr_t)
+            where = builder.bitcast(at, tools.voidptr_t)
             builder.call(call, [where, number(0), number(3), number(1)])
             return context.get_dummy_value()
 
