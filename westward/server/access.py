@@ -323,6 +323,14 @@ class Access:
         method = "GET" if asked["method"] == "HEAD" else asked["method"]
         return self._plain.get((method, asked["path"])) or self._sought(asked)
 
+    def methods(self, asked: Asked) -> frozenset[str]:
+        """What may be asked at this path: for the ``Allow`` of a refusal."""
+        found: set[str] = set()
+        for route, entries in self.routes:
+            if route.matches(asked)[0] is not Match.NONE:
+                found |= set(entries)
+        return frozenset(found)
+
     def _sought(self, asked: Asked) -> Found | None:
         for route, entries in self.routes:
             match, child = route.matches(asked)

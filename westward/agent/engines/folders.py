@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from westward.agent import job_files
 from westward.agent.engines import processes
 from westward.agent.engines.base import AlreadyStarted
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
@@ -108,7 +108,7 @@ class RunFolders:
         for folder in sorted((self.root / "runs").iterdir()):
             order = self.order(folder.name)
             if order is None:  # the agent died while writing it: nothing was started
-                shutil.rmtree(folder, ignore_errors=True)
+                job_files.remove(folder)
             else:
                 held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
         return tuple(held)
@@ -180,7 +180,7 @@ def prune(finished: Path) -> None:
         return
     by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
     for name in by_age[:-KEEP_FINISHED]:
-        shutil.rmtree(finished / name, ignore_errors=True)
+        job_files.remove(finished / name)
 
 
 def note_stop(folder: Path, outcome: Outcome) -> bool:
