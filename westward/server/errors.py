@@ -66,7 +66,7 @@ def add_handlers(app: FastAPI) -> None:
         access = getattr(request.app.state, "access", None)
         if error.status_code == 405 and access is not None:
             # The framework knows the first route of a path only.
-            headers["allow"] = ", ".join(sorted(access.methods(request.scope)))
+            headers["Allow"] = ", ".join(sorted(access.methods(request.scope)))
         return _answer(error.status_code, code, str(error.detail), headers=headers or None)
 
     @app.exception_handler(Exception)
