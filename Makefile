@@ -20,6 +20,7 @@ help:
 	@echo "make test-parity-skypilot   ask the skypilot package itself (installed apart, 0.3 GB)"
 	@echo "make test-wide  two Slurm clusters, Ray and this machine behind lines with delays: 50 jobs (root; 6 min)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
+	@echo "make test-hostile  set up schemathesis apart; fuzzing, bombs, slow clients, sandbox escapes (about 40 min)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -105,6 +106,22 @@ test-ledger: setup
 test-focus: setup .venv-focus/ready
 	WESTWARD_TEST_FOCUS=$(CURDIR)/.venv-focus $(BIN)/pytest tests/focus
 
+# schemathesis has versions of its own of what we use. Installs Debian's bubblewrap (as root) if it is
+# missing. HOSTILE_EXAMPLES: cases of an operation and caller (× 25 of a reader); REPORT: counts.
+.venv-fuzz/ready: tests/hostile/requirements-fuzz.lock
+	python3 -m venv .venv-fuzz
+	.venv-fuzz/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+.PHONY: test-hostile
+test-hostile: setup .venv-fuzz/ready
+	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "test-hostile: installing bubblewrap" && \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap; } >/dev/null 2>&1; } || true
+	@command -v bwrap >/dev/null || { echo "test-hostile: no bwrap found. As root: apt-get install bubblewrap" >&2; exit 1; }
+	WESTWARD_TEST_HOSTILE=$(CURDIR)/.venv-fuzz WESTWARD_HOSTILE_REPORT=$(REPORT) \
+	  WESTWARD_HOSTILE_EXAMPLES=$(or $(HOSTILE_EXAMPLES),20) $(BIN)/pytest --timeout 1600 tests/hostile
+
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
 # their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.
 # WIDE=FILE writes the table of Westward's meter against sacct there.
@@ -154,4 +171,4 @@ clean:
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-focus .venv-sky westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-focus .venv-fuzz .venv-sky westward.egg-info

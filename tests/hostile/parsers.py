@@ -116,7 +116,9 @@ def _networks() -> Iterator[Subject]:
                 return check_network(load_network(net), net)
 
             yield Subject(
-                f"network {source.name}/{file}", (path.read_bytes(),), _in_folder(source, file, read)
+                f"network {source.name}/{file}",
+                (path.read_bytes(),),
+                _in_folder(source, file, read),
             )
 
 
@@ -134,20 +136,39 @@ def _vouchers() -> Iterator[Subject]:
     )  # fmt: skip
 
 
+JOB = b"""name: job
+resources:
+  accelerators: A100:8
+  cpus: 4+
+  memory: 32GB
+  any_of: [{infra: slurm}, {infra: k8s}]
+  labels: {westward.duration: 2h, westward.deadline: 3d, westward.home: harbor}
+num_nodes: 2
+envs: {EPOCHS: "10"}
+setup: pip list
+run: |
+  python train.py --epochs $EPOCHS
+"""
+
+
 def _jobs() -> Iterator[Subject]:
     own = [*(ROOT / "examples").glob("*.yaml"), *(ROOT / "tests/broken/jobs").glob("*.yaml")]
     corpus = (ROOT / "tests/parity_skypilot/corpus").rglob("*.yaml")
 
     def read(text: str) -> object:
-        job = read_task(text, file="job.yaml", job_id="job_1", now_ms=1_800_000_000_000)
+        job = read_task(
+            text, file="job.yaml", job_id="job_1", now_ms=1_800_000_000_000, base_dir=ROOT
+        )
         return check_job(job, "job.yaml")
 
     def read_several(text: str) -> object:
-        return read_tasks(text, file="job.yaml", job_id="job_1", now_ms=1_800_000_000_000)
+        return read_tasks(
+            text, file="job.yaml", job_id="job_1", now_ms=1_800_000_000_000, base_dir=ROOT
+        )
 
-    texts = tuple(path.read_bytes() for path in sorted(own))
+    texts = (*(path.read_bytes() for path in sorted(own)), JOB)
     yield Subject("job YAML", texts, _text(read))
-    yield Subject("job YAML, several", tuple(b"---\n".join(texts[i : i + 2]) for i in range(0, 20, 2)), _text(read_several))  # fmt: skip
+    yield Subject("job YAML, several", (*(b"---\n".join(texts[i : i + 2]) for i in range(0, 20, 2)), JOB + b"---\nname: b\nresources: {labels: {westward.after: job}}\nrun: echo\n"), _text(read_several))  # fmt: skip
     yield Subject("SkyPilot", tuple(path.read_bytes() for path in sorted(corpus)), _text(read_several))  # fmt: skip
 
 
@@ -158,7 +179,6 @@ SBATCH = """#!/bin/bash
 #SBATCH --gres=gpu:a100:4
 #SBATCH --mem-per-cpu=2G
 #SBATCH --time=1-02:03:04
-#SBATCH --array=1-10:2%3
 #SBATCH --begin=now+1hour --deadline=2027-01-01T00:00:00
 #SBATCH --dependency=afterok:1:2
 #SBATCH --export=ALL,A=1,B="x y"
@@ -170,7 +190,7 @@ srun python train.py "$@"
 
 
 def _sbatch() -> Iterator[Subject]:
-    seeds = (SBATCH.encode(), b"#!/bin/sh\n#SBATCH -N1 -t 5 -p main\ntrue\n")
+    seeds = (SBATCH.encode(), b"#!/bin/sh\n#SBATCH -N1 -t 5\ntrue\n")
     choices = Choices(workdir=None)
     yield Subject(
         "sbatch", seeds, _text(lambda text: read_sbatch(text, file="job.sh", choices=choices))
@@ -210,6 +230,24 @@ def _tes() -> Iterator[Subject]:
 
 TRACES: dict[str, tuple[str, ...]] = {
     "swf": ("; Version: 2\n; MaxNodes: 4\n1 0 5 10 2 -1 -1 2 20 -1 1 1 1 1 1 1 -1 -1\n2 3 -1 7 1 -1 -1 -1 9 -1 0 1 1 1 1 1 -1 -1\n",),
+    "philly": (
+        "timestamp,duration,num_gpus,gpu_time,cluster\n2017-10-09 07:01:55,66.0,12,792.0,b\n"
+        "2017-10-09 06:00:00,1.5,1,1.5,a\n",
+    ),
+    "sia": ("name,time,application,num_replicas,batch_size\na-0,1.5,bert,2,8\nb-1,5,bert,4,8\n",),
+    "gaia": ("arrival_time,length,cpus\n0.5,3.25,1\n5.5,7.0,2\n",),
+    "openb": (
+        "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,"
+        "deletion_time,scheduled_time\npod-1,1000,1024,1,500,V100,LS,Succeeded,0,10,2\n"
+        "pod-2,2000,1024,2,1000,,BE,Succeeded,1,20,3\n",
+    ),
+    "alibaba-dlrm": (
+        "instance_sn,role,app_name,cpu_request,cpu_limit,gpu_request,gpu_limit,rdma_request,"
+        "rdma_limit,memory_request,memory_limit,disk_request,disk_limit,max_instance_per_node,"
+        "creation_time,scheduled_time,deletion_time\n"
+        "i-1,CN,a,12,16,0,0,1,1,120.0,150.0,580.0,700.0,-1,10.0,12.0,100.0\n"
+        "i-2,HN,a,12,16,1,1,25,25,120.0,150.0,580.0,700.0,4,10.0,12.0,100.0\n",
+    ),
     "gavel": ("ResNet-18 (batch size 32)\tcmd\tdir\t-n\t1\t100\t1\t0.0\t-1\t1\n",),
 }  # fmt: skip
 
@@ -282,7 +320,6 @@ def _messages() -> Iterator[Subject]:
 
 SITE_FILE = b"""site: lab
 engine: local
-label: The lab
 pue: 1.2
 accounts: [a]
 pools:
@@ -291,10 +328,10 @@ pools:
     devices_per_node: 8
     accelerator: A100
     cpus_per_node: 64
-    memory_per_node: 128GB
+    memory_mib_per_node: 131072
     price_per_device_hour: "0.5"
-    device_power_w: 300
-    hours: Mo-Fr 08:00-18:00
+    power_w_per_device: 300
+    hours: Mon-Fri 08:00-18:00
 """
 
 
@@ -380,7 +417,9 @@ def edits() -> st.SearchStrategy[list[Edit]]:
         ["insert", "replace", "number", "word", "line twice", "cut", "lines swapped", "many lines"]
     )
     scrap = st.one_of(st.sampled_from(SCRAPS), st.binary(max_size=8))
-    return st.lists(st.tuples(kinds, st.floats(0, 1), st.integers(0, 40), scrap), min_size=1, max_size=5)
+    return st.lists(
+        st.tuples(kinds, st.floats(0, 1), st.integers(0, 40), scrap), min_size=1, max_size=5
+    )
 
 
 def spoiled(data: bytes, changes: list[Edit]) -> bytes:

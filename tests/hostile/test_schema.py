@@ -29,6 +29,9 @@ EXAMPLES = int(os.environ.get("WESTWARD_HOSTILE_EXAMPLES", "40"))
 NOT_CHECKED = "negative_data_rejection,positive_data_acceptance,ignored_auth"
 ANSWER_WITHIN_S = 45
 """The longest hold of a poll is 25 s."""
+NOT_READ = "/v1/agent/runs/{run_id}/checkpoint"
+"""Its answer holds pairs, which the document says as OpenAPI 3.1 wants it (``prefixItems``) and
+schemathesis 4.32 makes a wrong schema of; ``test_api_values`` tries the operation."""
 TAKES_RIGHTS = r"(/revoke|/remove|/agent/rotate)$"
 
 
@@ -62,7 +65,7 @@ def run(
             "--checks", "all", "--exclude-checks", NOT_CHECKED, "--mode", "all",
             "--max-examples", str(EXAMPLES), "--request-timeout", str(ANSWER_WITHIN_S),
             "--continue-on-failure", "--no-shrink", "--seed", "1", "--warnings", "off",
-            "--suppress-health-check", "all", "--report", "ndjson",
+            "--exclude-path", NOT_READ, "--suppress-health-check", "all", "--report", "ndjson",
             "--report-ndjson-path", str(events), *options,
         ],
         cwd=folder,
@@ -73,7 +76,8 @@ def run(
     statuses: Counter[str] = Counter()
     for line in events.read_text(encoding="utf-8").splitlines():
         finished = json.loads(line).get("ScenarioFinished")
-        for one in finished["recorder"]["interactions"].values() if finished else ():
+        told_of = finished["recorder"].get("interactions", {}) if finished else {}
+        for one in told_of.values():
             answer = one.get("response")
             assert answer is not None, f"no answer within {ANSWER_WITHIN_S} s: {one['request']}"
             told = base64.b64decode((answer.get("content") or {}).get("$base64", ""))

@@ -7,6 +7,7 @@ are checked once open (``open_inside``): a file that is exchanged for a link in 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -48,8 +49,10 @@ def entries(folder: Path) -> Iterator[Path]:
             raise Unsafe(f"it holds more than {DEPTH_MOST} folders within each other")
         try:
             names = list(os.scandir(inner))
-        except FileNotFoundError:
-            continue
+        except OSError as error:  # gone, or exchanged for what is no folder
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                continue
+            raise
         seen += len(names)
         if seen > ENTRIES_MOST:
             raise Unsafe(f"it holds more than {ENTRIES_MOST} names")

@@ -95,7 +95,9 @@ def check_message(message: object) -> None:
                 text = f"{kind.__name__}.{field} has more than {TEXT_MOST_CHARS} characters"
                 raise _malformed(text)
             if not value.isascii() and _SURROGATES.search(value):
-                raise _malformed(f"{kind.__name__}.{field} holds half a character (\\ud800 to \\udfff)")
+                raise _malformed(
+                    f"{kind.__name__}.{field} holds half a character (\\ud800 to \\udfff)"
+                )
         elif isinstance(value, int):
             least = 0 if kind is Reading else -INTEGER_MOST
             if not least <= value <= INTEGER_MOST:

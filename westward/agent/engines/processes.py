@@ -166,7 +166,10 @@ def spawn(
         os.execvpe(command[0], command, dict(env))
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.write(2, f"westward: cannot start {'the sandbox' if sandbox else 'bash'}: {error}\n".encode())
+            os.write(
+                2,
+                f"westward: cannot start {'the sandbox' if sandbox else 'bash'}: {error}\n".encode(),
+            )
     os._exit(127)
 
 

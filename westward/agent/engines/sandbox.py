@@ -32,7 +32,7 @@ FROM_THE_START = ("work", "home", "output", "tmp")
 # So once a signal has come this waits, until the supervisor's KILL, for all else in the sandbox.
 INIT = (
     "s=; trap 's=1' TERM INT HUP QUIT USR1 USR2; bash \"$1\" & p=$!; "
-    'while wait $p; c=$?; kill -0 $p 2>/dev/null; do :; done; '
+    "while wait $p; c=$?; kill -0 $p 2>/dev/null; do :; done; "
     'while [ "$s" ]; do b=; for d in /proc/[0-9]*; do '
     'case ${d#/proc/} in 1|$$) ;; *) read -r _ _ t _ <"$d/stat" && [ "$t" != Z ] && b=1 ;; esac; '
     'done 2>/dev/null; [ "$b" ] || break; sleep 0.1; done; exit $c'

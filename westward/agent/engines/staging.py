@@ -49,9 +49,7 @@ def stage(
         _mount(mount, work, home, budget, stopped)
 
 
-def _check_not_hidden(
-    source: str, named: str, hidden: Sequence[str], shown: Sequence[str]
-) -> None:
+def _check_not_hidden(source: str, named: str, hidden: Sequence[str], shown: Sequence[str]) -> None:
     leads = os.path.realpath(source)
     for index, place in enumerate(hidden):
         own = index + 1 == len(hidden)
