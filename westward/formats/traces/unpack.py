@@ -13,6 +13,7 @@ _GZIP_WINDOW = 31
 """zlib's code for: expect gzip's header and check its sum."""
 RATIO_MOST = 200
 """Logs shrink by 3 to 40; gzip alone can reach 1,000. What shrank more than this is no log."""
+MEMBERS_MOST = 2_000
 FREELY_BYTES = 64 * 2**20
 """Unpacked without a look at the ratio."""
 STEP_BYTES = 16 * 2**20
@@ -49,11 +50,16 @@ def unpack(stored: bytes, suffix: str, limit: int) -> bytes:
 def _gunzip(stored: bytes, limit: int) -> bytes:
     """All members of a gzip file; zeros after the last are padding."""
     parts: list[bytes] = []
-    size = 0
+    size = members = 0
     rest = stored
     while rest:
         if not rest.startswith(_GZIP_MAGIC):
             raise Damaged("the gzip file is damaged")
+        members += 1
+        if members > MEMBERS_MOST:
+            raise Damaged(
+                f"the gzip file has more than {MEMBERS_MOST} members", "Unpack it by hand."
+            )
         member = zlib.decompressobj(wbits=_GZIP_WINDOW)
         while not member.eof and size <= limit:
             try:
@@ -63,7 +69,8 @@ def _gunzip(stored: bytes, limit: int) -> bytes:
             rest = member.unconsumed_tail
             parts.append(part)
             size += len(part)
-            if size > max(FREELY_BYTES, RATIO_MOST * len(stored)):
+            read = len(stored) - len(rest) - len(member.unused_data)
+            if size > max(FREELY_BYTES, RATIO_MOST * read):
                 raise Damaged(
                     f"the gzip file unpacks to more than {RATIO_MOST} times its size",
                     "Unpack it by hand if that is meant.",
