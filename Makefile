@@ -23,6 +23,7 @@ help:
 	@echo "make soak       ten minutes under constant work, watched for growth (MINUTES=60)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
 	@echo "make test-replicas  several servers on a real PostgreSQL: killed, stopped, restarted; its backups (about 10 min)"
+	@echo "make test-hostile  set up schemathesis apart; fuzzing, bombs, slow clients, sandbox escapes (about 40 min)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
@@ -134,6 +135,22 @@ soak: setup
 test-focus: setup .venv-focus/ready
 	WESTWARD_TEST_FOCUS=$(CURDIR)/.venv-focus $(BIN)/pytest tests/focus
 
+# schemathesis has versions of its own of what we use. Installs Debian's bubblewrap (as root) if it is
+# missing. HOSTILE_EXAMPLES: cases of an operation and caller (× 25 of a reader); REPORT: counts.
+.venv-fuzz/ready: tests/hostile/requirements-fuzz.lock
+	python3 -m venv .venv-fuzz
+	.venv-fuzz/bin/pip install -q --require-hashes -r $<
+	touch $@
+
+.PHONY: test-hostile
+test-hostile: setup .venv-fuzz/ready
+	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "test-hostile: installing bubblewrap" && \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap; } >/dev/null 2>&1; } || true
+	@command -v bwrap >/dev/null || { echo "test-hostile: no bwrap found. As root: apt-get install bubblewrap" >&2; exit 1; }
+	WESTWARD_TEST_HOSTILE=$(CURDIR)/.venv-fuzz WESTWARD_HOSTILE_REPORT=$(REPORT) \
+	  WESTWARD_HOSTILE_EXAMPLES=$(or $(HOSTILE_EXAMPLES),20) $(BIN)/pytest --timeout 1600 tests/hostile
+
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
 # their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.
 # WIDE=FILE writes the table of Westward's meter against sacct there.
@@ -183,4 +200,4 @@ clean:
 	find westward tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-focus .venv-sky westward.egg-info
+	rm -rf $(VENV) .venv-bench .venv-ray .venv-data .venv-focus .venv-fuzz .venv-sky westward.egg-info

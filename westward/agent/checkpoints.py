@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
+from westward.agent import job_files
 from westward.agent.data_cache import digest_of
 from westward.agent.engines.base import Engine, RunResult
 from westward.agent.engines.processes import write_atomic
@@ -194,7 +195,7 @@ class Checkpoints:
     ) -> None:
         offset = had
         while not given_up():
-            data = await asyncio.to_thread(_read, folder / one.path, offset)
+            data = await asyncio.to_thread(_read, folder, one.path, offset)
             part = CheckpointPart(
                 token=token,
                 sha256=one.sha256,
@@ -221,7 +222,7 @@ class Checkpoints:
             return
         note.unlink(missing_ok=True)
         if outcome == "succeeded":
-            shutil.rmtree(self.root / job_id, ignore_errors=True)
+            job_files.remove(self.root / job_id)
         self._prune()
 
     def _prune(self) -> None:
@@ -231,32 +232,40 @@ class Checkpoints:
         if len(idle) > KEEP_JOBS:
             idle.sort(key=lambda one: (one.stat().st_mtime_ns, one.name))
             for old in idle[:-KEEP_JOBS]:
-                shutil.rmtree(old, ignore_errors=True)
+                job_files.remove(old)
 
 
 def scan(folder: Path) -> tuple[SavedFile, ...]:
     """Every file below ``folder`` with its digest, by path; links that lead out of it, sockets and
-    pipes carry nothing over."""
+    pipes carry nothing over. Raises OSError (``job_files.Unsafe``)."""
     found: list[SavedFile] = []
-    inside = folder.resolve()
-    for base, folders, names in os.walk(folder):
-        for name in [*names, *(one for one in folders if os.path.islink(os.path.join(base, one)))]:
-            path = Path(base, name)
-            shown = str(path.relative_to(folder))
-            if path.is_symlink():
-                link = os.readlink(path)
-                if not os.path.isabs(link) and (path.parent / link).resolve().is_relative_to(
-                    inside
-                ):
-                    found.append(SavedFile(path=shown, link=link))
-            elif path.is_file():
-                size_bytes = path.stat().st_size
-                found.append(SavedFile(path=shown, size_bytes=size_bytes, sha256=digest_of(path)))
+    inside = job_files.real(folder)
+    for path in job_files.entries(folder):
+        shown = job_files.name_below(path, folder)
+        if path.is_symlink():
+            link = os.readlink(path)
+            leads = job_files.real(path.parent / link)
+            if not os.path.isabs(link) and link.isprintable() and leads.is_relative_to(inside):
+                found.append(SavedFile(path=shown, link=link))
+            continue
+        file = job_files.open_inside(inside, path)
+        if file is None:
+            continue
+        try:
+            size_bytes = os.fstat(file).st_size
+            found.append(
+                SavedFile(path=shown, size_bytes=size_bytes, sha256=job_files.digest_of(file))
+            )
+        finally:
+            os.close(file)
     return tuple(sorted(found, key=lambda one: one.path))
 
 
 def _holds_a_file(folder: Path) -> bool:
-    return any(names for _, _, names in os.walk(folder))
+    try:
+        return any(True for _ in job_files.entries(folder))
+    except job_files.Unsafe:
+        return True
 
 
 def _below(folder: Path, path: str) -> Path:
@@ -293,7 +302,7 @@ def _take_over(coming: Path, folder: Path) -> None:
     """``coming`` becomes ``folder``. In between there is none: then it is fetched again."""
     (folder.parent / "last_run").unlink(missing_ok=True)
     coming.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    job_files.remove(folder)
     os.replace(coming, folder)
 
 
@@ -302,10 +311,14 @@ def _append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _read(path: Path, offset: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(PART_BYTES)
+def _read(folder: Path, path: str, offset: int) -> bytes:
+    file = job_files.open_inside(job_files.real(folder), folder / path)
+    if file is None:
+        raise job_files.Unsafe(f"{path} changed while it was read")
+    try:
+        return os.pread(file, PART_BYTES, offset)
+    finally:
+        os.close(file)
 
 
 def _text(path: Path) -> str | None:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from westward.agent import job_files
 from westward.agent.data import Data, SharesFiles
-from westward.agent.data_cache import digest_of
 from westward.agent.data_urls import Folder, Unreadable
 from westward.agent.engines.base import Engine, RunResult
 from westward.agent.link import Refused, SessionEnded
@@ -84,7 +84,7 @@ class Outputs:
             for file in files:
                 if given_up():
                     return
-                await self._upload(store, base, file)
+                await self._upload(store, folder, base, file)
         except Unreadable as error:
             raise _Failed(f"{shown} cannot be stored at this site: {error}") from error
         message = DataPublished(token=token, dataset=one.dataset, url=url, files=files)
@@ -93,13 +93,14 @@ class Outputs:
             raise _Failed(f"{shown} was refused: {ack.reason}")
         log.info("run %s: published %s, %d files", grant.run_id, one.dataset, len(files))
 
-    async def _upload(self, store: Folder, base: Path, file: DataFile) -> None:
+    async def _upload(self, store: Folder, folder: Path, base: Path, file: DataFile) -> None:
         """A file that is there with its size came in an earlier try: the folder is named by the
         digest of all of them."""
         for attempt in range(TRIES):
             try:
                 if await self.data.in_thread(store.size, file.path) != file.size_bytes:
-                    await self.data.in_thread(store.write, file.path, base / file.path)
+                    inside = job_files.real(folder)
+                    await self.data.in_thread(store_file, store, inside, base, file)
                 return
             except Unreadable:
                 if attempt + 1 == TRIES:
@@ -111,22 +112,39 @@ def scan_output(folder: Path, path: str) -> tuple[Path, tuple[DataFile, ...]]:
     """The files at ``path`` below ``folder`` with their digests, by path, and the folder that
     these paths count from. A single file counts from where it lies. Links are followed where they
     stay below ``folder``; other links, sockets and pipes carry nothing over."""
-    inside = folder.resolve()
+    inside = job_files.real(folder)
     start = folder / path
-    if not start.resolve().is_relative_to(inside):
+    leads = job_files.real(start)
+    if not leads.is_relative_to(inside):
         return start, ()
-    if start.is_file():
-        return start.parent, (_entry(start, start.parent),)
-    found = []
-    for base, _, names in os.walk(start):
-        for name in names:
-            one = Path(base, name)
-            if one.is_file() and one.resolve().is_relative_to(inside):
-                found.append(_entry(one, start))
-    return start, tuple(sorted(found, key=lambda one: one.path))
+    if leads.is_file():
+        one = _entry(start, start.parent, inside)
+        return start.parent, () if one is None else (one,)
+    found = [_entry(one, start, inside) for one in job_files.entries(start)]
+    return start, tuple(sorted((one for one in found if one), key=lambda one: one.path))
 
 
-def _entry(path: Path, base: Path) -> DataFile:
-    return DataFile(
-        path=str(path.relative_to(base)), size_bytes=path.stat().st_size, sha256=digest_of(path)
-    )
+def _entry(path: Path, base: Path, inside: Path) -> DataFile | None:
+    file = job_files.open_inside(inside, path)
+    if file is None:
+        return None
+    try:
+        size_bytes = os.fstat(file).st_size
+        shown = job_files.name_below(path, base)
+        return DataFile(path=shown, size_bytes=size_bytes, sha256=job_files.digest_of(file))
+    finally:
+        os.close(file)
+
+
+def store_file(store: Folder, inside: Path, base: Path, file: DataFile) -> None:
+    """Copies the file that ``scan_output`` saw, or refuses (Unsafe) what has taken its place:
+    ``inside`` is the real path of the run's output folder."""
+    opened = job_files.open_inside(inside, base / file.path)
+    if opened is None:
+        raise job_files.Unsafe(f"its output {file.path} changed while it was stored")
+    try:
+        if job_files.digest_of(opened) != file.sha256:
+            raise job_files.Unsafe(f"its output {file.path} changed while it was stored")
+        store.write(file.path, Path(f"/proc/self/fd/{opened}"))
+    finally:
+        os.close(opened)

@@ -12,11 +12,12 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from westward.cli.fail import Failure
 from westward.cli.server_option import find_server, find_token
+from westward.logs import harmless
 from westward.model.faults import Fault, InputFaults
 
 Json = dict[str, Any]
@@ -192,13 +193,14 @@ class Client:
     def _decode(self, status: int, data: bytes) -> Json:
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise Failure(
                 f"{self.url} answers (HTTP {status}), but not as a Westward server. "
                 "Look at the URL."
             )
+        document = cast(Json, _harmless(document))
         if status < 400:
             return document
         faults = document.get("faults") or []
@@ -210,6 +212,18 @@ class Client:
             if message.startswith(f"there is no {kind} "):
                 remedy = f" 'westward {command}' lists them."
         raise Refused(f"{message.rstrip('.')}.{remedy}", str(document.get("code")))
+
+
+def _harmless(value: Any) -> Any:
+    """As JSON, with texts that cannot move a terminal's cursor: they come from jobs' owners, sites
+    and whoever else the server heard. (A job's output is bytes, base64: it stays as it is.)"""
+    if isinstance(value, str):
+        return value if value.isprintable() else harmless(value)
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    if isinstance(value, dict):
+        return {harmless(key): _harmless(one) for key, one in value.items()}
+    return value
 
 
 def quoted(name: str) -> str:

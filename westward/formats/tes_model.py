@@ -112,6 +112,9 @@ def read_document(body: object) -> TesTask:
         return TesTask.model_validate_json(_json(given))
     except ValidationError as error:
         raise InputFaults([_fault(one) for one in error.errors()]) from None
+    except RecursionError:
+        problem = "the body is nested too deeply"
+        raise InputFaults([Fault(FILE, None, "", problem, "Send a tesTask.")]) from None
 
 
 def _json(given: Mapping[str, Any]) -> str:

@@ -124,6 +124,8 @@ def path_problem(path: str) -> str | None:
         return "a path is relative, without . and .. and double slashes"
     if len(path) > PATH_MOST_CHARS or any(ord(char) < 32 for char in path):
         return f"a path has at most {PATH_MOST_CHARS} characters, none of them a control character"
+    if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path):
+        return "a path is text (UTF-8)"
     return None
 
 

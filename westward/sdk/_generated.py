@@ -477,7 +477,7 @@ class HealthView(TypedDict):
 class HoldView(TypedDict):
     """One thing that a held job waits for."""
 
-    code: Literal["after", "retry", "suspended"]
+    code: Literal["after", "retry", "suspended", "money"]
     text: str
     until_ms: int | None
 

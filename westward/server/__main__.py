@@ -21,11 +21,13 @@ from pathlib import Path
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 
+from westward.logs import OneLine
 from westward.model.faults import InputFaults
 from westward.server.app import create_app
 from westward.server.core import Core
 from westward.server.memory import keep_little
 from westward.server.options import parse
+from westward.server.patience import PatientProtocol
 
 SWITCH_S = 0.0005
 """How long a thread that computes keeps others from running. The writer lets go at every database
@@ -85,13 +87,13 @@ def main(arguments: list[str] | None = None) -> int:
     except InputFaults as error:
         print(error, file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it anew once it is done
         signal.signal(number, lambda _number, _frame: sys.exit(0))
     keep_little()
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(settings.data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=PatientProtocol,
+        ws="none",
         loop="uvloop",
         log_level=log_level,
         access_log=False,

@@ -6,6 +6,7 @@ done; handlers are asked only where ``about`` is ``body``, with ``permit``, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -284,6 +285,9 @@ TABLE: Mapping[str, Entry] = {
 }
 
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
+
+
 class TableBroken(Exception):
     """The table and the routes do not go together: the server must not start."""
 
@@ -335,6 +339,16 @@ class Access:
         first route whose path and method match (``sealed`` checks that it did)."""
         method = "GET" if asked["method"] == "HEAD" else asked["method"]
         return self._plain.get((method, asked["path"])) or self._sought(asked)
+
+    def methods(self, asked: Asked) -> frozenset[str]:
+        """What may be asked at this path: for the ``Allow`` of a refusal. Of paths that match, the
+        one with the most fixed letters is meant."""
+        found: dict[str, set[str]] = {}
+        for route, entries in self.routes:
+            if route.matches(asked)[0] is not Match.NONE:
+                found.setdefault(route.path, set()).update(entries)
+        meant = max(found, key=lambda path: len(_PARAMETER.sub("", path)), default="")
+        return frozenset(found.get(meant, ()))
 
     def _sought(self, asked: Asked) -> Found | None:
         for route, entries in self.routes:

@@ -79,7 +79,7 @@ async def service_info(core: CoreDep) -> Json:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": TesTask.model_json_schema()}},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TesTask"}}},
         }
     },
 )
@@ -107,7 +107,7 @@ async def create_task(request: Request, core: CoreDep, judged: JudgedDep) -> Jso
 async def _body(request: Request) -> object:
     try:
         return json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fault = Fault(FILE, None, "", f"the body is not JSON: {error}", "Send a tesTask as JSON.")
         raise InputFaults([fault]) from None
 

@@ -103,7 +103,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     routes = [*app.routes, *(route for router in ROUTERS for route in router.routes)]
     # The outermost: strangers' bodies are not even read.
-    app.add_middleware(Gate, core=core, access=Access(routes))
+    access = Access(routes)
+    app.state.access = access
+    app.add_middleware(Gate, core=core, access=access)
     for router in ROUTERS:
         app.include_router(router)
     describe(app)

@@ -67,9 +67,14 @@ def add_handlers(app: FastAPI) -> None:
         return _answer(422, "malformed-request", "the request has not the right form", listed)
 
     @app.exception_handler(HTTPException)
-    async def plain(_request: Request, error: HTTPException) -> JSONResponse:
+    async def plain(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "refused")
-        return _answer(error.status_code, code, str(error.detail))
+        headers = dict(error.headers) if error.headers else {}
+        access = getattr(request.app.state, "access", None)
+        if error.status_code == 405 and access is not None:
+            # The framework knows the first route of a path only.
+            headers["Allow"] = ", ".join(sorted(access.methods(request.scope)))
+        return _answer(error.status_code, code, str(error.detail), headers=headers or None)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

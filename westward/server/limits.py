@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -25,6 +26,7 @@ INTEGER_MOST = 2**53
 """What every JSON reader and the database can hold."""
 SPAN_MOST_MS = 200 * 365 * 86_400_000
 """No job lasts, waits or is due beyond this; the planner counts in 64 bits."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class BodyLimit:
@@ -92,6 +94,10 @@ def check_message(message: object) -> None:
             if field != "data_b64" and len(value) > TEXT_MOST_CHARS:
                 text = f"{kind.__name__}.{field} has more than {TEXT_MOST_CHARS} characters"
                 raise _malformed(text)
+            if not value.isascii() and _SURROGATES.search(value):
+                raise _malformed(
+                    f"{kind.__name__}.{field} holds half a character (\\ud800 to \\udfff)"
+                )
         elif isinstance(value, int):
             least = 0 if kind is Reading else -INTEGER_MOST
             if not least <= value <= INTEGER_MOST:

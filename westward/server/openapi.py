@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from westward import __version__
-from westward.control.records import JobState
+from westward.control.records import HoldCode, JobState
+from westward.formats.tes_model import TesTask
 from westward.server.openapi_money import MONEY_ANSWERS
 from westward.server.openapi_people import (
     ForgottenView,
@@ -63,7 +64,7 @@ class RunView(TypedDict):
 class HoldView(TypedDict):
     """One thing that a held job waits for."""
 
-    code: Literal["after", "retry", "suspended"]
+    code: HoldCode
     text: str
     until_ms: int | None
 
@@ -535,6 +536,8 @@ def _described(document: Json) -> Json:
             several = answer if isinstance(answer, tuple) else (answer,)
             found = [_component(schemas, one) for one in several]
             content["schema"] = found[0] if len(found) == 1 else {"anyOf": found}
+    if "/ga4gh/tes/v1/tasks" in document["paths"]:  # its body is read by the route itself
+        _component(schemas, TesTask, mode="validation")
     told = "A token, where the server tells users apart; an agent's credential; the operator's."
     bearer = {"type": "http", "scheme": "bearer", "description": told}
     document["components"]["securitySchemes"] = {"token": bearer}
@@ -544,14 +547,20 @@ def _described(document: Json) -> Json:
         for operation in operations.values():
             refusal = {"description": "Refused", "content": {"application/json": {"schema": error}}}
             operation["responses"].pop("422", None)
+            made = operation["responses"].get("201")
+            if made is not None:  # who asks the same again hears it again
+                there = {**made, "description": "It was there already, just so"}
+                operation["responses"].setdefault("200", there)
             operation["responses"]["default"] = refusal
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return document
 
 
-def _component(schemas: Json, answer: Any) -> Json:
-    made = TypeAdapter(answer).json_schema(ref_template=_REF, mode="serialization")
+def _component(
+    schemas: Json, answer: Any, mode: Literal["validation", "serialization"] = "serialization"
+) -> Json:
+    made = TypeAdapter(answer).json_schema(ref_template=_REF, mode=mode)
     schemas.update(made.pop("$defs", {}))
     name = cast(str, answer.__name__)
     schemas[name] = made

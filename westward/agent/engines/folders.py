@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from westward.agent import job_files
 from westward.agent.engines import processes
 from westward.agent.engines.base import AlreadyStarted
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
@@ -49,8 +49,10 @@ class RunFolders:
     _pruning: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        """Others on the machine see nothing of it: logs, work and secrets of many lie below."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("runs", "finished"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def folder(self, run_id: str) -> Path:
         return self.root / "runs" / run_id
@@ -108,7 +110,7 @@ class RunFolders:
         for folder in sorted((self.root / "runs").iterdir()):
             order = self.order(folder.name)
             if order is None:  # the agent died while writing it: nothing was started
-                shutil.rmtree(folder, ignore_errors=True)
+                job_files.remove(folder)
             else:
                 held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
         return tuple(held)
@@ -180,7 +182,7 @@ def prune(finished: Path) -> None:
         return
     by_age = sorted(names, key=lambda name: ((finished / name).stat().st_mtime_ns, name))
     for name in by_age[:-KEEP_FINISHED]:
-        shutil.rmtree(finished / name, ignore_errors=True)
+        job_files.remove(finished / name)
 
 
 def note_stop(folder: Path, outcome: Outcome) -> bool:
@@ -218,14 +220,18 @@ def write_order(
     wake: Path,
     grace_ms: int,
     reading_every_ms: int,
+    more: Mapping[str, object] | None = None,
 ) -> None:
-    """All that a supervisor needs to know. ValueError for an unknown signal; OSError."""
-    for name in ("work", "home", "output"):
+    """All that a supervisor needs to know. ``more``: of the engine's own (``sandbox``, ``hidden``,
+    ``shown``). ValueError for an unknown signal; OSError."""
+    for name in ("work", "home", "output", "tmp"):
         (folder / name).mkdir()
     (folder / "run.sh").write_text(grant.work.run, encoding="utf-8")
     (folder / "setup.sh").write_text(grant.work.setup, encoding="utf-8")
     order = supervisor_order(grant, env=env, grace_ms=grace_ms, reading_every_ms=reading_every_ms)
-    processes.write_atomic(str(folder / "order.json"), json.dumps({**order, "wake": str(wake)}))
+    processes.write_atomic(
+        str(folder / "order.json"), json.dumps({**order, **(more or {}), "wake": str(wake)})
+    )
 
 
 def supervisor_order(

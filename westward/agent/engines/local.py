@@ -36,7 +36,8 @@ from westward.agent.engines.folders import (
     open_wake,
     write_order,
 )
-from westward.agent.engines.options import whole_numbers
+from westward.agent.engines.options import known, whole_numbers
+from westward.agent.engines.sandbox import OPTIONS, Sandbox, sandbox_of
 from westward.model.wire import Grant, Outcome
 
 READING_EVERY_MS = 5_000
@@ -55,6 +56,8 @@ class LocalEngine(FolderEngine):
     site: str
     reading_every_ms: int = READING_EVERY_MS
     grace_ms: int = GRACE_MS
+    sandbox: Sandbox | None = None
+    """What jobs run in; None: they are processes of the agent's user like any other."""
     _supervisors: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _wake_fd: int = -1
     _spares: Spares = field(default_factory=lambda: Spares())
@@ -98,6 +101,7 @@ class LocalEngine(FolderEngine):
                 wake=self.wake,
                 grace_ms=self.grace_ms,
                 reading_every_ms=self.reading_every_ms,
+                more=self._confinement(grant, folder),
             )
             self.extend(grant.run_id, lease)
             self._supervisors[grant.run_id] = self._spares.take(folder) or _launch(folder)
@@ -105,6 +109,16 @@ class LocalEngine(FolderEngine):
         except (OSError, ValueError):  # nothing runs: a text that cannot be written, no process
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _confinement(self, grant: Grant, folder: Path) -> dict[str, list[str]]:
+        """Files of the agent's own are brought to no job, sandbox or not."""
+        if self.sandbox is None:
+            return {"hidden": [str(self.state)]}
+        return {
+            "sandbox": self.sandbox.command(grant, folder, self.state),
+            "hidden": self.sandbox.hidden(self.state),
+            "shown": self.sandbox.shown(),
+        }
 
     def extend(self, run_id: str, lease: LeaseTimes) -> None:
         folder = self.folder(run_id)
@@ -179,13 +193,17 @@ class LocalEngine(FolderEngine):
 
 
 def from_options(state: Path, site: str, options: Mapping[str, str]) -> LocalEngine:
-    """``grace_ms`` and ``reading_ms``, both whole milliseconds. ValueError names what is wrong."""
-    values = whole_numbers(options, ("grace_ms", "reading_ms"))
+    """``grace_ms`` and ``reading_ms``, both whole milliseconds; ``sandbox`` and its options
+    (``sandbox.OPTIONS``). ValueError names what is wrong."""
+    known(options, ("grace_ms", "reading_ms", *OPTIONS))
+    times = {name: text for name, text in options.items() if name not in OPTIONS}
+    values = whole_numbers(times, ("grace_ms", "reading_ms"))
     return LocalEngine(
         state,
         site,
         reading_every_ms=values.get("reading_ms", READING_EVERY_MS),
         grace_ms=values.get("grace_ms", GRACE_MS),
+        sandbox=sandbox_of(options),
     )
 
 

@@ -16,7 +16,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 TYPE_CHECKING = False  # as typing's, without the milliseconds that importing it takes
 if TYPE_CHECKING:
@@ -125,8 +125,17 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 
 
-def spawn(script: str, *, env: Mapping[str, str], cwd: str, log: str, data_limit: int) -> int:
+def spawn(
+    script: str,
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    log: str,
+    data_limit: int,
+    sandbox: Sequence[str] = (),
+) -> int:
     """Start ``bash script`` in a session of its own; both outputs are appended to ``log``.
+    ``sandbox``: instead this command, with the script's path as its last argument.
 
     ``data_limit`` bytes is the private memory of each process (RLIMIT_DATA; 0 = no limit).
     RLIMIT_AS is not used: it counts reserved addresses, of which threads and device drivers
@@ -153,10 +162,14 @@ def spawn(script: str, *, env: Mapping[str, str], cwd: str, log: str, data_limit
         _redirect(log)
         os.chdir(cwd)
         _limit_child(data_limit)
-        os.execvpe("bash", ["bash", script], dict(env))
+        command = [*sandbox, script] if sandbox else ["bash", script]
+        os.execvpe(command[0], command, dict(env))
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.write(2, f"westward: cannot start bash: {error}\n".encode())
+            os.write(
+                2,
+                f"westward: cannot start {'the sandbox' if sandbox else 'bash'}: {error}\n".encode(),
+            )
     os._exit(127)
 
 
@@ -183,9 +196,13 @@ def _limit_child(data_limit: int) -> None:
 class ProcessSeen:
     """One row of /proc. ``cpu_ms`` includes the process's own children that it has reaped."""
 
-    __slots__ = ("cpu_ms", "parent", "pid", "rss_kib", "state")
+    __slots__ = ("cpu_ms", "name", "parent", "pid", "rss_kib", "state")
 
-    def __init__(self, pid: int, parent: int, state: str, cpu_ms: int, rss_kib: int):
+    def __init__(
+        self, pid: int, parent: int, state: str, cpu_ms: int, rss_kib: int, name: str = ""
+    ):
+        self.name = name
+        """As the process may call itself: nothing is to depend on it that a job could misuse."""
         self.pid = pid
         self.parent = parent
         self.state = state
@@ -224,6 +241,7 @@ def _all_processes() -> Iterable[ProcessSeen]:
             state=fields[0],
             cpu_ms=ticks * 1000 // TICKS_PER_S,
             rss_kib=int(fields[21]) * PAGE_BYTES // 1024,
+            name=text[text.index("(") + 1 : text.rindex(")")],
         )
 
 

@@ -26,19 +26,42 @@ def stage(
     work: str,
     home: str,
     stopped: Callable[[], bool],
+    hidden: Sequence[str] = (),
+    shown: Sequence[str] = (),
 ) -> None:
     """Copy ``workdir`` into ``work`` and each mount to its target. Local paths only.
 
-    Relative targets lie in ``work``, ``~/…`` in ``home``. Raises StagingFailed, StagingStopped.
+    Relative targets lie in ``work``, ``~/…`` in ``home``. Nothing is copied from below ``hidden``
+    (the last of it: not even if it lies below ``shown``), for this reads with the agent's rights.
+    Raises StagingFailed, StagingStopped.
     """
     budget = [COPY_LIMIT_BYTES]
     if workdir is not None:
         source = _local(workdir, "workdir")
+        _check_not_hidden(source, "workdir", hidden, shown)
         if not os.path.isdir(source):
             raise StagingFailed(f"workdir {workdir}: no such folder at this site")
         _copy(source, work, budget, stopped)
     for mount in mounts:
+        if mount.get("mode") != "MOUNT":  # a mount is a link, and leads where the job may look
+            named = f"file_mounts {mount['target']}"
+            _check_not_hidden(_local(str(mount["source"]), named), named, hidden, shown)
         _mount(mount, work, home, budget, stopped)
+
+
+def _check_not_hidden(source: str, named: str, hidden: Sequence[str], shown: Sequence[str]) -> None:
+    leads = os.path.realpath(source)
+    for index, place in enumerate(hidden):
+        own = index + 1 == len(hidden)
+        if not own and any(_lies_in(leads, os.path.realpath(one)) for one in shown):
+            continue
+        place = os.path.realpath(place)
+        if _lies_in(leads, place) or _lies_in(place, leads):
+            raise StagingFailed(f"{named}: this site does not let jobs see {source}")
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _mount(

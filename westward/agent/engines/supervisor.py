@@ -93,6 +93,8 @@ class Supervisor:
                 work=self.path("work"),
                 home=self.path("home"),
                 stopped=self._look,
+                hidden=self.order.get("hidden", ()),
+                shown=self.order.get("shown", ()),
             )
         except StagingFailed as error:
             self._decide("failed", str(error))
@@ -118,6 +120,7 @@ class Supervisor:
             cwd=self.path("work"),
             log=self.path(f"rank{rank}.log"),
             data_limit=self.order["memory_per_node_mib"] << 20,
+            sandbox=self.order.get("sandbox", ()),
         )
 
     # -- what happens meanwhile
@@ -213,7 +216,10 @@ class Supervisor:
             return
         self._decide(outcome, detail)
         self.kill_at = kill_at
-        processes.signal_each(processes.descendants(os.getpid()), self.order["stop_signal"])
+        told = processes.descendants(os.getpid())
+        if self.order.get("sandbox"):  # the sandbox would end, and all in it, with no time to save
+            told = [seen for seen in told if seen.name != "bwrap"]
+        processes.signal_each(told, self.order["stop_signal"])
 
     def _kill_leftovers(self) -> None:
         """Nothing of the run outlives it: what the ranks left in the background is killed."""

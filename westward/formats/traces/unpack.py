@@ -11,6 +11,12 @@ _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
 _GZIP_WINDOW = 31
 """zlib's code for: expect gzip's header and check its sum."""
+RATIO_MOST = 200
+"""Logs shrink by 3 to 40; gzip alone can reach 1,000. What shrank more than this is no log."""
+MEMBERS_MOST = 2_000
+FREELY_BYTES = 64 * 2**20
+"""Unpacked without a look at the ratio."""
+STEP_BYTES = 16 * 2**20
 _AGAIN = "Fetch the file again."
 
 
@@ -44,22 +50,35 @@ def unpack(stored: bytes, suffix: str, limit: int) -> bytes:
 def _gunzip(stored: bytes, limit: int) -> bytes:
     """All members of a gzip file; zeros after the last are padding."""
     parts: list[bytes] = []
-    size = 0
+    size = members = 0
     rest = stored
     while rest:
         if not rest.startswith(_GZIP_MAGIC):
             raise Damaged("the gzip file is damaged")
+        members += 1
+        if members > MEMBERS_MOST:
+            raise Damaged(
+                f"the gzip file has more than {MEMBERS_MOST} members", "Unpack it by hand."
+            )
         member = zlib.decompressobj(wbits=_GZIP_WINDOW)
-        try:
-            part = member.decompress(rest, limit + 1 - size)
-        except zlib.error as error:
-            raise Damaged("the gzip file is damaged") from error
-        parts.append(part)
-        size += len(part)
+        while not member.eof and size <= limit:
+            try:
+                part = member.decompress(rest, min(STEP_BYTES, limit + 1 - size))
+            except zlib.error as error:
+                raise Damaged("the gzip file is damaged") from error
+            rest = member.unconsumed_tail
+            parts.append(part)
+            size += len(part)
+            read = len(stored) - len(rest) - len(member.unused_data)
+            if size > max(FREELY_BYTES, RATIO_MOST * read):
+                raise Damaged(
+                    f"the gzip file unpacks to more than {RATIO_MOST} times its size",
+                    "Unpack it by hand if that is meant.",
+                )
+            if not part and not rest and not member.eof:
+                raise Damaged("the gzip file ends too early")
         if size > limit:
             break
-        if not member.eof:
-            raise Damaged("the gzip file ends too early")
         rest = member.unused_data.lstrip(b"\0")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -78,8 +97,10 @@ def _untar(data: bytes) -> bytes:
                     f"the tar archive holds {len(files)} files ({names})",
                     "Unpack it and give one of its files.",
                 )
+            if files[0].size > len(data):  # a sparse file stands for more than is there
+                raise Damaged("the tar archive holds a file larger than itself", "Unpack it.")
             found = archive.extractfile(files[0])
             assert found is not None  # it is a file
             return found.read()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OSError, EOFError) as error:
         raise Damaged("the tar archive is damaged") from error
