@@ -129,15 +129,20 @@ class ServerLink:
         secret: str | None = None,
         ca: str | None = None,
         proxy: str | None = None,
+        clock: Callable[[], int] = boot_ms,
     ):
         self.url = url.rstrip("/")
         self.rng = rng
         self.secret = secret
         self.proxy = proxy
+        self.clock = clock
+        self._open(ca)
+
+    def _open(self, ca: str | None) -> None:
         secure = self.url.startswith("https:")
         context = ssl.create_default_context(cafile=ca) if secure else True
         self.http = aiohttp.ClientSession(
-            trust_env=secret is not None, connector=aiohttp.TCPConnector(ssl=context)
+            trust_env=self.secret is not None, connector=aiohttp.TCPConnector(ssl=context)
         )
 
     async def close(self) -> None:
@@ -157,12 +162,12 @@ class ServerLink:
         """Report on a run; repeats until the server answers. Raises Refused."""
         path = f"/v1/agent/runs/{run_id}/{_PATHS[type(message)]}"
         kind = type(message)
-        first_ms = boot_ms()
+        first_ms = self.clock()
 
         def aged() -> RunMessage:
             """What is told in "ago" grows older with every repetition."""
             if isinstance(message, RunStarted):
-                return replace(message, ago_ms=message.ago_ms + boot_ms() - first_ms)
+                return replace(message, ago_ms=message.ago_ms + self.clock() - first_ms)
             return message
 
         return await self._until_answered(
@@ -201,19 +206,9 @@ class ServerLink:
     async def _post(
         self, path: str, kind: type[A], message: A, answer: type[T], timeout_ms: int
     ) -> T:
-        headers = {"content-type": "application/json"}
-        if self.secret is not None:
-            headers["authorization"] = f"Bearer {self.secret}"
+        said = adapter(cast(Hashable, kind)).dump_json(message)
         try:
-            async with self.http.post(
-                self.url + path,
-                data=adapter(cast(Hashable, kind)).dump_json(message),
-                headers=headers,
-                proxy=self.proxy,
-                timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
-            ) as response:
-                body = await response.read()
-                status = response.status
+            status, body = await self._send(path, said, timeout_ms)
         except aiohttp.ClientSSLError as error:
             raise Untrusted(f"{path}: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -232,6 +227,20 @@ class ServerLink:
             return cast(T, adapter(cast(Hashable, answer)).validate_json(body))
         except ValueError as error:
             raise Unreachable(f"{path}: answer not understood: {error}") from error
+
+    async def _send(self, path: str, body: bytes, timeout_ms: int) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises aiohttp.ClientError, TimeoutError, OSError."""
+        headers = {"content-type": "application/json"}
+        if self.secret is not None:
+            headers["authorization"] = f"Bearer {self.secret}"
+        async with self.http.post(
+            self.url + path,
+            data=body,
+            headers=headers,
+            proxy=self.proxy,
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
+        ) as response:
+            return response.status, await response.read()
 
 
 def _error_parts(body: bytes) -> tuple[str, str]:

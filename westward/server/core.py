@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -20,7 +21,7 @@ from westward.network.entity_files import load_pool_facts
 from westward.network.loader import load_network
 from westward.network.voucher_files import VoucherFolder, load_vouchers
 from westward.placement.warm import warm_plan
-from westward.server.applier import Outcome
+from westward.server.applier import Outcome, fresh_run_id
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
@@ -47,21 +48,48 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def boot_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 class Clock:
     """UTC milliseconds that never jump: read from the wall once, then counted since boot.
 
     A wall clock set forward would otherwise end leases that the sites still hold.
     """
 
-    def __init__(self) -> None:
-        self._offset_ms = time.time_ns() // 1_000_000 - self._boot_ms()
+    def __init__(
+        self,
+        wall_ms: Callable[[], int] = wall_ms,
+        boot_ms: Callable[[], int] = boot_ms,
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._boot_ms = boot_ms
+        self.elapsed_s = elapsed_s
+        """For durations; its origin means nothing."""
+        self._offset_ms = wall_ms() - boot_ms()
         self.started_ms = self.now_ms()
-
-    def _boot_ms(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
     def now_ms(self) -> int:
         return self._boot_ms() + self._offset_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a server takes from the machine it is on: clock, randomness, threads. The fault
+    simulation gives others (decision 0040); nobody else does."""
+
+    open_clock: Callable[[], Clock] = Clock
+    new_run_id: Callable[[], str] = fresh_run_id
+    open_writer: Callable[[Store], Writer] = Writer
+    open_metrics: Callable[[], Metrics] = Metrics
+
+
+MACHINE = Surroundings()
 
 
 class Core:
@@ -73,6 +101,7 @@ class Core:
         network: Network,
         store: Store,
         vouchers: VoucherFolder | None = None,
+        surroundings: Surroundings = MACHINE,
     ):
         self.settings = settings
         self.folder = network
@@ -83,7 +112,8 @@ class Core:
         self.people: People = load_people(store)
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
-        self.clock = Clock()
+        self.clock = surroundings.open_clock()
+        self.new_run_id = surroundings.new_run_id
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.vouchers = vouchers
         self.purse = Purse(
@@ -94,7 +124,7 @@ class Core:
             pool_facts=dict(load_pool_facts(settings.network, network)),
         )
         self.covers = CoverCache()
-        self.writer = Writer(store)
+        self.writer = surroundings.open_writer(store)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
         self.settle_bell = Bell()
@@ -106,7 +136,7 @@ class Core:
         self.runs_aside = SetAside()
         """Runs that could not be settled."""
         self.closing = False
-        self.metrics = Metrics()
+        self.metrics = surroundings.open_metrics()
         self.traces = open_traces(network.name, self.clock.now_ms())
 
     @property
