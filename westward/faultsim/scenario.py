@@ -109,6 +109,8 @@ class Scenario:
     budgets: tuple[BudgetPlan, ...] = ()
     pot_micros: int | None = None
     """What a funder has paid in who bears half of project ``alpha``'s compute; None: no funder."""
+    hold_ms: int = 0
+    """Money is held for so long at a time, so that runs of seconds outlast it; 0: as shipped."""
     ablate: tuple[str, ...] = ()
     only: str = ""
     """Of a kept story: what it shows."""
@@ -126,6 +128,7 @@ def load(text: str) -> Scenario:
     }  # fmt: skip
     for name, kind in kinds.items():
         raw[name] = tuple(_one(kind, row) for row in raw[name])
+    raw.setdefault("hold_ms", 0)
     raw["ablate"] = tuple(raw["ablate"])
     return Scenario(**{one.name: raw[one.name] for one in fields(Scenario)})
 
@@ -283,4 +286,5 @@ class _Draw:
 
 def draw(seed: int, ablate: tuple[str, ...] = ()) -> Scenario:
     """The world of ``seed``."""
-    return replace(_Draw(seed).scenario(), ablate=ablate)
+    hold_ms = random.Random(f"westward-faultsim-{seed}-holds").choice((0, 0, 3_000, 10_000))
+    return replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate)

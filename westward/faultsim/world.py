@@ -12,11 +12,13 @@ import hashlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from westward.agent.agent import Agent, Superseded
 from westward.agent.link import Refused
@@ -39,6 +41,7 @@ from westward.faultsim.money import MoneyChecker
 from westward.faultsim.net import Answer, Caller, Net, SimLink
 from westward.faultsim.scenario import FaultPlan, JobPlan, Scenario, Whim
 from westward.faultsim.site import Piece, SimEngine, SiteMachine
+from westward.server import loops, purse
 from westward.server.api_jobs import to_all
 from westward.server.api_lives import MoveRequest, move
 from westward.server.aside import STORE_TROUBLE
@@ -241,7 +244,7 @@ class World:
         log.propagate = False
         log.handlers = [_Listener(self.logged)]
         try:
-            with without(self.scenario.ablate):
+            with without(self.scenario.ablate), holds_of(self.scenario.hold_ms):
                 self._play()
         finally:
             self.loop.close()
@@ -464,6 +467,20 @@ class World:
         for job in self.scenario.jobs:
             whim = Whim(at_ms=0, kind="resume", job_id=job.job_id)
             self._user(follows(self, whim))
+
+
+@contextmanager
+def holds_of(hold_ms: int) -> Iterator[None]:
+    """The shipped holds of five and ten minutes, made as short as the simulated runs."""
+    if not hold_ms:
+        yield
+        return
+    with (
+        patch.object(purse, "HOLD_LEAST_MS", hold_ms),
+        patch.object(purse, "FURTHER_LEAST_MS", hold_ms),
+        patch.object(loops, "MONEY_EARLY_MS", hold_ms // 2),
+    ):
+        yield
 
 
 class _Listener(logging.Handler):
