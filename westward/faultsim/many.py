@@ -17,8 +17,8 @@ from westward.faultsim.world import Verdict, World
 
 CHUNK = 10
 """Seeds handed to a worker at once."""
-COLLECT_EVERY = 25
-"""Worlds between two collections: a killed process is a heap of circles."""
+COLLECT_EVERY = 5
+"""Worlds between two collections: a killed process is a heap of circles, some 20 MB a world."""
 
 
 @dataclass(slots=True)
@@ -70,10 +70,12 @@ def rarely_collected() -> Iterator[None]:
     """Python's own collections would take a tenth of the time."""
     had = gc.isenabled()
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
+        gc.unfreeze()
         if had:
             gc.enable()
 
@@ -98,6 +100,7 @@ _PLAYER: list[Player] = []
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops all
+    gc.freeze()
     gc.disable()
     _PLAYER.append(Player())
 
