@@ -29,16 +29,16 @@ WELCOME = {"agent_session": 1, "lease_ttl_ms": 1, "poll_wait_ms": 1, "rotate_ms"
 class Boot:
     """A machine's own clock, moved by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.ms = 1_000_000
-        monkeypatch.setattr(SharedClock, "_boot_ms", lambda _clock: self.ms)
+
+    def __call__(self) -> int:
+        return self.ms
 
 
-def test_a_shared_clock_begins_at_the_databases_and_follows_it_slowly(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    boot = Boot(monkeypatch)
-    clock = SharedClock(5_000_000)
+def test_a_shared_clock_begins_at_the_databases_and_follows_it_slowly() -> None:
+    boot = Boot()
+    clock = SharedClock(5_000_000, boot)
     assert clock.now_ms() == clock.started_ms == 5_000_000
     told = 5_000_000.0
     for _ in range(100):  # ours is 60 ms behind: made up for within 12 s
@@ -48,11 +48,9 @@ def test_a_shared_clock_begins_at_the_databases_and_follows_it_slowly(
     assert clock.now_ms() == pytest.approx(told + 60, abs=1)
 
 
-def test_a_step_of_the_databases_clock_never_turns_ours_back_or_makes_it_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    boot = Boot(monkeypatch)
-    clock = SharedClock(5_000_000)
+def test_a_step_of_the_databases_clock_never_turns_ours_back_or_makes_it_run() -> None:
+    boot = Boot()
+    clock = SharedClock(5_000_000, boot)
     for step_ms in (-3_600_000, 3_600_000):
         began, boot_began = clock.now_ms(), boot.ms
         last = began
@@ -66,11 +64,9 @@ def test_a_step_of_the_databases_clock_never_turns_ours_back_or_makes_it_run(
         assert abs(clock.off_ms) > 3_000_000
 
 
-def test_what_lies_within_the_answers_time_is_not_steered_by(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    boot = Boot(monkeypatch)
-    clock = SharedClock(5_000_000)
+def test_what_lies_within_the_answers_time_is_not_steered_by() -> None:
+    boot = Boot()
+    clock = SharedClock(5_000_000, boot)
     boot.ms += 1_000
     clock.steer(5_001_000 - 400, 900.0)
     assert clock.now_ms() == 5_001_000

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.databases import DATABASES, new_database
-from westward.control.records import JobState
+from westward.control.records import Aim, JobState
 from westward.model.job import InputData, JobSpec, ResourceOption, Work
 from westward.model.network import Network
 from westward.model.plan import Policy
@@ -330,3 +330,19 @@ def test_bells_wake_every_listener_and_leave_nothing_behind() -> None:
         return woken
 
     assert asyncio.run(story()) == [True] * 3
+
+
+def test_a_waiting_job_that_is_to_be_moved_is_not_in_its_own_way(
+    store: Store, network: Network
+) -> None:
+    """Found by the fault simulation (seed 33): asking to move a job that waits at the very pool
+    named was an internal error, for the planner was given the job twice."""
+    greet(store, "harbor")  # one node of four cpus: one job at a time
+    submit(store, job("job_1"), job("job_2"))
+    plan_once(store, network)
+    waits = "job_2" if state(store, "job_2") is JobState.BOUND else "job_1"
+    found = look(store, network)
+    spec = found.records[waits].job
+    part = found.towards(spec, Aim(site="harbor"))
+    decided = plan(part.snapshot, (spec,), POLICY, NOW)
+    assert [one.job_id for one in decided.placements] == [waits]

@@ -47,6 +47,8 @@ POLL_ANSWER_SHARE = 5
 """A poll may take its wait and a fifth of the lease longer; then it is given up and sent anew."""
 
 STOP_ALL_MOST_MS = 15_000
+HANDED_BACK_MOST = 10_000
+"""Runs remembered; only those of the last seconds matter."""
 OVER = (RunStatus.ENDED, RunStatus.VANISHED)
 
 log = logging.getLogger("westward.agent")
@@ -103,6 +105,9 @@ class Agent:
         self.outputs = Outputs(engine, self.data, store)
         self.preparing: dict[str, Preparing] = {}
         """Granted runs that wait for checkpoint or data: held, so that their lease is renewed."""
+        self.handed_back: dict[str, None] = {}
+        """Runs told as over before they began, the newest last: a poll that crosses that report is
+        answered with their grant once more, and they must not be started then."""
 
     async def run(self) -> None:
         """Until cancelled. Raises Superseded, Refused (NotAdmitted: a revoked site's runs are
@@ -249,6 +254,9 @@ class Agent:
             if known.stale and grant.run_id not in self.tasks:
                 await self._hand_back(grant)
             return
+        if grant.run_id in self.handed_back:
+            self._report_unable(grant, "the run was handed back before")
+            return
         lease = lease_times(asked_ms, grant.ttl_ms)
         if grant.run_id in self.preparing:
             return
@@ -330,6 +338,9 @@ class Agent:
 
     def _report_unable(self, grant: Grant, detail: str, outcome: Outcome = "lease-expired") -> None:
         """In a task of its own: polls renew other runs' leases and must not wait for it."""
+        self.handed_back[grant.run_id] = None
+        if len(self.handed_back) > HANDED_BACK_MOST:
+            del self.handed_back[next(iter(self.handed_back))]
         ended = RunEnded(
             token=grant.token, outcome=outcome, exit_code=None, detail=detail, readings=()
         )

@@ -135,16 +135,21 @@ class ServerLink:
         secret: str | None = None,
         ca: str | None = None,
         proxy: str | None = None,
+        clock: Callable[[], int] = boot_ms,
     ):
         self.urls = [one.strip().rstrip("/") for one in url.split(",")]
         self._at = rng.randrange(len(self.urls))  # agents spread over the servers
         self.rng = rng
         self.secret = secret
         self.proxy = proxy
+        self.clock = clock
+        self._open(ca)
+
+    def _open(self, ca: str | None) -> None:
         secure = any(one.startswith("https:") for one in self.urls)
         context = ssl.create_default_context(cafile=ca) if secure else True
         self.http = aiohttp.ClientSession(
-            trust_env=secret is not None, connector=aiohttp.TCPConnector(ssl=context)
+            trust_env=self.secret is not None, connector=aiohttp.TCPConnector(ssl=context)
         )
 
     @property
@@ -175,12 +180,12 @@ class ServerLink:
         """Report on a run; repeats until the server answers. Raises Refused."""
         path = f"/v1/agent/runs/{run_id}/{_PATHS[type(message)]}"
         kind = type(message)
-        first_ms = boot_ms()
+        first_ms = self.clock()
 
         def aged() -> RunMessage:
             """What is told in "ago" grows older with every repetition."""
             if isinstance(message, RunStarted):
-                return replace(message, ago_ms=message.ago_ms + boot_ms() - first_ms)
+                return replace(message, ago_ms=message.ago_ms + self.clock() - first_ms)
             return message
 
         return await self._until_answered(
@@ -219,16 +224,13 @@ class ServerLink:
     async def _post(
         self, path: str, kind: type[A], message: A, answer: type[T], timeout_ms: int
     ) -> T:
-        headers = {"content-type": "application/json"}
-        if self.secret is not None:
-            headers["authorization"] = f"Bearer {self.secret}"
-        data = adapter(cast(Hashable, kind)).dump_json(message)
+        said = adapter(cast(Hashable, kind)).dump_json(message)
         if len(self.urls) > 1:
             timeout_ms = min(timeout_ms, SEVERAL_TIMEOUT_MS)
         for left in reversed(range(len(self.urls))):
             tried = self.url
             try:
-                status, body = await self._send(tried + path, data, headers, timeout_ms)
+                status, body = await self._send(tried, path, said, timeout_ms)
             except aiohttp.ClientSSLError as error:
                 raise Untrusted(f"{path}: {error}") from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -254,12 +256,14 @@ class ServerLink:
         except ValueError as error:
             raise Unreachable(f"{path}: answer not understood: {error}") from error
 
-    async def _send(
-        self, url: str, data: bytes, headers: dict[str, str], timeout_ms: int
-    ) -> tuple[int, bytes]:
+    async def _send(self, url: str, path: str, body: bytes, timeout_ms: int) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises aiohttp.ClientError, TimeoutError, OSError."""
+        headers = {"content-type": "application/json"}
+        if self.secret is not None:
+            headers["authorization"] = f"Bearer {self.secret}"
         async with self.http.post(
-            url,
-            data=data,
+            url + path,
+            data=body,
             headers=headers,
             proxy=self.proxy,
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),

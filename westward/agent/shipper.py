@@ -193,6 +193,15 @@ class Shipper:
             raise Stale(ack.reason)
 
     async def _drop(self) -> None:
-        self.engine.stop(self.run_id, "lease-expired")
-        while (await self._look()).result is None:
+        """Asks again while the site cannot even note that the run is to stop (its disk is full)."""
+        asked = False
+        while True:
+            if not asked:
+                try:
+                    self.engine.stop(self.run_id, "lease-expired")
+                    asked = True
+                except OSError as error:
+                    log.error("run %s cannot be told to stop: %s", self.run_id, error)
+            if (await self._look()).result is not None:
+                return
             await self._next_news()

@@ -72,6 +72,9 @@ ENTRIES = {
     ),
     "workload": Entry("westward.cli.cmd_workload", "workload", "Look at recorded workloads."),
     "simulate": Entry("westward.cli.cmd_simulate", "simulate", "Rehearse a workload on a network."),
+    "faultsim": Entry(
+        "westward.cli.cmd_faultsim", "faultsim", "Play simulated worlds that fail; find faults."
+    ),
     "study": Entry("westward.cli.cmd_study", "study", "Ask what if: overrides, policies, seeds."),
 }
 

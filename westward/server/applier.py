@@ -49,6 +49,10 @@ END_LEASE = "end the lease"
 log = logging.getLogger("westward.server")
 
 
+def fresh_run_id() -> str:
+    return f"run_{uuid4().hex[:16]}"
+
+
 @dataclass
 class Outcome:
     """What a batch of writes led to."""
@@ -87,6 +91,8 @@ def apply_plan(
     ttl_ms: int,
     now_ms: int,
     purse: Purse | None = None,
+    *,
+    new_run_id: Callable[[], str] = fresh_run_id,
 ) -> Outcome:
     """Bind what was placed, unbind what lost its pool, grant leases to what starts now and can be
     paid for. Without a ``purse`` nobody is asked for money."""
@@ -125,7 +131,7 @@ def apply_plan(
         placement.job_id: GrantRequest(
             job_id=placement.job_id,
             expected_version=moved.get(placement.job_id, versions[placement.job_id]),
-            run_id=f"run_{uuid4().hex[:16]}",
+            run_id=new_run_id(),
             capacity_milli=network.pool(placement.estimate.pool).capacity_milli,
         )
         for placement in sorted(plan.starting(), key=lambda one: one.estimate.start_ms)

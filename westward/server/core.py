@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import ParamSpec, TypeVar
@@ -22,7 +23,7 @@ from westward.network.entity_files import load_pool_facts
 from westward.network.loader import load_network
 from westward.network.voucher_files import VoucherFolder, load_vouchers
 from westward.placement.warm import warm_plan
-from westward.server.applier import Outcome
+from westward.server.applier import Outcome, fresh_run_id
 from westward.server.aside import Aside, Broken, SetAside
 from westward.server.bells import Bell, Bells
 from westward.server.checkpoint_files import CheckpointFiles
@@ -60,18 +61,31 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def boot_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 class Clock:
     """UTC milliseconds that never jump: read from the wall once, then counted since boot.
 
     A wall clock set forward would otherwise end leases that the sites still hold.
     """
 
-    def __init__(self) -> None:
-        self._offset_ms = time.time_ns() // 1_000_000 - self._boot_ms()
+    def __init__(
+        self,
+        wall_ms: Callable[[], int] = wall_ms,
+        boot_ms: Callable[[], int] = boot_ms,
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._boot_ms = boot_ms
+        self.elapsed_s = elapsed_s
+        """For durations; its origin means nothing."""
+        self._offset_ms = wall_ms() - boot_ms()
         self.started_ms = self.now_ms()
-
-    def _boot_ms(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
     def now_ms(self) -> int:
         return self._boot_ms() + self._offset_ms
@@ -87,13 +101,14 @@ class SharedClock(Clock):
 
     STEER_SHARE = 0.005
 
-    def __init__(self, now_ms: int) -> None:
-        self._ahead_ms = float(now_ms - self._boot_ms())
+    def __init__(self, now_ms: int, boot_ms: Callable[[], int] = boot_ms) -> None:
+        self._boot_ms = boot_ms
+        self._ahead_ms = float(now_ms - boot_ms())
         self._last_ms = now_ms
-        self._steered_ms = self._boot_ms()
+        self._steered_ms = boot_ms()
         self.off_ms = 0.0
         """By how much the database's clock was ahead when it was last looked at."""
-        super().__init__()
+        super().__init__(boot_ms=boot_ms)
 
     def now_ms(self) -> int:
         self._last_ms = max(self._last_ms, int(self._boot_ms() + self._ahead_ms))
@@ -109,6 +124,20 @@ class SharedClock(Clock):
             self._ahead_ms += max(-most, min(most, self.off_ms))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a server takes from the machine it is on: clock, randomness, threads. The fault
+    simulation gives others (decision 0040); nobody else does."""
+
+    open_clock: Callable[[], Clock] = Clock
+    new_run_id: Callable[[], str] = fresh_run_id
+    open_writer: Callable[[Store], Writer] = Writer
+    open_metrics: Callable[[], Metrics] = Metrics
+
+
+MACHINE = Surroundings()
+
+
 class Core:
     """Open until ``close``. ``write`` and ``read`` take store functions off the event loop."""
 
@@ -118,7 +147,7 @@ class Core:
         network: Network,
         store: Store,
         vouchers: VoucherFolder | None = None,
-        clock: Clock | None = None,
+        surroundings: Surroundings = MACHINE,
     ):
         self.settings = settings
         self.folder = network
@@ -132,11 +161,12 @@ class Core:
         self.operator_token = ""
         """Set by the app; see ``guard`` and ``rights``."""
         self.logins = None if settings.oidc is None else Logins(settings.oidc)
-        self.clock = clock or Clock()
+        self.clock = surroundings.open_clock()
         self.since_ms = self.clock.started_ms
         """Since when this server's loops run: since then agents' renewals are looked for."""
         self.view_changed: Callable[[str], None] | None = None
         """Told of changes to ``joined`` ("sites") and ``people`` ("people")."""
+        self.new_run_id = surroundings.new_run_id
         self.series_origin_ms = _series_origin_ms(store, network, self.clock.now_ms())
         self.vouchers = vouchers
         self.purse = Purse(
@@ -149,7 +179,7 @@ class Core:
         self.covers = CoverCache()
         self.possible = Possible()
         self.uses = UseCache(Lock())
-        self.writer = Writer(store)
+        self.writer = surroundings.open_writer(store)
         self.intake = Intake(self)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.plan_bell = Bell()
@@ -163,7 +193,7 @@ class Core:
         """Runs that could not be settled."""
         self._all_heard = False
         self.closing = False
-        self.metrics = Metrics()
+        self.metrics = surroundings.open_metrics()
         self.traces = open_traces(network.name, self.clock.now_ms())
 
     @property
@@ -355,11 +385,14 @@ def open_core(settings: Settings) -> Core:
     # Before the series begin: compiling must not use up the cheap hours of a network that starts.
     _warm_up(network, settings.policy)
     shared = store.engine.dialect.name == "postgresql"
-    clock = SharedClock(database_now_ms(store)) if shared else Clock()
-    core = Core(settings, network, store, vouchers, clock)
+    surroundings = MACHINE
+    if shared:
+        now_ms = database_now_ms(store)
+        surroundings = replace(MACHINE, open_clock=lambda: SharedClock(now_ms))
+    core = Core(settings, network, store, vouchers, surroundings)
     longest_ms = settings.lease_ttl_ms + settings.margin_ms
     # A shared store's clock is the database's, by which other servers may be working right now.
-    if not shared and heed_clock(store, clock.started_ms, longest_ms):
+    if not shared and heed_clock(store, core.clock.started_ms, longest_ms):
         log.warning("the clock was set back: times in the store that lay after now count as now")
     return core
 

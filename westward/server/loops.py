@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -96,7 +95,7 @@ class Loops:
         self._idle_at: int | None = None
         """The snapshot version at which no job waited."""
         self._caught_up = False
-        self._gave_back = time.monotonic()
+        self._gave_back = core.clock.elapsed_s()
 
     def start(self) -> None:
         self._idle_at, self._caught_up = None, False
@@ -138,7 +137,7 @@ class Loops:
         if await core.read(core.expects_sites):
             await core.plan_bell.wait(seen, core.settings.poll_wait_ms / 1000)
             return
-        began = time.monotonic()
+        began = core.clock.elapsed_s()
         if not core.jobs_aside.all() and self._idle_at == await core.read(
             snapshot_version, core.store
         ):  # nothing waited then, and nothing has changed since
@@ -153,30 +152,30 @@ class Loops:
         plans = [] if decided is None else [decided]
         plans += await self._plan_aimed(before)
         plans += await self._plan_elsewhere(before)
-        took_s = time.monotonic() - began
+        took_s = core.clock.elapsed_s() - began
         pause_s = min(took_s, PASS_PAUSE_MOST_S) if took_s > PASS_SHORT_S else 0.0
         latest_ms = core.clock.now_ms() + int(pause_s * 1000) + core.settings.plan_every_ms
         due_ms = next_plan_ms(before, plans, latest_ms)
         del before, decided, plans  # of ten thousand jobs some 50 MB, not to be kept while waiting
         if pause_s:
-            if time.monotonic() - self._gave_back >= GIVE_BACK_EVERY_S:
+            if core.clock.elapsed_s() - self._gave_back >= GIVE_BACK_EVERY_S:
                 await core.read(give_back)
-                self._gave_back = time.monotonic()
+                self._gave_back = core.clock.elapsed_s()
             await asyncio.sleep(pause_s)
         await core.plan_bell.wait(seen, max(0.0, (due_ms - core.clock.now_ms()) / 1000))
 
     async def _plan(self, before: Situation) -> Plan:
         core = self.core
-        began = time.monotonic()
+        began = core.clock.elapsed_s()
         decided, broken = await core.read(plan_sound, before, core.settings.policy)
-        took_s = time.monotonic() - began
+        took_s = core.clock.elapsed_s() - began
         await core.set_aside(broken)
         failed = {one.key for one in broken}
         plan_again = False
         for part, asked in parts(decided, before, APPLIED_AT_ONCE):
             outcome = await core.write(
                 apply_plan, core.store, part, asked, core.settings.lease_ttl_ms,
-                core.clock.now_ms(), core.purse,
+                core.clock.now_ms(), core.purse, new_run_id=core.new_run_id,
             )  # fmt: skip
             await core.set_aside(outcome.broken)
             failed.update(one.key for one in outcome.broken)
@@ -243,7 +242,7 @@ class Loops:
             told = replace(told, refusals=())
         outcome = await core.write(
             apply_plan, core.store, told, part, core.settings.lease_ttl_ms, core.clock.now_ms(),
-            core.purse,
+            core.purse, new_run_id=core.new_run_id,
         )  # fmt: skip
         await core.set_aside(outcome.broken)
         for job_id in sound - {one.key for one in outcome.broken}:

@@ -48,9 +48,10 @@ class Situation:
         )
 
     def towards(self, job: JobSpec, aim: Aim) -> Situation:
-        """The same as that one job may see it: every pool but those aimed at is closed."""
+        """The same as that one job may see it: every pool but those aimed at is closed, and where
+        it waits itself it is not in its own way."""
         pools = tuple(
-            pool
+            replace(pool, queue=tuple(one for one in pool.queue if one.job.job_id != job.job_id))
             if self._is_at(pool.pool, aim)
             else replace(pool, status="cordoned", running=(), queue=())
             for pool in self.snapshot.pools

@@ -63,10 +63,15 @@ class Task:
 class Writer:
     """Takes works from any event loop until ``close``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, elapsed_s: Callable[[], float] = time.monotonic) -> None:
         self.store = store
+        self._elapsed_s = elapsed_s
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._closed = False
+        self._thread: threading.Thread | None = None
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._for_ever, name="writer", daemon=True)
         self._thread.start()
 
@@ -85,28 +90,33 @@ class Writer:
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _for_ever(self) -> None:
         while (task := self._queue.get()) is not None:
-            together = [task]
-            going_on = True
-            try:
-                with self.store.together():
-                    going_on = self._fill(together)
-            except BaseException as error:
-                for one in together:
-                    one.error = one.error or error
-            self._tell(together)
-            if not going_on:
+            if not self._transaction(task):
                 return
+
+    def _transaction(self, first: Task) -> bool:
+        """``first`` and what has queued up behind it. False: the writer is closed."""
+        together = [first]
+        going_on = True
+        try:
+            with self.store.together():
+                going_on = self._fill(together)
+        except BaseException as error:
+            for one in together:
+                one.error = one.error or error
+        self._tell(together)
+        return going_on
 
     def _fill(self, together: list[Task]) -> bool:
         """Run the first, then those that wait, until none does or it is time to commit. False: the
         writer is closed."""
-        end = time.monotonic() + TOGETHER_MS / 1000
+        end = self._elapsed_s() + TOGETHER_MS / 1000
         together[0].run()
-        while len(together) < TOGETHER_MOST and time.monotonic() < end:
+        while len(together) < TOGETHER_MOST and self._elapsed_s() < end:
             try:
                 task = self._queue.get_nowait()
             except queue.Empty:

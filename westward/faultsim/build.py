@@ -1,0 +1,169 @@
+"""A scenario's network, jobs and money as the values that shipped code takes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from westward.faultsim.money import POWER_W, TARIFF_PER_KWH
+from westward.faultsim.scenario import JobPlan, Scenario, SitePlan
+from westward.ledger.accounts import Account, AccountKind, standard_id
+from westward.ledger.transfers import Transfer, TransferKind
+from westward.ledger.vouchers.calendar import year_of
+from westward.model.job import After, Checkpoint, JobSpec, ResourceOption, Retry, TagRule, Work
+from westward.model.network import Accelerator, Link, Network, Pool, Series, Site, Zone
+from westward.model.people import Organisation, Project
+from westward.model.units import MS_PER_HOUR
+from westward.model.voucher import Figure, Rule, VoucherClaim
+from westward.network.voucher_files import VoucherFolder
+from westward.server.core import Core
+from westward.server.purse import pot_account, project_id
+from westward.store import ledger
+from westward.store.money import Budget, save_claim, set_budget
+from westward.store.people import create_organisation, create_project
+
+EPOCH_MS = 1_800_000_000_000
+UNIT = "CNY"
+HALF = Rule(
+    name="half", label="", place="here", level="city", instrument="compute voucher", funder="city",
+    currency=UNIT, source="made up", grade="-", spend=("compute",),
+    share_ppm=Figure(value=500_000), pot_year_micros=Figure(value=10**12),
+)  # fmt: skip
+OUTSIDE = Account(
+    account_id=standard_id(AccountKind.EXTERNAL, "", UNIT), kind=AccountKind.EXTERNAL, unit=UNIT,
+    overdraft=True,
+)  # fmt: skip
+
+
+def network_of(scenario: Scenario) -> Network:
+    return _network(scenario.sites)
+
+
+@lru_cache(maxsize=512)
+def _network(sites: tuple[SitePlan, ...]) -> Network:
+    pools = tuple(
+        Pool(
+            name=f"{site.name}-{number}", site=site.name, engine="local", managed=True,
+            accelerator="card", nodes=count, devices_per_node=1, cpus_per_node=4,
+            memory_mib_per_node=4096, price_micros_per_device_hour=site.price_micros,
+            power_w_per_device=float(POWER_W),
+        )
+        for site in sites
+        for number, count in enumerate(site.cards)
+    )  # fmt: skip
+    flat = Series(step_ms=MS_PER_HOUR, values=(float(TARIFF_PER_KWH),) * 24)
+    return Network(
+        name="simulated", label="", currency=UNIT, series_origin="start",
+        sites=tuple(
+            Site(
+                name=one.name, label="", operator="", zone="z", lat_deg=None, lon_deg=None, pue=1.0,
+                tags=(("region", one.region),),
+            )
+            for one in sites
+        ),
+        pools=pools,
+        accelerators=(
+            Accelerator(
+                name="card", label="", vendor="", memory_gb=None, power_w_max=None,
+                relative_speed=1.0, fp16_dense_tflops=None,
+            ),
+        ),
+        zones=(
+            Zone(
+                name="z", label="", tariff_per_kwh=flat, carbon_location_g_per_kwh=flat,
+                carbon_contract_g_per_kwh=None,
+            ),
+        ),
+        places=(),
+        links=tuple(
+            Link(a=a.name, b=b.name, one_way_ms=1.0, bandwidth_gbps=10.0, price_micros_per_gb=0)
+            for at, a in enumerate(sites)
+            for b in sites[at + 1 :]
+        ),
+        facts=(), sources=(), digest="",
+    )  # fmt: skip
+
+
+def vouchers_of(scenario: Scenario) -> VoucherFolder | None:
+    if scenario.pot_micros is None:
+        return None
+    return VoucherFolder(currency=UNIT, rules=(HALF,), sources={})
+
+
+def job_spec(scenario: Scenario, job: JobPlan) -> JobSpec:
+    submit_ms = EPOCH_MS + job.at_ms
+    return JobSpec(
+        job_id=job.job_id, name=job.job_id, submit_ms=submit_ms, nodes=job.nodes,
+        options=(ResourceOption(accelerator="card", devices_milli=1000 * job.cards),),
+        duration_ms=job.stated_ms,
+        start_after_ms=None if job.start_after_ms is None else submit_ms + job.start_after_ms,
+        residency=() if job.region is None else (TagRule(key="region", values=(job.region,)),),
+        account=job.project,
+        checkpoint=Checkpoint(path="saved", every_ms=1_000, grace_ms=job.grace_ms)
+        if job.saves
+        else None,
+        priority=job.priority,
+        retry=Retry(attempts=job.attempts, backoff_ms=2_000) if job.attempts > 1 else None,
+        after=()
+        if job.after is None
+        else (After(job_id=job.after, mode="any" if job.after_any else "ok", name=job.after),),
+        work=Work(run="true"),
+    )  # fmt: skip
+
+
+def gift(project: str, micros: int, name: str) -> tuple[tuple[Account, ...], tuple[Transfer, ...]]:
+    """Money for a project with a budget, from outside."""
+    account = Account(
+        account_id=project_id(project, UNIT, budget=True), kind=AccountKind.PROJECT, unit=UNIT,
+        overdraft=False, owner=project,
+    )  # fmt: skip
+    given = Transfer(
+        transfer_id=f"gift:{name}", kind=TransferKind.POSTED, debit=OUTSIDE.account_id,
+        credit=account.account_id, amount=micros, category="funding",
+    )  # fmt: skip
+    return (OUTSIDE, account), (given,)
+
+
+def funding(scenario: Scenario, core: Core) -> None:
+    """Before the world begins: budgets, a funder's pot, and who may draw on it."""
+    store, now_ms = core.store, core.clock.now_ms()
+    with store.together():
+        for budget in scenario.budgets:
+            set_budget(
+                store,
+                Budget(
+                    project=budget.project, on_empty=budget.on_empty, set_ms=now_ms, set_by="lead"  # type: ignore[arg-type]
+                ),
+            )  # fmt: skip
+            accounts, transfers = gift(budget.project, budget.micros, budget.project)
+            ledger.open_accounts(store, accounts, now_ms)
+            ledger.post(store, transfers, now_ms)
+        if scenario.pot_micros is not None:
+            create_organisation(
+                store,
+                Organisation(organisation="lab", label="", created_ms=now_ms, created_by="lead"),
+            )
+            create_project(
+                store,
+                Project(
+                    project="alpha",
+                    organisation="lab",
+                    label="",
+                    created_ms=now_ms,
+                    created_by="lead",
+                ),
+            )
+            save_claim(store, VoucherClaim(id="c", rule="half", entity="lab"), now_ms, "lead")
+            pot = pot_account(HALF, year_of(now_ms, 0), UNIT)
+            ledger.open_accounts(store, (OUTSIDE, pot), now_ms)
+            if scenario.pot_micros:
+                ledger.post(
+                    store,
+                    (
+                        Transfer(
+                            transfer_id="gift:pot", kind=TransferKind.POSTED,
+                            debit=OUTSIDE.account_id, credit=pot.account_id,
+                            amount=scenario.pot_micros, category="funding",
+                        ),
+                    ),
+                    now_ms,
+                )  # fmt: skip

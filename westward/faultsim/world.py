@@ -1,0 +1,683 @@
+"""One simulated world: a server, its sites' agents and users, played through a scenario.
+
+Phase one: faults come as drawn, safety is looked at after every commit. Phase two (from
+``heal_ms``): nothing fails any more, everybody is up, purses are filled, and everything must come to
+rest within ``SETTLE_MOST_MS``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from westward.agent.agent import Agent, Superseded
+from westward.agent.link import Refused
+from westward.control.events import CancelRequested, PauseRequested, ResumeRequested
+from westward.control.machine import InvalidTransition
+from westward.control.validate import BrokenInvariant
+from westward.faultsim.ablations import without
+from westward.faultsim.build import (
+    EPOCH_MS,
+    funding,
+    gift,
+    job_spec,
+    network_of,
+    vouchers_of,
+)
+from westward.faultsim.checkers import Broken, Checker, Truth
+from westward.faultsim.disk import Disk, DiskWriter
+from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
+from westward.faultsim.money import MoneyChecker
+from westward.faultsim.net import Answer, Caller, Net, SimLink
+from westward.faultsim.scenario import FaultPlan, JobPlan, Scenario, Whim
+from westward.faultsim.site import Piece, SimEngine, SiteMachine
+from westward.server import loops, purse
+from westward.server.api_jobs import to_all
+from westward.server.api_lives import MoveRequest, move
+from westward.server.aside import STORE_TROUBLE
+from westward.server.core import Clock, Core, Surroundings
+from westward.server.loops import Loops
+from westward.server.metrics import Metrics
+from westward.server.settings import LIVE_POLICY, Settings
+from westward.store.database import Store
+from westward.store.jobs import submit_jobs
+from westward.store.ledger import open_accounts, post
+from westward.store.results import Submission, Submitted
+
+SETTLE_MOST_MS = 30 * 60_000
+"""Of virtual time, after everything has healed."""
+RESTART_MS = 1_500
+"""After an agent ended by itself."""
+WHOLE_LOOK_EVERY = 16
+"""Commits between two looks at every row."""
+USER_TIMEOUT_MS = 10_000
+NOWHERE = Path("/nonexistent/westward-faultsim")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a world. ``rule`` empty: nothing was broken."""
+
+    seed: int
+    rule: str = ""
+    text: str = ""
+    trace: str = ""
+    """Digest of everything that happened, in its order."""
+    injected: Counter[str] | None = None
+    jobs: int = 0
+    runs: int = 0
+    commits: int = 0
+    looks: int = 0
+    virtual_ms: int = 0
+
+
+class World:
+    """``play`` once."""
+
+    def __init__(self, scenario: Scenario, disk: Disk, told: Callable[[str], None] | None = None):
+        self.scenario = scenario
+        self.disk = disk
+        self.told = told
+        """Gets every line of the trace."""
+        self.loop = VirtualLoop()
+        self.injected_kinds: Counter[str] = Counter()
+        self.digest = hashlib.blake2b(digest_size=16)
+        self.broken: Broken | None = None
+        self.healed = False
+        self.wall_offset_ms = 0
+        self.commits = 0
+        self._run_ids = 0
+        self._agents = 0
+        self.network = network_of(scenario)
+        self.vouchers = vouchers_of(scenario)
+        self.plans: dict[str, JobPlan] = {one.job_id: one for one in scenario.jobs}
+        self.truth = self._truth()
+        disk.reset()
+        self.checker = Checker(disk.raw, self.truth)
+        self.money = MoneyChecker(
+            disk.raw, self.truth, {one.name: one.price_micros for one in scenario.sites}
+        )
+        self.net = Net(
+            self.loop, self._dice("net"), scenario.delay_ms, self.injected, self.trouble, self.note
+        )
+        self.thread_dice = self._dice("threads")
+        self.slow_until_us = 0
+        self.loop.executor_us = self._thread_us
+        self.loop.uncaught = self._uncaught
+        disk.commit_us = self._commit_us
+        self.settings = Settings(
+            network=NOWHERE,
+            data=NOWHERE,
+            policy=replace(LIVE_POLICY, defer_limit_ms=0, discipline=scenario.discipline),  # type: ignore[arg-type]
+            lease_ttl_ms=scenario.ttl_ms,
+            margin_ms=scenario.margin_ms,
+            preempt=scenario.preempt,
+            reconsider_ms=scenario.reconsider_ms,
+        )
+        self.server: Server | None = None
+        self.sites = {
+            one.name: SiteMachine(
+                one, self.plans, self.loop, self._dice(f"site {one.name}"), self,
+                scenario.reading_ms,
+            )
+            for one in scenario.sites
+        }  # fmt: skip
+        self.agents: dict[str, AgentNode] = {}
+        self.outside = Context()
+
+    def _dice(self, purpose: str) -> random.Random:
+        """A stream for each purpose: what is taken out of one moves no other."""
+        return random.Random(f"westward-faultsim-{self.scenario.seed}-{purpose}")
+
+    def _truth(self) -> Truth:
+        truth = Truth()
+        for one in self.scenario.sites:
+            truth.site_region[one.name] = one.region
+        for pool in self.network.pools:
+            truth.capacity_milli[pool.name] = pool.capacity_milli
+        for job in self.scenario.jobs:
+            truth.regions[job.job_id] = job.region
+        return truth
+
+    # -- what happens, for the trace and the checkers -----------------------------------------
+
+    def note(self, *what: object) -> None:
+        line = f"{self.loop.now_us} {' '.join(map(str, what))}"
+        self.digest.update(line.encode())
+        self.digest.update(b"\n")
+        if self.told is not None:
+            self.told(line)
+
+    def injected(self, kind: str) -> None:
+        self.injected_kinds[kind] += 1
+
+    def began(self, piece: Piece) -> None:
+        self.note("work", piece.grant.run_id, "begins at", piece.site)
+        self.truth.pieces[piece.grant.run_id] = piece
+        self._guarded(lambda: self.checker.work_began(piece))
+
+    def ended(self, piece: Piece) -> None:
+        self.note("work", piece.grant.run_id, "is over at", piece.site)
+
+    def committed(self) -> None:
+        """After every transaction of the writer."""
+        self.commits += 1
+        whole = self.commits % WHOLE_LOOK_EVERY == 0
+        self._guarded(lambda: self._look(whole))
+
+    def _look(self, whole: bool) -> None:
+        self.checker.look()
+        self.money.look(whole)
+
+    def _guarded(self, look: Callable[[], None]) -> None:
+        if self.broken is None:
+            try:
+                look()
+            except Broken as broken:
+                self.fail(broken)
+
+    def fail(self, broken: Broken) -> None:
+        if self.broken is None:
+            self.note("broken", broken)
+            self.broken = broken
+
+    def trouble(self, core: Core, error: Exception) -> None:
+        """A request ended in an internal error. A full disk may do that; nothing else may."""
+        if not isinstance(error, STORE_TROUBLE):
+            self.fail(Broken("internal-error", f"{type(error).__name__}: {error}"))
+
+    def logged(self, record: logging.LogRecord) -> None:
+        """What shipped code calls an error: the disk may be one; a broken invariant never is."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (*STORE_TROUBLE, OSError, Crash)):
+            return
+        owner = OWNER.get()
+        if owner is not None and not owner.alive:
+            return
+        if error is not None or record.levelno >= logging.CRITICAL:
+            text = f"{record.getMessage()} {type(error).__name__ if error else ''} {error or ''}"
+            broken = isinstance(error, InvalidTransition | BrokenInvariant)
+            self.fail(Broken("invariant" if broken else "unexpected-error", text.strip()))
+
+    def _uncaught(self, text: str, error: BaseException | None) -> None:
+        self.fail(Broken("uncaught", f"{text}: {type(error).__name__}: {error}"))
+
+    # -- how long things take -----------------------------------------------------------------
+
+    def _thread_us(self) -> int:
+        most = self.scenario.thread_us
+        return self.thread_dice.randrange(most) if most else 0
+
+    def _commit_us(self) -> int:
+        if self.loop.now_us < self.slow_until_us:
+            self.injected("slow-disk")
+            return self.thread_dice.randrange(6_000_000)
+        return self._thread_us()
+
+    def new_run_id(self) -> str:
+        self._run_ids += 1
+        return f"run_{self._run_ids:04d}"
+
+    def new_agent_id(self) -> str:
+        self._agents += 1
+        return f"agt_{self._agents:04d}"
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + self.loop.now_us // 1000 + self.wall_offset_ms
+
+    # -- playing ------------------------------------------------------------------------------
+
+    def play(self) -> Verdict:
+        log = logging.getLogger("westward")
+        had = (log.level, log.propagate, list(log.handlers))
+        log.setLevel(logging.ERROR)
+        log.propagate = False
+        log.handlers = [_Listener(self.logged)]
+        try:
+            with without(self.scenario.ablate), holds_of(self.scenario.hold_ms):
+                self._play()
+        finally:
+            self.loop.close()
+            log.setLevel(had[0])
+            log.propagate, log.handlers = had[1], had[2]
+        return self._verdict()
+
+    def _play(self) -> None:
+        self.start_server()
+        assert self.server is not None
+        assert self.server.core is not None
+        funding(self.scenario, self.server.core)
+        for name in self.sites:
+            self.agents[name] = AgentNode(self, name)
+            self.agents[name].start()
+        for job in self.scenario.jobs:
+            self.truth.wanted.add(job.job_id)
+            self._later(job.at_ms, self._user, submits(self, job))
+        for whim in self.scenario.whims:
+            self._later(whim.at_ms, self._user, follows(self, whim))
+        for fault in self.scenario.faults:
+            self._later(fault.at_ms, self._fault, fault)
+        stop = lambda: self.broken is not None  # noqa: E731
+        self.loop.run_until(self.scenario.heal_ms * 1000, stop)
+        if self.broken is None:
+            self._heal()
+            self._settle()
+
+    def _settle(self) -> None:
+        end_us = self.loop.now_us + SETTLE_MOST_MS * 1000
+        left: str | None = "nothing was looked at"
+        looks = 0
+        while self.loop.now_us < end_us and self.broken is None:
+            self.loop.run_until(self.loop.now_us + 2_000_000, lambda: self.broken is not None)
+            left = self.checker.unsettled() or self._agents_busy()
+            looks += 1
+            if looks % 10 == 0:  # a repeated "suspend" may have come after the last "resume"
+                self._resume_all()
+            if left is None:
+                self._guarded(lambda: self._look(True))
+                return
+        if self.broken is None:
+            self.fail(Broken("did-not-settle", left or ""))
+
+    def _agents_busy(self) -> str | None:
+        for name, node in self.agents.items():
+            if node.agent is None or not node.process.alive:
+                return f"the agent of {name} is down"
+            if node.agent.shippers:
+                return f"the agent of {name} holds {sorted(node.agent.shippers)}"
+        return None
+
+    def _verdict(self) -> Verdict:
+        for row in self.disk.raw.execute("SELECT job_id, state, ending FROM jobs ORDER BY job_id"):
+            self.note("end", *row)
+        (runs,) = self.disk.raw.execute("SELECT COUNT(*) FROM runs").fetchone()
+        return Verdict(
+            seed=self.scenario.seed,
+            rule="" if self.broken is None else self.broken.rule,
+            text="" if self.broken is None else str(self.broken),
+            trace=self.digest.hexdigest(),
+            injected=self.injected_kinds,
+            jobs=len(self.scenario.jobs),
+            runs=runs,
+            commits=self.commits,
+            looks=self.checker.looked,
+            virtual_ms=self.loop.now_us // 1000,
+        )
+
+    def _later(self, at_ms: int, callback: Callable[..., None], *args: Any) -> None:
+        self.loop.at_us(at_ms * 1000, callback, *args, context=self.outside)
+
+    # -- the server ---------------------------------------------------------------------------
+
+    def start_server(self) -> None:
+        if self.server is not None and self.server.process.alive:
+            return
+        self.note("server starts")
+        self.server = Server(self)
+        self.server.start()
+
+    def server_died(self) -> None:
+        self.note("server dies")
+        self.net.core = None
+        self.net.drop_all()
+
+    # -- users --------------------------------------------------------------------------------
+
+    def _user(self, ask: Callable[[], Awaitable[None]]) -> None:
+        self.loop.create_task(self._until_answered(ask), context=Context())
+
+    async def _until_answered(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Asks again until there is an answer, as a careful client does: every request is safe to
+        repeat."""
+        pause_s = 0.5
+        while True:
+            try:
+                await ask()
+                return
+            except (TimeoutError, OSError):
+                await asyncio.sleep(pause_s)
+                pause_s = min(8.0, pause_s * 2)
+
+    # -- faults -------------------------------------------------------------------------------
+
+    def _fault(self, fault: FaultPlan) -> None:
+        if self.healed:
+            return
+        self.note("fault", fault.kind, fault.target, fault.for_ms)
+        end_us = self.loop.now_us + fault.for_ms * 1000
+        kind = fault.kind
+        if kind.startswith("server") or kind in ("clock-jump", "slow-disk", "full-disk"):
+            self._server_fault(fault, end_us)
+        elif kind in ("cut-up", "cut-down", "cut-both", "loss", "duplicates", "delays"):
+            self.net.windows[kind, fault.target] = end_us
+            self.net.share[kind] = 0.1 + 0.6 * (fault.size % 100) / 100
+        else:
+            self._site_fault(fault, end_us)
+
+    def _server_fault(self, fault: FaultPlan, end_us: int) -> None:
+        server, disk = self.server, self.disk
+        match fault.kind:
+            case "clock-jump":
+                self.injected(fault.kind)
+                self.wall_offset_ms += (fault.size % 120_001) - 60_000
+            case "slow-disk":
+                self.slow_until_us = end_us
+            case "full-disk":
+                disk.full, disk.give_up_whole = True, fault.size % 2 == 0
+                self.loop.at_us(end_us, self._disk_freed, context=self.outside)
+            case "server-crash-in-write":
+                disk.crash_at_write = disk.writes + 1 + fault.size % 40
+            case "server-crash-before-commit":
+                disk.crash_before_commit = True
+            case "server-crash-after-commit":
+                disk.crash_after_commit = True
+            case _ if server is None or not server.process.alive:
+                return
+            case "server-crash":
+                self.injected(fault.kind)
+                server.down_ms = fault.for_ms
+                server.process.kill()
+            case "server-crash-at-step":
+                server.process.die_at_step = server.process.steps + 1 + fault.size % 200
+            case "server-pause":
+                self._pause(fault.kind, server.process, end_us)
+
+    def _site_fault(self, fault: FaultPlan, end_us: int) -> None:
+        site, node = self.sites[fault.target], self.agents[fault.target]
+        match fault.kind:
+            case "engine-unknown":
+                site.unknown_until_us = end_us
+            case "engine-vanished":
+                if site.lose_watch():
+                    self.injected(fault.kind)
+            case "engine-late-exit":
+                site.late_until_us, site.late_us = end_us, fault.size * 8
+            case "engine-forgets-to-forget":
+                site.remembers = True
+            case "engine-changes-its-mind":
+                site.changes_its_mind = True
+            case "site-disk-full":
+                site.full_until_us = end_us
+            case "site-reboot":
+                self.injected(fault.kind)
+                site.reboot()
+                node.down_ms = fault.for_ms
+                node.process.kill()
+            case "agent-crash":
+                if node.process.alive:
+                    self.injected(fault.kind)
+                    node.down_ms = fault.for_ms
+                    node.process.kill()
+            case "agent-crash-at-step":
+                node.process.die_at_step = node.process.steps + 1 + fault.size % 100
+            case "agent-pause":
+                if node.process.alive:
+                    self._pause(fault.kind, node.process, end_us)
+
+    def _pause(self, kind: str, process: Process, end_us: int) -> None:
+        self.injected(kind)
+        process.paused = True
+        self.loop.at_us(end_us, self.loop.resume, process, context=self.outside)
+
+    def _disk_freed(self) -> None:
+        if self.disk.refused:
+            self.injected_kinds["full-disk"] += self.disk.refused
+            self.disk.refused = 0
+        self.disk.full = False
+
+    def _heal(self) -> None:
+        """Whatever was armed and has not struck is called off."""
+        self.note("heal")
+        self.healed = True
+        disk = self.disk
+        self._disk_freed()
+        disk.crash_at_write = None
+        disk.crash_before_commit = disk.crash_after_commit = False
+        self.slow_until_us = 0
+        self.net.heal()
+        processes = [node.process for node in self.agents.values()]
+        if self.server is not None:
+            processes.append(self.server.process)
+        for process in processes:
+            process.die_at_step = None
+            self.loop.resume(process)
+        for site in self.sites.values():
+            site.unknown_until_us = site.full_until_us = site.late_until_us = 0
+            site.remembers = site.changes_its_mind = False
+            for piece in site.pieces.values():
+                piece.shown_from_us = 0
+        self.start_server()
+        for node in self.agents.values():
+            node.start()
+        for budget in self.scenario.budgets:
+            self._user(fills(self, budget.project))
+        self._resume_all()
+
+    def _resume_all(self) -> None:
+        for job in self.scenario.jobs:
+            whim = Whim(at_ms=0, kind="resume", job_id=job.job_id)
+            self._user(follows(self, whim))
+
+
+@contextmanager
+def holds_of(hold_ms: int) -> Iterator[None]:
+    """The shipped holds of five and ten minutes, made as short as the simulated runs."""
+    if not hold_ms:
+        yield
+        return
+    with (
+        patch.object(purse, "HOLD_LEAST_MS", hold_ms),
+        patch.object(purse, "FURTHER_LEAST_MS", hold_ms),
+        patch.object(loops, "MONEY_EARLY_MS", hold_ms // 2),
+    ):
+        yield
+
+
+class _Listener(logging.Handler):
+    def __init__(self, told: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._told(record)
+
+
+class Server:
+    """One server process; what it remembers is gone when it dies. The disk stays."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.process = Process("server")
+        self.process.on_death = self._died
+        self.core: Core | None = None
+        self.loops: Loops | None = None
+        self.down_ms = 500
+
+    def start(self) -> None:
+        world = self.world
+        try:
+            with world.loop.running():
+                self.process.context.run(self._open)
+        except Crash:
+            return
+        except STORE_TROUBLE:  # its disk is full: it ends, and is started again
+            self.process.kill()
+            return
+        world.net.core, world.net.process = self.core, self.process
+
+    def _open(self) -> None:
+        world = self.world
+        dice = world.thread_dice
+
+        def boot_ms() -> int:
+            return world.loop.now_us // 1000
+
+        surroundings = Surroundings(
+            open_clock=lambda: Clock(world.wall_ms, boot_ms, world.loop.time),
+            new_run_id=world.new_run_id,
+            open_writer=lambda store: DiskWriter(
+                store, world.disk, world.loop, lambda: dice.random() < 0.3, world.committed
+            ),
+            open_metrics=_metrics,
+        )
+        self.core = Core(
+            world.settings, world.network, world.disk.open(), world.vouchers, surroundings
+        )
+        self.loops = Loops(self.core)
+        self.loops.start()
+
+    def _died(self) -> None:
+        world = self.world
+        world.injected("server-died")
+        world.server_died()
+        world.loop.at_us(
+            world.loop.now_us + self.down_ms * 1000, world.start_server, context=world.outside
+        )
+
+
+_METRICS: list[Metrics] = []
+
+
+def _metrics() -> Metrics:
+    """One for all: making them takes longer than a world's first second, and nothing is decided by
+    them."""
+    if not _METRICS:
+        _METRICS.append(Metrics())
+    return _METRICS[0]
+
+
+class AgentNode:
+    """A site's agent and whoever starts it again."""
+
+    def __init__(self, world: World, site: str) -> None:
+        self.world = world
+        self.site = site
+        self.process = Process(f"agent {site}")
+        self.process.alive = False
+        self.agent: Agent | None = None
+        self.down_ms = RESTART_MS
+
+    def start(self) -> None:
+        if self.process.alive:
+            return
+        world, machine = self.world, self.world.sites[self.site]
+        self.process = Process(f"agent {self.site}")
+        self.process.on_death = self._died
+        self.down_ms = RESTART_MS
+        self.process.context.run(self._open, machine)
+        machine.news = self._news
+        assert self.agent is not None
+        world.note("agent of", self.site, "starts")
+        world.loop.create_task(self._run(self.agent), context=self.process.context.copy())
+
+    def _open(self, machine: SiteMachine) -> None:
+        world = self.world
+        dice = random.Random(f"{world.scenario.seed}-{self.site}-{world._agents}")
+        with world.loop.running():
+            link = SimLink(world.net, self.site, dice, machine.boot_ms)
+            link.heard = self._heard
+            self.agent = Agent(
+                site=self.site, agent_id=world.new_agent_id(), pools=(),
+                engine=SimEngine(machine), link=link, clock=machine.boot_ms, rng=dice,
+            )  # fmt: skip
+
+    async def _run(self, agent: Agent) -> None:
+        try:
+            await agent.run()
+        except (Superseded, Refused) as error:
+            self.world.note("agent of", self.site, "ends:", type(error).__name__)
+        self.process.kill()
+
+    def _news(self) -> None:
+        """The engine's fifo."""
+        if self.process.alive and self.agent is not None:
+            self.world.loop.call_soon(self.agent.wake, context=self.process.context.copy())
+
+    def _died(self) -> None:
+        world = self.world
+        world.note("agent of", self.site, "dies")
+        world.injected("agent-died")
+        world.loop.at_us(world.loop.now_us + self.down_ms * 1000, self.start, context=world.outside)
+
+    def _heard(self, path: str, said: bytes, answer: bytes) -> None:
+        """What the server has acknowledged must never be gone."""
+        if path.endswith("/ended") and b'"accepted":true' in answer:
+            self.world.truth.ends.add(path.split("/")[4])
+
+
+# -- what users ask -----------------------------------------------------------------------------
+
+
+def submits(world: World, job: JobPlan) -> Callable[[], Awaitable[None]]:
+    spec = job_spec(world.scenario, job)
+    submission = Submission(job=spec, body_digest=f"digest of {job.job_id}")
+
+    async def serve(core: Core, _caller: Caller) -> Answer:
+        answers = await core.write(submit_jobs, core.store, (submission,), core.clock.now_ms())
+        (answer,) = answers
+        if not isinstance(answer, Submitted):
+            raise RuntimeError(f"{job.job_id}: {answer.reason}")
+        core.submitted("v1", answer.record, answer.created)
+        core.queue_changed()
+        return 201, b""
+
+    async def ask() -> None:
+        status, _ = await world.net.call("users", "submit", serve, USER_TIMEOUT_MS)
+        if status != 201:
+            raise OSError("the server could not take it")
+        world.truth.told.add(job.job_id)
+
+    return ask
+
+
+def follows(world: World, whim: Whim) -> Callable[[], Awaitable[None]]:
+    async def serve(core: Core, _caller: Caller) -> Answer:
+        if whim.kind == "move":
+            told = await move(whim.job_id, MoveRequest(to=whim.to), core)
+        else:
+            event: Any = {
+                "cancel": CancelRequested(),
+                "suspend": PauseRequested(kind="suspend", by="the owner"),
+                "resume": ResumeRequested(by="the owner"),
+            }[whim.kind]
+            told = await to_all(core, whim.job_id, event)
+        return 200, b"yes" if told["accepted"] else b"no"
+
+    async def ask() -> None:
+        status, answer = await world.net.call("users", whim.kind, serve, USER_TIMEOUT_MS)
+        if status >= 500:
+            raise OSError("the server could not do it")
+        if status == 200 and answer == b"yes" and whim.kind == "cancel":
+            world.truth.cancels.add(whim.job_id)
+
+    return ask
+
+
+def fills(world: World, project: str) -> Callable[[], Awaitable[None]]:
+    accounts, transfers = gift(project, 10**15, f"healed-{project}")
+
+    def give(store: Store, now_ms: int) -> None:
+        open_accounts(store, accounts, now_ms)
+        post(store, transfers, now_ms)
+
+    async def serve(core: Core, _caller: Caller) -> Answer:
+        await core.write(give, core.store, core.clock.now_ms())
+        core.queue_changed()
+        return 200, b""
+
+    async def ask() -> None:
+        status, _ = await world.net.call("users", "fund", serve, USER_TIMEOUT_MS)
+        if status != 200:
+            raise OSError("the server could not take it")
+
+    return ask
