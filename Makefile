@@ -55,6 +55,7 @@ WORKERS ?= 1
 .PHONY: test-faults
 test-faults: setup
 	$(BIN)/westward faultsim --seeds $(SEEDS) --workers $(WORKERS)
+	$(BIN)/pytest -n 2 --dist load -m long tests/faults
 
 .PHONY: test-live
 test-live: setup

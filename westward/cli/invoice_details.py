@@ -28,7 +28,7 @@ def read_details(path: Path) -> Details:
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
         raise InputFaults([Fault(file, None, "", problem, "Name another file.")]) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         problem = f"is no YAML ({' '.join(str(error).split())})"
         raise InputFaults([Fault(file, None, "", problem, "Write issuer: [line, line].")]) from None
     if not isinstance(found, dict):

@@ -16,6 +16,7 @@ from westward.model.units import parse_duration_ms, parse_instant_ms
 from westward.network.folder import MANIFEST
 from westward.network.schemas import ASSUMPTION, suggest
 from westward.network.values import CellError, check_name
+from westward.network.yaml_text import top_mapping
 
 SCHEMA_VERSIONS = ("1",)
 SERIES_STEPS_MAX = 100_000
@@ -55,7 +56,13 @@ def read_manifest(text: str, faults: list[Fault]) -> Manifest:
     """The manifest; adds every fault found. Parts with faults are empty and not judged further."""
     scalars: dict[str, tuple[str, int]] = {}
     sources: dict[str, str] = {}
-    root = _root(text, faults)
+    root = top_mapping(
+        MANIFEST,
+        text,
+        faults,
+        begin="Begin with name: laptop.",
+        levels="A manifest has two levels.",
+    )
     if root is None:
         return UNREADABLE
     for key, node, row in _pairs(root, "", faults):
@@ -158,35 +165,6 @@ class _Checked:
             self._say("steps", problem, remedy)
             return 0
         return int(text)
-
-
-def _root(text: str, faults: list[Fault]) -> yaml.MappingNode | None:
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                row = None if event.start_mark is None else event.start_mark.line + 1
-                _fault(faults, row, "", "an alias (*name)", "Write the text out.")
-                return None
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        row = None if mark is None else mark.line + 1
-        problem = f"not valid YAML ({error.problem})"
-        _fault(
-            faults, row, "", problem, "Check indentation, colons and quotes in this line and above."
-        )
-        return None
-    except yaml.YAMLError as error:
-        problem = f"not valid YAML ({' '.join(str(error).split())})"
-        _fault(faults, None, "", problem, "Save the file as plain UTF-8 text.")
-        return None
-    except RecursionError:
-        _fault(faults, None, "", "nested too deeply", "A manifest has two levels.")
-        return None
-    if not isinstance(node, yaml.MappingNode):
-        _fault(faults, None, "", "does not hold lines of key: value", "Begin with name: laptop.")
-        return None
-    return node
 
 
 def _pairs(

@@ -13,6 +13,7 @@ import yaml
 
 from westward.model.faults import Fault
 from westward.network.schemas import suggest
+from westward.network.yaml_text import top_mapping
 
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
@@ -115,28 +116,11 @@ class Node:
 
 def read_tree(file: str, text: str, faults: list[Fault]) -> Node | None:
     """The file's top mapping; None (and a fault) if there is none."""
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                row = None if event.start_mark is None else event.start_mark.line + 1
-                faults.append(Fault(file, row, "", "an alias (*name)", "Write the text out."))
-                return None
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        row = None if mark is None else mark.line + 1
-        remedy = "Check indentation, colons and quotes in this line and above."
-        faults.append(Fault(file, row, "", f"not valid YAML ({error.problem})", remedy))
-        return None
-    except yaml.YAMLError as error:
-        problem = f"not valid YAML ({' '.join(str(error).split())})"
-        faults.append(Fault(file, None, "", problem, "Save the file as plain UTF-8 text."))
-        return None
-    except RecursionError:
-        faults.append(Fault(file, None, "", "nested too deeply", "A rule has four levels."))
-        return None
-    if not isinstance(node, yaml.MappingNode):
-        remedy = "Begin with name: and the rule's name."
-        faults.append(Fault(file, None, "", "does not hold lines of key: value", remedy))
-        return None
-    return Node(file, "", 1, node, faults)
+    node = top_mapping(
+        file,
+        text,
+        faults,
+        begin="Begin with name: and the rule's name.",
+        levels="A rule has four levels.",
+    )
+    return None if node is None else Node(file, "", 1, node, faults)

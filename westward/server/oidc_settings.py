@@ -67,7 +67,7 @@ def read_oidc(path: Path) -> OidcSettings:
     """Raises InputFaults with everything that is wrong with the file."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         problem = f"it cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
         raise InputFaults([_fault(path, "", problem, "Write a YAML file of settings.")]) from None
     if not isinstance(found, dict):
