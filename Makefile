@@ -47,7 +47,6 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
 
-# Real servers and agents over minutes: joining, longer lives, data.
 # Worlds that fail, under a virtual clock: SEEDS=A..B of them (the default takes 5 to 9 minutes on one
 # core), on WORKERS cores. CI runs a slice; 100,000 take hours.
 SEEDS ?= 0..1500
@@ -57,6 +56,7 @@ test-faults: setup
 	$(BIN)/westward faultsim --seeds $(SEEDS) --workers $(WORKERS)
 	$(BIN)/pytest -n 2 --dist load -m long tests/faults
 
+# Real servers and agents over minutes: joining, longer lives, data.
 .PHONY: test-live
 test-live: setup
 	$(BIN)/pytest -n 2 --dist loadfile -m long tests/live
