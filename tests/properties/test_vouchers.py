@@ -209,7 +209,7 @@ def test_sums_and_limits_over_a_sequence_of_claims_and_the_twin_agrees(
             cap[part.rule, part.payee or entity.name, part.year] += part.micros
             if contract is not None:
                 on_contract[part.rule, contract.id] += part.micros
-        usage = used(usage, result)
+        usage = used(usage, result.usage)
     for (name, _), spent in pot.items():
         assert _within(spent, named[name].pot_year_micros)
     for (name, _, _), spent in cap.items():
@@ -284,7 +284,9 @@ def test_readings_posted_one_by_one_make_the_whole_bill(
     """However the bill is cut, the postings add up to its split as one bill: to the millionth."""
     usage = NO_USAGE
     for bill, who, other_contract in others:
-        usage = used(usage, split(bill, [], ruleset, usage, who, TURN, contract=other_contract))
+        usage = used(
+            usage, split(bill, [], ruleset, usage, who, TURN, contract=other_contract).usage
+        )
     whole = split(lines, [], ruleset, usage, entity, TURN, contract=contract)
     readings = []
     for line, pieces in zip(sorted(lines, key=lambda one: one.at_ms), cuts, strict=False):
@@ -325,7 +327,7 @@ def test_a_pot_shared_at_the_end_does_not_ask_who_came_first(ruleset, lines, pot
         usage, entitled = NO_USAGE, defaultdict(dict)
         for name, entity, bill in order:
             result = split(bill, [], free, usage, entity, TURN)
-            usage = used(usage, result)
+            usage = used(usage, result.usage)
             for verdict in result.verdicts:
                 entitled[verdict.rule][name] = verdict.deferred_micros
         return {rule: share_out(amounts, pot) for rule, amounts in entitled.items()}

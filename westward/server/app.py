@@ -18,6 +18,7 @@ from westward.server import (
     api_jobs,
     api_lives,
     api_login,
+    api_metrics,
     api_money,
     api_network,
     api_people,
@@ -26,7 +27,6 @@ from westward.server import (
     api_site,
     api_site_agents,
     api_tes,
-    metrics,
 )
 from westward.server.access import Access
 from westward.server.core import open_core
@@ -60,7 +60,7 @@ ROUTERS = (
     api_money.router,
     api_shares.router,
     api_tes.router,
-    metrics.router,
+    api_metrics.router,
 )
 
 

@@ -1,28 +1,18 @@
-"""What the server counts, for Prometheus: ``/metrics``.
+"""What the server counts, for Prometheus; ``api_metrics`` tells it.
 
-Counters and histograms are of this process (Prometheus knows restarts); gauges are read from the
+Counters and histograms are of this process (Prometheus knows restarts); gauges are set from the
 store when asked. Names follow the conventions: base units, ``_total`` for counters.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import generate_latest
+from prometheus_client import Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from westward import __version__
 from westward.control.records import JobRecord, RunRecord
 from westward.ledger.price import Bill
-from westward.store.counts import leased_milli
-from westward.store.jobs import count_jobs
 from westward.store.results import Applied, SitePoll
-from westward.store.sites import list_sites
-
-if TYPE_CHECKING:
-    from westward.server.replica import Replica
 
 PLAN_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 WAIT_BUCKETS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 3_600, 14_400, 86_400)
@@ -155,43 +145,3 @@ class Metrics:
         self.settled.labels(run.site).inc()
         self.billed.labels(run.site).inc(max(0, bill.total_micros) / 1_000_000)
         self.energy.labels(run.site).inc(bill.energy_j)
-
-
-router = APIRouter(tags=["network"])
-
-
-@router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request) -> Response:
-    """Prometheus text. Reads the store once for the gauges."""
-    core = request.app.state.core
-    state = request.app.state
-    text = await core.read(_scrape, core, state.loops.errors, state.replica)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
-
-
-def _scrape(core: object, failures: dict[str, int], replica: Replica | None) -> bytes:
-    from westward.server.core import Core
-
-    assert isinstance(core, Core)
-    own: Metrics = core.metrics
-    told = {} if replica is None else replica.view()
-    own.leads.set(told.get("role", "leader") == "leader")
-    own.epoch.set(int(str(told.get("epoch", 0))))
-    own.clock_off.set(int(str(told.get("clock_off_ms", 0))) / 1000)
-    for state, count in count_jobs(core.store).items():
-        own.jobs.labels(state.value).set(count)
-    leased = leased_milli(core.store)
-    statuses = core.pool_statuses()
-    for pool in core.network.pools:
-        runs, milli = leased.get(pool.name, (0, 0))
-        own.pool_open.labels(pool.site, pool.name).set(statuses.get(pool.name) == "open")
-        own.pool_devices.labels(pool.site, pool.name).set(pool.capacity_milli / 1000)
-        own.pool_leased.labels(pool.site, pool.name).set(milli / 1000)
-        own.pool_runs.labels(pool.site, pool.name).set(runs)
-    now_ms = core.clock.now_ms()
-    for site in list_sites(core.store):
-        own.site_silence.labels(site.site).set(max(0, now_ms - site.last_seen_ms) / 1000)
-    own.set_aside.set(len(core.jobs_aside.all()) + len(core.runs_aside.all()))
-    for name, count in failures.items():
-        own.loop_failures.labels(name).set(count)
-    return generate_latest(own.registry)

@@ -68,7 +68,7 @@ def postings(
         try:
             ended = RunToSettle(job_id=run.job_id, run=record)
             owed = run_charge(store, network_at(record.granted_ms), purse, ended, carbon=False)
-            others = released(usage, run.counted)
+            others = released(usage, run.counted.usage)
             began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
             who: Split = purse.shares(store, party, owed, others, began_ms)
         except STORE_TROUBLE:

@@ -130,7 +130,7 @@ class Purse:
             if not _has_room(ledger.post(store, hold(run, 0, who), now_ms)):
                 short[one.run_id] = self._short(run, party, who.own_micros, store)
                 continue
-            usage = used(usage, who)
+            usage = used(usage, who.usage)
             money.count_usage(store, who, 1)
             money.save_run(
                 store,
@@ -200,7 +200,7 @@ class Purse:
         began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
         until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
         worst = self._expected(network, job, place, began_ms, until_ms)
-        others = released(self.usage_of(store, (party,)), run.counted)
+        others = released(self.usage_of(store, (party,)), run.counted.usage)
         who = self.shares(store, party, worst, others, began_ms)
         road = self.on_road(run.run_id, run.job_id, run.site, party)
         self.open_for(store, road, party, who, now_ms)
@@ -232,7 +232,7 @@ class Purse:
         began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
         others = self.usage_of(store, (party,))
         if known is not None and not known.settled:
-            others = released(others, known.counted)
+            others = released(others, known.counted.usage)
         who = self.shares(store, party, owed, others, began_ms)
         road = self.on_road(run.run_id, job.job_id, run.site, party)
         self.open_for(store, road, party, who, now_ms)

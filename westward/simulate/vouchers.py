@@ -284,7 +284,7 @@ class Purses:
         self._fund(who)
         asked = hold(run, 0, who)
         self._judge(asked, now_ms)
-        self.usage = used(self.usage, who)
+        self.usage = used(self.usage, who.usage)
         self._open[row, start_ms] = _Open(run, who, list(asked))
 
     def _settle(
@@ -293,7 +293,7 @@ class Purses:
         kept = self._open.pop((row, start_ms), None)
         run, entity = self._run(row, pool, start_ms)
         if kept is not None:
-            self.usage = released(self.usage, kept.split)
+            self.usage = released(self.usage, kept.split.usage)
         owed, lines = self._bill(pool, start_ms, end_ms, need, moved)
         who = self._split(entity, lines, start_ms)
         self._fund(who)
@@ -302,7 +302,7 @@ class Purses:
             for one in (() if kept is None else kept.held)
         ]
         self._judge(post(run, 0, Billed(bill=owed, split=who), held, last=True), now_ms)
-        self.usage = used(self.usage, who)
+        self.usage = used(self.usage, who.usage)
 
     def _fund(self, who: Split) -> None:
         """Open the pots that are about to pay, each with the money of its year in it. A rule that

@@ -149,7 +149,7 @@ def play(case: dict[str, Any]) -> str:
                 step["what"],
                 micros=micros(step["amount"]) if "amount" in step else None,
             )
-            usage, before, lines = returned(used(usage, before), back), None, []
+            usage, before, lines = returned(used(usage, before.usage), back), None, []
             assert by_payer(back.parts, entity.name) == {
                 payer: micros(amount) for payer, amount in step["by_hand"].items()
             }
@@ -160,7 +160,7 @@ def play(case: dict[str, Any]) -> str:
             continue
         if step.get("next"):
             assert before is not None
-            usage, before, lines = used(usage, before), None, []
+            usage, before, lines = used(usage, before.usage), None, []
         lines = lines + read_lines(step["lines"])
         adopted = frozenset(case.get("adopted", ()))
         result = split(

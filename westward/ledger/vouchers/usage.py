@@ -1,18 +1,14 @@
 """What has been used of each rule so far: the counters that caps and pots are held against.
 
 Money counts as used from the moment it is held, so that no two claims can be promised the same.
-The second wave reads these from ledger accounts; here they are plain mappings, by calendar year
-of the rule.
+Plain mappings here, by calendar year of the rule; ``store.money`` keeps them for the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from westward.ledger.vouchers.split import Split
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +41,8 @@ _SUMS = ("pot", "entity", "contract", "contract_counted", "contract_claims", "sp
          "device_milli_ms")  # fmt: skip
 
 
-def used(usage: Usage, split: Split) -> Usage:
-    """Usage once ``split`` is posted too: what the next claim is held against."""
-    own = split.usage
+def used(usage: Usage, own: Usage) -> Usage:
+    """Usage once a split, which uses ``own``, is posted too: what the next claim is held against."""
     changed: dict[str, Any] = {
         name: _sum(getattr(usage, name), getattr(own, name)) for name in _SUMS
     }
@@ -60,16 +55,16 @@ def used(usage: Usage, split: Split) -> Usage:
     return replace(usage, contract_rules=contract_rules, first_paid_ms=first, **changed)
 
 
-def released(usage: Usage, split: Split) -> Usage:
-    """Usage without ``split``, which ``used`` had added: its claim is about to be split anew.
+def released(usage: Usage, own: Usage) -> Usage:
+    """Usage without ``own``, which ``used`` had added: its claim is about to be split anew.
 
     When an entity was first paid, and that a contract was, is not taken back: a rule that asks for
     it errs to the funder's side until the next ``used``.
     """
     changed: dict[str, Any] = {}
     for name in _SUMS:
-        own = {key: -value for key, value in getattr(split.usage, name).items()}
-        changed[name] = _sum(getattr(usage, name), own)
+        less = {key: -value for key, value in getattr(own, name).items()}
+        changed[name] = _sum(getattr(usage, name), less)
     return replace(usage, **changed)
 
 
