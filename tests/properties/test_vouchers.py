@@ -353,7 +353,7 @@ def test_share_out_is_in_proportion_and_never_more_than_the_pot(entitled, pot):
 @given(rules(), bills(), entities(), st.integers(0, 100))
 def test_what_is_clawed_back_can_be_used_again(ruleset, lines, entity, part):
     result = split(lines, [], ruleset, NO_USAGE, entity, TURN)
-    usage = used(NO_USAGE, result)
+    usage = used(NO_USAGE, result.usage)
     for rule in {p.rule for p in result.parts if p.rule}:
         claim = VoucherClaim(id="c", rule=rule, entity=entity.name)
         paid = sum(p.micros for p in result.parts if p.rule == rule)
