@@ -46,7 +46,7 @@ def not_begun(connection: Connection) -> bool:
     """psycopg begins a transaction with its first cursor: before that we do."""
     from psycopg.pq import TransactionStatus
 
-    return libpq_of(connection).transaction_status == TransactionStatus.IDLE
+    return bool(libpq_of(connection).transaction_status == TransactionStatus.IDLE)
 
 
 def talk(
