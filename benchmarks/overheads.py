@@ -8,8 +8,9 @@
 
 Each job writes the time as its first and only act; "started" is that time, "submit" the moment
 before the request or command is sent, by the same clock. Every pair is one job given to the engine
-itself (a process; ``sbatch``; Ray's Jobs REST, as ``ray job submit`` does) and one through Westward,
-one after the other and in turn which goes first. Server, agents, slurmctld and Ray are the real
+itself (a process; ``sbatch``; the command ``ray job submit``, and as a part of its own, without the
+command's start of a second or so, the REST request that it makes) and one through Westward, one
+after the other and in turn which goes first. Server, agents, slurmctld and Ray are the real
 ones. Both Ray jobs ask for one CPU. Ray: WESTWARD_RAY_VENV or ``make test-ray`` first.
 
 200 pairs of Slurm's or Ray's jobs take ten minutes. With ``--keep DIR`` each pair is written there
@@ -48,8 +49,9 @@ from side import Process, Server, fsync_ms, load, machine, point, until, write_s
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # tests.engines_up starts Slurm and Ray
 HERE = Path(__file__).resolve().parent
-PARTS = ("local", "slurm", "ray", "submissions")
-PLAIN = {"local": "process start (`bash -c`)", "slurm": "`sbatch`", "ray": "Ray's Jobs REST"}
+PARTS = ("local", "slurm", "ray", "ray-rest", "submissions")
+PLAIN = {"local": "process start (`bash -c`)", "slurm": "`sbatch`", "ray": "`ray job submit`",
+         "ray-rest": "Ray's Jobs REST"}  # fmt: skip
 """The engine itself."""
 GOAL_MS, GOAL_BATCH, GOAL_SINGLE = 50, 1_000, 300
 OVER = ("succeeded", "failed", "cancelled", "refused")
@@ -74,6 +76,7 @@ class Way:
     """One engine: how to give it a job itself."""
 
     name: str
+    engine: str
     submit: Callable[[str, str], None]
     """Name and shell line."""
 
@@ -145,13 +148,13 @@ def pairs(
     folder = base / way.name
     stamps = folder / "stamps"
     stamps.mkdir(parents=True, mode=0o777)
-    server = Server.open(folder, one_network(folder / "network", way.name))
+    server = Server.open(folder, one_network(folder / "network", way.engine))
     options = [
         part for key, value in agent_options.items() for part in ("--option", f"{key}={value}")
     ]
     agent = Process.start(
         folder / "agent.log", sys.executable, "-m", "westward.agent", "--server", server.url,
-        "--site", "site-0000", "--state", str(folder / "state"), "--engine", way.name,
+        "--site", "site-0000", "--state", str(folder / "state"), "--engine", way.engine,
         "--log-level", "warning", *options, env={**os.environ, **env},
     )  # fmt: skip
     through: list[float] = []
@@ -210,7 +213,7 @@ def local(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     def submit(_name: str, act: str) -> None:
         subprocess.run(["/bin/bash", "-c", act], start_new_session=True, check=True)
 
-    return pairs(Way("local", submit), base, count, {}, {}, kept)
+    return pairs(Way("local", "local", submit), base, count, {}, {}, kept)
 
 
 def slurm(base: Path, count: int, kept: Kept) -> dict[str, Any]:
@@ -230,12 +233,30 @@ def slurm(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     cluster.up()
     try:
         options = {"conf": str(cluster.conf), "partition": "main"}
-        return pairs(Way("slurm", submit), base, count, options, {}, kept)
+        return pairs(Way("slurm", "slurm", submit), base, count, options, {}, kept)
     finally:
         cluster.down()
 
 
 def ray(base: Path, count: int, kept: Kept) -> dict[str, Any]:
+    from tests.engines_up.ray_cluster import RayCluster, ray_programs
+
+    cluster = RayCluster()
+    command = [
+        str(ray_programs() / "ray"), "job", "submit", "--no-wait", "--entrypoint-num-cpus=1",
+        f"--address={cluster.address}",
+    ]  # fmt: skip
+
+    def submit(name: str, act: str) -> None:
+        subprocess.run(
+            [*command, f"--submission-id={name}", "--", "sh", "-c", act],
+            env=cluster.env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True,
+        )  # fmt: skip
+
+    return _on_ray(cluster, Way("ray", "ray", submit), base, count, kept)
+
+
+def ray_rest(base: Path, count: int, kept: Kept) -> dict[str, Any]:
     from tests.engines_up.ray_cluster import RayCluster
 
     cluster = RayCluster()
@@ -253,10 +274,14 @@ def ray(base: Path, count: int, kept: Kept) -> dict[str, Any]:
         )
         urllib.request.urlopen(request, timeout=60).close()
 
+    return _on_ray(cluster, Way("ray-rest", "ray", submit), base, count, kept)
+
+
+def _on_ray(cluster: Any, way: Way, base: Path, count: int, kept: Kept) -> dict[str, Any]:
     cluster.start()
     try:
         options = {"address": cluster.address, "token_file": str(cluster.token_file)}
-        return pairs(Way("ray", submit), base, count, options, {}, kept)
+        return pairs(way, base, count, options, {}, kept)
     finally:
         cluster.stop()
 
@@ -341,14 +366,14 @@ def page(found: dict[str, Any], sync_ms: float) -> str:
             "Westward, p50 / p99, ms | added to the median, ms (goal < 50) | load, median |",
             "|---|---|---|---|---|---|",
         ]  # fmt: skip
-    for name in ("local", "slurm", "ray"):
+    for name in PLAIN:
         if name not in found:
             continue
         one = found[name]
         plain, through = one["plain"], one["through"]
         added = point(through, 50) - point(plain, 50)
         lines.append(
-            f"| {name}; itself: {PLAIN[name]} | {len(plain)}, {one['sittings']} | "
+            f"| {name.removesuffix('-rest')}; itself: {PLAIN[name]} | {len(plain)}, {one['sittings']} | "
             f"{point(plain, 50):.0f} / "
             f"{point(plain, 99):.0f} | {point(through, 50):.0f} / {point(through, 99):.0f} | "
             f"**{added:.0f}** {'met' if added < GOAL_MS else 'missed'} | {one['load']} |"
@@ -401,7 +426,7 @@ def main() -> None:
                 found[part] = submissions(base, asked.seconds)
                 continue
             kept = Kept(None if asked.keep is None else asked.keep / f"{part}.csv", ends)
-            run = {"local": local, "slurm": slurm, "ray": ray}[part]
+            run = {"local": local, "slurm": slurm, "ray": ray, "ray-rest": ray_rest}[part]
             if len(kept.rows) < asked.pairs and time.monotonic() < ends:
                 found[part] = run(base, asked.pairs, kept)
             elif kept.rows:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.exposition import generate_latest
 
 from westward.server.core import Core
-from westward.server.replica import Replica
 from westward.store.counts import leased_milli
 from westward.store.jobs import count_jobs
 from westward.store.sites import list_sites
+
+if TYPE_CHECKING:
+    from westward.server.replica import Replica  # psycopg is an extra
 
 router = APIRouter(tags=["network"])
 
