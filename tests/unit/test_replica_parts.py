@@ -20,7 +20,7 @@ from westward.cli.fail import Failure
 from westward.model.wire import Hello
 from westward.sdk.transport import Transport
 from westward.server.bells import MESSAGE_MOST_BYTES, Bell, Bells, messages
-from westward.server.core import SharedClock
+from westward.server.clock import SharedClock
 
 HELLO = Hello(site="s", agent_id="agt", pools=())
 WELCOME = {"agent_session": 1, "lease_ttl_ms": 1, "poll_wait_ms": 1, "rotate_ms": None}

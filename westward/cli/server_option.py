@@ -99,7 +99,8 @@ def find_operator_token(file: Path | None) -> str:
 
 
 def find_server(server: str | None) -> str:
-    """The URL without a trailing slash, or several with commas between. Raises Failure that says what to do."""
+    """The URL without a trailing slash, or several with commas between. Raises Failure that says
+    what to do."""
     if server is not None:
         urls = [one.strip().rstrip("/") for one in server.split(",")]
         for one in urls:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from unittest.mock import patch
 
 from westward.faultsim.money import POWER_W, TARIFF_PER_KWH
 from westward.faultsim.scenario import JobPlan, Scenario, SitePlan
@@ -15,6 +18,7 @@ from westward.model.people import Organisation, Project
 from westward.model.units import MS_PER_HOUR
 from westward.model.voucher import Figure, Rule, VoucherClaim
 from westward.network.voucher_files import VoucherFolder
+from westward.server import loops, purse
 from westward.server.core import Core
 from westward.server.purse import pot_account, project_id
 from westward.store import ledger
@@ -167,3 +171,17 @@ def funding(scenario: Scenario, core: Core) -> None:
                     ),
                     now_ms,
                 )  # fmt: skip
+
+
+@contextmanager
+def holds_of(hold_ms: int) -> Iterator[None]:
+    """The shipped holds of five and ten minutes, made as short as the simulated runs."""
+    if not hold_ms:
+        yield
+        return
+    with (
+        patch.object(purse, "HOLD_LEAST_MS", hold_ms),
+        patch.object(purse, "FURTHER_LEAST_MS", hold_ms),
+        patch.object(loops, "MONEY_EARLY_MS", hold_ms // 2),
+    ):
+        yield

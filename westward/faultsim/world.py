@@ -12,24 +12,21 @@ import hashlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from westward.agent.agent import Agent, Superseded
 from westward.agent.link import Refused
-from westward.control.events import CancelRequested, PauseRequested, ResumeRequested
 from westward.control.machine import InvalidTransition
 from westward.control.validate import BrokenInvariant
 from westward.faultsim.ablations import without
 from westward.faultsim.build import (
     EPOCH_MS,
     funding,
-    gift,
+    holds_of,
     job_spec,
     network_of,
     vouchers_of,
@@ -38,21 +35,16 @@ from westward.faultsim.checkers import Broken, Checker, Truth
 from westward.faultsim.disk import Disk, DiskWriter
 from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
 from westward.faultsim.money import MoneyChecker
-from westward.faultsim.net import Answer, Caller, Net, SimLink
+from westward.faultsim.net import Net, SimLink
 from westward.faultsim.scenario import FaultPlan, JobPlan, Scenario, Whim
 from westward.faultsim.site import Piece, SimEngine, SiteMachine
-from westward.server import loops, purse
-from westward.server.api_jobs import to_all
-from westward.server.api_lives import MoveRequest, move
+from westward.faultsim.users import fills, follows, submits
 from westward.server.aside import STORE_TROUBLE
-from westward.server.core import Clock, Core, Surroundings
+from westward.server.clock import Clock
+from westward.server.core import Core, Surroundings
 from westward.server.loops import Loops
 from westward.server.metrics import Metrics
 from westward.server.settings import LIVE_POLICY, Settings
-from westward.store.database import Store
-from westward.store.jobs import submit_jobs
-from westward.store.ledger import open_accounts, post
-from westward.store.results import Submission, Submitted
 
 SETTLE_MOST_MS = 30 * 60_000
 """Of virtual time, after everything has healed."""
@@ -60,7 +52,6 @@ RESTART_MS = 1_500
 """After an agent ended by itself."""
 WHOLE_LOOK_EVERY = 16
 """Commits between two looks at every row."""
-USER_TIMEOUT_MS = 10_000
 NOWHERE = Path("/nonexistent/westward-faultsim")
 
 
@@ -262,9 +253,11 @@ class World:
             self.agents[name].start()
         for job in self.scenario.jobs:
             self.truth.wanted.add(job.job_id)
-            self._later(job.at_ms, self._user, submits(self, job))
+            self._later(
+                job.at_ms, self._user, submits(self.net, self.truth, job_spec(self.scenario, job))
+            )
         for whim in self.scenario.whims:
-            self._later(whim.at_ms, self._user, follows(self, whim))
+            self._later(whim.at_ms, self._user, follows(self.net, self.truth, whim))
         for fault in self.scenario.faults:
             self._later(fault.at_ms, self._fault, fault)
         stop = lambda: self.broken is not None  # noqa: E731
@@ -460,27 +453,13 @@ class World:
         for node in self.agents.values():
             node.start()
         for budget in self.scenario.budgets:
-            self._user(fills(self, budget.project))
+            self._user(fills(self.net, budget.project))
         self._resume_all()
 
     def _resume_all(self) -> None:
         for job in self.scenario.jobs:
             whim = Whim(at_ms=0, kind="resume", job_id=job.job_id)
-            self._user(follows(self, whim))
-
-
-@contextmanager
-def holds_of(hold_ms: int) -> Iterator[None]:
-    """The shipped holds of five and ten minutes, made as short as the simulated runs."""
-    if not hold_ms:
-        yield
-        return
-    with (
-        patch.object(purse, "HOLD_LEAST_MS", hold_ms),
-        patch.object(purse, "FURTHER_LEAST_MS", hold_ms),
-        patch.object(loops, "MONEY_EARLY_MS", hold_ms // 2),
-    ):
-        yield
+            self._user(follows(self.net, self.truth, whim))
 
 
 class _Listener(logging.Handler):
@@ -613,71 +592,3 @@ class AgentNode:
         """What the server has acknowledged must never be gone."""
         if path.endswith("/ended") and b'"accepted":true' in answer:
             self.world.truth.ends.add(path.split("/")[4])
-
-
-# -- what users ask -----------------------------------------------------------------------------
-
-
-def submits(world: World, job: JobPlan) -> Callable[[], Awaitable[None]]:
-    spec = job_spec(world.scenario, job)
-    submission = Submission(job=spec, body_digest=f"digest of {job.job_id}")
-
-    async def serve(core: Core, _caller: Caller) -> Answer:
-        answers = await core.write(submit_jobs, core.store, (submission,), core.clock.now_ms())
-        (answer,) = answers
-        if not isinstance(answer, Submitted):
-            raise RuntimeError(f"{job.job_id}: {answer.reason}")
-        core.submitted("v1", answer.record, answer.created)
-        core.queue_changed()
-        return 201, b""
-
-    async def ask() -> None:
-        status, _ = await world.net.call("users", "submit", serve, USER_TIMEOUT_MS)
-        if status != 201:
-            raise OSError("the server could not take it")
-        world.truth.told.add(job.job_id)
-
-    return ask
-
-
-def follows(world: World, whim: Whim) -> Callable[[], Awaitable[None]]:
-    async def serve(core: Core, _caller: Caller) -> Answer:
-        if whim.kind == "move":
-            told = await move(whim.job_id, MoveRequest(to=whim.to), core)
-        else:
-            event: Any = {
-                "cancel": CancelRequested(),
-                "suspend": PauseRequested(kind="suspend", by="the owner"),
-                "resume": ResumeRequested(by="the owner"),
-            }[whim.kind]
-            told = await to_all(core, whim.job_id, event)
-        return 200, b"yes" if told["accepted"] else b"no"
-
-    async def ask() -> None:
-        status, answer = await world.net.call("users", whim.kind, serve, USER_TIMEOUT_MS)
-        if status >= 500:
-            raise OSError("the server could not do it")
-        if status == 200 and answer == b"yes" and whim.kind == "cancel":
-            world.truth.cancels.add(whim.job_id)
-
-    return ask
-
-
-def fills(world: World, project: str) -> Callable[[], Awaitable[None]]:
-    accounts, transfers = gift(project, 10**15, f"healed-{project}")
-
-    def give(store: Store, now_ms: int) -> None:
-        open_accounts(store, accounts, now_ms)
-        post(store, transfers, now_ms)
-
-    async def serve(core: Core, _caller: Caller) -> Answer:
-        await core.write(give, core.store, core.clock.now_ms())
-        core.queue_changed()
-        return 200, b""
-
-    async def ask() -> None:
-        status, _ = await world.net.call("users", "fund", serve, USER_TIMEOUT_MS)
-        if status != 200:
-            raise OSError("the server could not take it")
-
-    return ask

@@ -192,8 +192,8 @@ SpeakerDep = Annotated[Speaker, Depends(speaker_of)]
 
 
 def operator_token(data: Path, named: Path | None = None) -> str:
-    """The operator's secret, in ``data`` or in the file ``named``; made at the first start, readable by the
-    server's user alone."""
+    """The operator's secret, in ``data`` or in the file ``named``; made at the first start, readable
+    by the server's user alone."""
     path = named or data / OPERATOR_FILE
     with suppress(FileNotFoundError):
         token = path.read_text(encoding="ascii").strip()

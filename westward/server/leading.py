@@ -15,7 +15,8 @@ import time
 
 import psycopg
 
-from westward.server.core import LEADING, Core, SharedClock
+from westward.server.clock import SharedClock
+from westward.server.core import LEADING, Core
 from westward.server.loops import Loops
 from westward.server.relay import Connection, connect
 from westward.store.leadership import LEADER_LOCK, take_office

@@ -14,8 +14,8 @@ HEAD_WITHIN_S = 20.0
 HEAD_MOST_BYTES = 64 * 2**10
 HEADERS_MOST = 100
 _TOO_LARGE = (
-    b'{"code":"head-too-large","message":"a request\'s head may have 65536 bytes and 100 headers",'
-    b'"faults":[]}'
+    b'{"code":"head-too-large","message":"a request\'s head may have %d bytes and %d headers",'
+    b'"faults":[]}' % (HEAD_MOST_BYTES, HEADERS_MOST)
 )
 _ANSWER = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"

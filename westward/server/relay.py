@@ -19,6 +19,7 @@ import psycopg
 
 from westward.server.bells import ALL, messages
 from westward.server.core import Core
+from westward.store.turns import CONNECT
 
 CHANNEL = "westward"
 GATHER_S = 0.002
@@ -144,6 +145,4 @@ class Relay:
 
 async def connect(url: str) -> Connection:
     """A connection of its own, each statement a transaction. A database that is gone is noticed."""
-    from westward.store.turns import CONNECT
-
     return await psycopg.AsyncConnection.connect(url, autocommit=True, **CONNECT)

@@ -8,7 +8,8 @@ import socket
 
 from sqlalchemy import make_url
 
-from westward.server.core import Core, SharedClock
+from westward.server.clock import SharedClock
+from westward.server.core import Core
 from westward.server.leading import Leading
 from westward.server.loops import Loops
 from westward.server.relay import Relay

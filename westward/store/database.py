@@ -129,8 +129,8 @@ class Store:
 
 def open_store(url: str, *, migrate: bool = True, turns: bool = False, check: bool = True) -> Store:
     """Opens ``url`` and brings its tables up to date (without ``migrate`` they must be, or with
-    ``check`` false may be anything). ``turns``:
-    for whoever writes more than the ledger to a PostgreSQL that others write to (``store.turns``).
+    ``check`` false may be anything). ``turns``: for whoever writes more than the ledger to a
+    PostgreSQL that others write to (``store.turns``).
 
     ``sqlite:////absolute/path.db``, or ``postgresql://user@host/database`` (which needs psycopg:
     the extra ``postgres``). Raises ``ValueError`` for a database this version does not support, one

@@ -69,7 +69,8 @@ def look(connection: Connection, asked: Asked) -> Found:
 
 
 def keep(connection: Connection, made: Made, *, last: bool) -> None:
-    """``last`` or not: a commit costs the same afterwards. Raises ``LostWrite`` where a row was not as it had been seen."""
+    """``last`` or not: a commit costs the same afterwards. Raises ``LostWrite`` where a row was not
+    as it had been seen."""
     with as_sqlalchemy_raises(connection):
         cursor = _cursor(connection)
         cursor.executemany(_INSERT, made.transfers)
