@@ -23,7 +23,7 @@ from westward.ledger.transfers import Accepted, RefusalCode, Refused, Transfer, 
 from westward.store import Store, ledger, ledger_reading, open_store
 from westward.store.ledger_audit import audit_ledger
 from westward.store.ledger_desk import Desk
-from westward.store.schema import METADATA
+from westward.store.money_schema import METADATA
 
 K = TransferKind
 MONEY = Transfer(transfer_id="fund", kind=K.POSTED, debit="out", credit="pot", amount=100)

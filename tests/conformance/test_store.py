@@ -41,6 +41,7 @@ from westward.store import (
     open_store,
     sites,
 )
+from westward.store.money_schema import METADATA
 from westward.store.results import (
     Applied,
     Change,
@@ -55,7 +56,6 @@ from westward.store.results import (
     Submission,
     Submitted,
 )
-from westward.store.schema import METADATA
 
 TTL_MS = 10_000
 PLACE = Binding(

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.conftest import FUZZ_HOME
+
 ROOT = Path(__file__).parents[2]
 MEMORY_BYTES = 1_600 * 2**20
 """Our own modules with their libraries (numpy, polars and their threads) take up to half of it."""
@@ -201,16 +203,16 @@ def limits() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
 
 
-@pytest.mark.parametrize(("reader", "bomb"), BOMBS, ids=[f"{a}-{b.__name__}" for a, b in BOMBS])
+HERE = BOMBS if FUZZ_HOME else QUICK
+
+
+@pytest.mark.parametrize(("reader", "bomb"), HERE, ids=[f"{a}-{b.__name__}" for a, b in HERE])
 def test_bomb(
     reader: str,
     bomb: Callable[[], bytes],
     tmp_path: Path,
-    whole: bool,
     tally: dict[str, int],
 ) -> None:
-    if not whole and (reader, bomb) not in QUICK:
-        pytest.skip("by make test-hostile")
     path = tmp_path / "input"
     path.write_bytes(bomb())
     done = subprocess.run(

@@ -53,9 +53,9 @@ from westward.store.jobs import submit_jobs
 from westward.store.lifecycle import apply_event, grant_leases, report_run
 from westward.store.metering import save_bill
 from westward.store.money import Budget, save_claim, set_budget
+from westward.store.money_schema import METADATA
 from westward.store.people import add_member, create_organisation, create_project, mint
 from westward.store.results import Applied, GrantRequest, Submission
-from westward.store.schema import METADATA
 from westward.store.settlement import open_dispute
 from westward.store.shares import set_share
 from westward.store.sites import hello

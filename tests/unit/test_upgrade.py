@@ -16,8 +16,8 @@ from westward.control.records import Binding, JobState
 from westward.store import Store, jobs, lifecycle, open_store
 from westward.store.database import migrate_to
 from westward.store.ledger_audit import audit_ledger
+from westward.store.money_schema import METADATA
 from westward.store.results import Applied, GrantRequest
-from westward.store.schema import METADATA
 
 PLACE = Binding(
     pool="basin-west", site="basin", option=0, need_milli=1000, duration_ms=1, not_before_ms=0,

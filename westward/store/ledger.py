@@ -44,7 +44,7 @@ from westward.store.ledger_rows import (
     statements_for,
     transfer_values,
 )
-from westward.store.schema import LEDGER_ACCOUNTS
+from westward.store.money_schema import LEDGER_ACCOUNTS
 
 TRIES = 8
 """Another process may have taken the same id, or locked our rows the other way round."""

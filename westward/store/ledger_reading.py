@@ -30,7 +30,7 @@ from westward.store.ledger_rows import (
     read_recorded,
     statements_for,
 )
-from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
+from westward.store.money_schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
 
 PAGE_MOST = 1_000
 A = LEDGER_ACCOUNTS.c

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from westward.ledger.accounts import Account, AccountKind, Balances, can_be_kept
 from westward.ledger.transfers import Hold, HoldState, Recorded, Transfer, TransferKind
 from westward.store.ledger_driver import Row
-from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
+from westward.store.money_schema import LEDGER_ACCOUNTS, LEDGER_HOLDS, LEDGER_TRANSFERS
 
 A = LEDGER_ACCOUNTS.c
 T = LEDGER_TRANSFERS.c

@@ -13,8 +13,8 @@ from westward.ledger.accounts import Balances
 from westward.ledger.transfers import HoldState
 from westward.store.driver import as_sqlalchemy_raises, sqlite_of
 from westward.store.ledger_driver import Asked, Found, Made, Values
+from westward.store.money_schema import LEDGER_TRANSFERS
 from westward.store.rows import LostWrite
-from westward.store.schema import LEDGER_TRANSFERS
 
 _IDS = "(SELECT value FROM json_each(?))"
 _ACCOUNTS = f"SELECT * FROM ledger_accounts WHERE account_id IN {_IDS}"

@@ -33,16 +33,15 @@ from westward.store.money_codec import (
     usage_of,
     usage_rows,
 )
-from westward.store.schema import (
+from westward.store.money_schema import (
     ADMISSIONS,
     BUDGETS,
     CONTRACTS,
     ORGANISATION_FACTS,
-    PROJECTS,
     RUN_MONEY,
-    RUNS,
     VOUCHER_USAGE,
 )
+from westward.store.schema import PROJECTS, RUNS
 
 OnEmpty = Literal["suspend", "cancel", "run-on"]
 ON_EMPTY: tuple[OnEmpty, ...] = ("suspend", "cancel", "run-on")

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from westward.ledger.transfers import TransferKind
 from westward.settlement.paid import paid_by
+from westward.store.money_schema import LEDGER_TRANSFERS
 from westward.store.rows import chunks
-from westward.store.schema import LEDGER_TRANSFERS
 
 T = LEDGER_TRANSFERS.c
 _MOVED = (TransferKind.POSTED.value, TransferKind.POST.value)

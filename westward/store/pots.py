@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select
 from westward.ledger.transfers import TransferKind
 from westward.model.units import MS_PER_DAY, MS_PER_MINUTE
 from westward.store.database import Store
-from westward.store.schema import LEDGER_ACCOUNTS, LEDGER_TRANSFERS
+from westward.store.money_schema import LEDGER_ACCOUNTS, LEDGER_TRANSFERS
 
 T = LEDGER_TRANSFERS.c
 _MOVED = (TransferKind.POSTED.value, TransferKind.POST.value)

@@ -12,9 +12,10 @@ from westward.settlement.periods import Period
 from westward.settlement.reconcile import RunFacts
 from westward.store import codec
 from westward.store.database import Store
+from westward.store.money_schema import DISPUTES
 from westward.store.paid import load_paid
 from westward.store.rows import chunks
-from westward.store.schema import BILLS, DISPUTES, JOBS, READINGS, RUNS
+from westward.store.schema import BILLS, JOBS, READINGS, RUNS
 
 PAGE_RUNS = 500
 _METER = ("wall_ms", "device_milli_ms", "cpu_ms", "max_rss_kib")

@@ -38,19 +38,10 @@ from westward.settlement.periods import Period, period_of
 from westward.settlement.statements import Payout, Statement, may_pay, statement
 from westward.store import codec
 from westward.store.database import Store
+from westward.store.money_schema import DISPUTES, PAYOUTS
 from westward.store.paid import load_paid
 from westward.store.rows import chunks
-from westward.store.schema import (
-    BILLS,
-    COUNTERS,
-    DATA_USES,
-    DATASETS,
-    DISPUTES,
-    JOBS,
-    PAYOUTS,
-    RUNS,
-    SNAPSHOT_VERSION,
-)
+from westward.store.schema import BILLS, COUNTERS, DATA_USES, DATASETS, JOBS, RUNS, SNAPSHOT_VERSION
 
 PIECE_RUNS = 500
 _DISPUTE_FIELDS = tuple(field.name for field in fields(Dispute))

@@ -13,7 +13,7 @@ from westward.ledger.transfers import Transfer
 from westward.store.database import Store
 from westward.store.ledger_rows import read_recorded
 from westward.store.money_codec import read_split
-from westward.store.schema import LEDGER_TRANSFERS, RUN_MONEY
+from westward.store.money_schema import LEDGER_TRANSFERS, RUN_MONEY
 
 T = LEDGER_TRANSFERS.c
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from westward.store.schema import METADATA
+from westward.store.money_schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
