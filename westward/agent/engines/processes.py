@@ -7,7 +7,6 @@ synchronous and meant for a process with a single thread (``spawn`` forks).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import json
@@ -38,6 +37,19 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class suppress:
+    """``contextlib.suppress`` without the two milliseconds that its import adds to every start."""
+
+    def __init__(self, *errors: type[BaseException]):
+        self.errors = errors
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, self.errors)
+
+
 def boot_ms() -> int:
     """Milliseconds since boot, also counting suspended time: a lease runs on while a lid is shut."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
@@ -45,7 +57,7 @@ def boot_ms() -> int:
 
 def boot_id() -> str:
     """Changes with every boot; boot_ms() values of another boot mean nothing."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:  # loaded already
         return file.read().strip()
 
 
@@ -163,14 +175,29 @@ def spawn(
         os.chdir(cwd)
         _limit_child(data_limit)
         command = [*sandbox, script] if sandbox else ["bash", script]
-        os.execvpe(command[0], command, dict(env))
+        _replace(command, dict(env))
     except BaseException as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.write(
                 2,
                 f"westward: cannot start {'the sandbox' if sandbox else 'bash'}: {error}\n".encode(),
             )
     os._exit(127)
+
+
+def _replace(command: Sequence[str], env: dict[str, str]) -> None:
+    """As ``os.execvpe``, which loads ``warnings`` first, at every start. OSError."""
+    name = command[0]
+    places = [""] if "/" in name else env.get("PATH", os.defpath).split(":")
+    failed: OSError | None = None
+    for place in places:
+        try:
+            os.execve(os.path.join(place, name), command, env)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            failed = failed or error
+        except OSError as error:  # found, and not to be started: this is what is told
+            failed = error
+    raise failed or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _redirect(log: str) -> None:
@@ -189,7 +216,7 @@ def _limit_child(data_limit: int) -> None:
     if data_limit:
         resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
     os.nice(NICE_STEP)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(OOM_SCORE))
 
 
@@ -249,7 +276,7 @@ def proportional_kib(processes: Iterable[ProcessSeen]) -> int:
     """Memory of these processes with shared pages counted once (PSS). Slow: ask rarely."""
     total = 0
     for seen in processes:
-        with contextlib.suppress(OSError), open(f"/proc/{seen.pid}/smaps_rollup") as file:
+        with suppress(OSError), open(f"/proc/{seen.pid}/smaps_rollup") as file:
             for line in file:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
@@ -260,7 +287,7 @@ def proportional_kib(processes: Iterable[ProcessSeen]) -> int:
 def signal_each(processes: Iterable[ProcessSeen], number: signal.Signals) -> None:
     """Send to each process by itself: groups and sessions are the job's to change."""
     for seen in processes:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(seen.pid, number)
 
 
@@ -274,7 +301,7 @@ def marked_processes(marker: str) -> list[ProcessSeen]:
     for seen in _all_processes():
         if seen.state in "ZX":
             continue
-        with contextlib.suppress(OSError), open(f"/proc/{seen.pid}/environ", "rb") as file:
+        with suppress(OSError), open(f"/proc/{seen.pid}/environ", "rb") as file:
             if wanted in file.read().split(b"\0"):
                 found.append(seen)
     return found
@@ -293,7 +320,7 @@ def kill_below(root: int) -> None:
 
 
 def _reap_all() -> None:
-    with contextlib.suppress(ChildProcessError):
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
@@ -320,7 +347,7 @@ def hollow(path: str, head: int, tail: int) -> None:
     """Give back the disk blocks of ``path`` between its first ``head`` and last ``tail`` bytes,
     once that is worth it; they then read as zeros, and the file's length stays. Where the file
     system cannot do that, nothing happens."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             seen = os.fstat(file)

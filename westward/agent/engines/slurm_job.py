@@ -16,7 +16,6 @@ asks Slurm what it was.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
@@ -25,7 +24,7 @@ import sys
 import time
 
 from westward.agent.engines import processes
-from westward.agent.engines.processes import boot_ms, write_atomic
+from westward.agent.engines.processes import boot_ms, suppress, write_atomic
 from westward.agent.engines.slurm_lease import LeaseWatch
 from westward.agent.engines.supervisor import Supervisor, guard
 
@@ -307,7 +306,7 @@ def addresses() -> list[str]:
     found = []
     for name in names:
         address = told.get(name) or name
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             address = socket.gethostbyname(address)
         found.append(address)
     return found

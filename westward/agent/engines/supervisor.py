@@ -14,7 +14,6 @@ It never starts a run twice: ``supervisor.json`` is created exclusively.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -23,7 +22,7 @@ import select
 import signal
 
 from westward.agent.engines import processes
-from westward.agent.engines.processes import boot_ms, write_atomic
+from westward.agent.engines.processes import boot_ms, suppress, write_atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Supervisor:
             if self.order["time_limit_ms"] is not None:
                 due.append(self.began + self.order["time_limit_ms"])
         select.select([self.wake_read], [], [], max(0, min(due) - now) / 1000)
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             os.read(self.wake_read, 4096)
 
     def _reap(self) -> None:
@@ -299,7 +298,7 @@ class Supervisor:
 
     def _wake_agent(self) -> None:
         """A byte into the agent's fifo; nobody listening is fine, the files say it all."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             fifo = os.open(self.order["wake"], os.O_WRONLY | os.O_NONBLOCK)
             try:
                 os.write(fifo, b".")
