@@ -25,7 +25,7 @@ from westward.store.results import (
     Unreadable,
 )
 from westward.store.rows import load_records
-from westward.store.schema import JOBS, RUNS, SITES
+from westward.store.schema import JOBS, LIVE, RUNS, SITES
 
 OFFERS_PER_POLL = 64
 """Runs offered in one answer; the rest follow with the next poll."""
@@ -86,7 +86,7 @@ def list_sites(store: Store) -> tuple[SiteRecord, ...]:
                 hello_ms=row["hello_ms"],
                 last_seen_ms=row["last_seen_ms"],
             )
-            for row in connection.execute(select(SITES).order_by(SITES.c.site)).mappings()
+            for row in connection.execute(_ALL).mappings()
         )
 
 
@@ -211,6 +211,7 @@ def _seen(connection: Connection, site: str, session: int, now_ms: int) -> None:
 
 
 # Built once: every poll of every site needs them.
+_ALL = select(SITES).order_by(SITES.c.site)
 _LIVE_RUNS = (
     select(
         RUNS.c.run_id,
@@ -222,7 +223,7 @@ _LIVE_RUNS = (
         JOBS.c.state.label("job_state"),
     )
     .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
-    .where(RUNS.c.site == bindparam("of_site"), RUNS.c.live == 1)
+    .where(RUNS.c.site == bindparam("of_site"), LIVE)
     .order_by(RUNS.c.token)
     .with_for_update()
 )
