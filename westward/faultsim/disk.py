@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from westward.faultsim.loop import OWNER, Crash, VirtualLoop
-from westward.server.writer import Task, Writer
+from westward.server.writer import Bulk, Task, Writer
 from westward.store import sqlite
 from westward.store.database import Store, open_store
 
@@ -152,9 +152,11 @@ class DiskWriter(Writer):
     def _start(self) -> None:
         """There is no thread."""
 
-    async def write(self, work: Callable[[], Any]) -> Any:
+    async def _asked(
+        self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
+    ) -> Any:
         future = self._loop.create_future()
-        self._queue.put(Task(work, future, self._loop))
+        self._queue.put(Task(work, future, self._loop, bulk=bulk, item=item))
         self._turn_later()
         return await future
 
