@@ -152,7 +152,7 @@ class DiskWriter(Writer):
     def _start(self) -> None:
         """There is no thread."""
 
-    async def _asked(
+    async def _hand_in(
         self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
     ) -> Any:
         future = self._loop.create_future()

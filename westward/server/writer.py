@@ -99,13 +99,13 @@ class Writer:
     async def write(self, work: Callable[[], Any]) -> Any:
         """What ``work`` answers, once it is durable. Raises what it raises: of the ``Store.write``
         in which that happened nothing is kept, what the work wrote in others before it stands."""
-        return await self._asked(work)
+        return await self._hand_in(work)
 
     async def write_in_bulk(self, bulk: Bulk, item: Any) -> Any:
         """What ``bulk`` answers for ``item``, as ``write`` would of that alone."""
-        return await self._asked(partial(bulk.alone, item), bulk, item)
+        return await self._hand_in(partial(bulk.alone, item), bulk, item)
 
-    async def _asked(
+    async def _hand_in(
         self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
     ) -> Any:
         if self._closed:
