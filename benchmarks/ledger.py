@@ -19,22 +19,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
+from ledger_runs import APPLIED_AT_ONCE, SETTLED_AT_ONCE, Rate, through_purse
 from side import fsync_ms, load, machine, write_section
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests.engines_up starts PostgreSQL
 
+
 from tests.engines_up.postgres import Postgres
 from westward.ledger.accounts import Account, AccountKind
 from westward.ledger.transfers import Accepted, Transfer, TransferKind
-from westward.server.writer import Writer
+from westward.server.writer import Bulk, Writer
 from westward.store import Store, open_store
-from westward.store.ledger import open_accounts, post
+from westward.store.ledger import open_accounts, post, post_each
 from westward.store.ledger_audit import audit_ledger
-from westward.store.ledger_desk import Desk
 
 HERE = Path(__file__).resolve().parent
 CLIENTS, THREADS, SCALE = 8, 2, 10
@@ -132,7 +131,9 @@ def many_processes(url: str, batch: int, seconds: float) -> float:
 
 
 def through_writer(store: Store, name: str, seconds: float) -> float:
-    """As the server does it: CALLERS at once, one transfer each, the writer commits what waits."""
+    """As the server settles: CALLERS at once, one transfer each, each answered by itself. Those who
+    wait together are one batch of the ledger in a transaction of the writer."""
+    bulk = Bulk(lambda asked: post_each(store, asked, now_ms()), BATCH)
 
     async def all_of_them() -> int:
         writer, end = Writer(store), time.monotonic() + seconds
@@ -140,8 +141,7 @@ def through_writer(store: Store, name: str, seconds: float) -> float:
         async def caller(number: int) -> int:
             maker, done = Maker(f"{name}-{number}"), 0
             while time.monotonic() < end:
-                one = maker.next()
-                outcome = (await writer.write(partial(post, store, [one], now_ms())))[0]
+                (outcome,) = await writer.write_in_bulk(bulk, [maker.next()])
                 if not isinstance(outcome, Accepted):
                     raise RuntimeError(f"refused: {outcome}")
                 done += 1
@@ -152,24 +152,6 @@ def through_writer(store: Store, name: str, seconds: float) -> float:
         return sum(counts)
 
     return asyncio.run(all_of_them()) / seconds
-
-
-def through_desk(store: Store, name: str, seconds: float) -> float:
-    """CALLERS threads of one process, one transfer each; the desk makes batches of those that
-    wait."""
-    desk, end = Desk(store, now_ms), time.monotonic() + seconds
-
-    def caller(number: int) -> int:
-        maker, done = Maker(f"{name}-{number}"), 0
-        while time.monotonic() < end:
-            outcome = desk.post([maker.next()])[0]
-            if not isinstance(outcome, Accepted):
-                raise RuntimeError(f"refused: {outcome}")
-            done += 1
-        return done
-
-    with ThreadPoolExecutor(CALLERS) as pool:
-        return sum(pool.map(caller, range(CALLERS))) / seconds
 
 
 def pgbench(server: Postgres, seconds: int) -> dict[int, float]:
@@ -197,14 +179,13 @@ def pgbench(server: Postgres, seconds: int) -> dict[int, float]:
 
 
 def measure(store: Store, url: str, seconds: float, say: Callable[[str, float], None]) -> None:
-    """Four ways of posting to one database, then the audit."""
+    """The ways of posting to one database, then the audit."""
     say("one caller, one transfer a commit", post_for(store, "one", 1, seconds) / seconds)
     say(f"{CLIENTS} processes, one transfer a commit", many_processes(url, 1, seconds))
     say(
-        f"{CALLERS} callers of one server, the writer's commits",
+        f"{CALLERS} callers of one server's writer, one transfer each",
         through_writer(store, "w", seconds),
     )
-    say(f"{CALLERS} callers at one desk, one transfer each", through_desk(store, "d", seconds))
     say(f"one caller, {BATCH} transfers a commit", post_for(store, "b", BATCH, seconds) / seconds)
     report = audit_ledger(store)
     if report.faults:
@@ -213,11 +194,24 @@ def measure(store: Store, url: str, seconds: float, say: Callable[[str, float], 
 
 def table(seconds: int) -> str:
     figures: list[tuple[str, str, float]] = []
+    runs: list[tuple[str, str, Rate]] = []
+
+    def held_and_settled(database: str, store: Store) -> None:
+        hold, end = through_purse(store, seconds / 2)
+        runs.append((database, f"held for before they start, {APPLIED_AT_ONCE} a work", hold))
+        runs.append((database, f"settled, up to {SETTLED_AT_ONCE} a work", end))
+        report = audit_ledger(store)
+        if report.faults:
+            raise RuntimeError(f"the audit found {report.faults[:5]}")
+
     with tempfile.TemporaryDirectory(prefix="westward-ledger-") as name:
         disk_ms = fsync_ms(Path(name))
         url = f"sqlite:///{name}/ledger.db"
         store = prepare(url)
         measure(store, url, seconds, lambda what, rate: figures.append(("SQLite", what, rate)))
+        store.close()
+        store = open_store(f"sqlite:///{name}/runs.db")
+        held_and_settled("SQLite", store)
         store.close()
     server = Postgres.start()
     try:
@@ -225,6 +219,9 @@ def table(seconds: int) -> str:
         url = server.create("ledger")
         store = prepare(url)
         measure(store, url, seconds, lambda what, rate: figures.append(("PostgreSQL", what, rate)))
+        store.close()
+        store = open_store(server.create("runs"))
+        held_and_settled("PostgreSQL", store)
         store.close()
         after = pgbench(server, seconds)
     finally:
@@ -246,6 +243,15 @@ def table(seconds: int) -> str:
             f"| {database} | {what} | {rate:,.0f} | {rate / rival[CLIENTS]:.2f} "
             f"| {rate / rival[1]:.2f} |"
             for database, what, rate in figures
+        ),
+        "",
+        "Runs through the server's own purse and writer (`ledger_runs.py`):",
+        "",
+        "| database | what | runs/s | transfers/s |",
+        "|---|---|---|---|",
+        *(
+            f"| {database} | {what} | {rate.runs:,.0f} | {rate.transfers:,.0f} |"
+            for database, what, rate in runs
         ),
         "",
         f"Goals: at least {GOAL_RATIO} of pgbench, at least {GOAL_BATCHED:,} a second in batches.",

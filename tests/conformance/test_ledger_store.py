@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,17 @@ from tests.databases import DATABASES, new_database
 from tests.properties.test_ledger import ACCOUNTS, GROUPS, one, requests
 from westward.ledger.accounts import AccountKind, AccountRefused, Balances, Opened
 from westward.ledger.batch import Book, judge_batch
-from westward.ledger.transfers import Accepted, RefusalCode, Refused, Transfer, TransferKind
+from westward.ledger.transfers import (
+    Accepted,
+    Outcome,
+    RefusalCode,
+    Refused,
+    Transfer,
+    TransferKind,
+)
+from westward.server.writer import Bulk, Writer
 from westward.store import Store, ledger, ledger_reading, open_store
 from westward.store.ledger_audit import audit_ledger
-from westward.store.ledger_desk import Desk
 from westward.store.money_schema import METADATA
 
 K = TransferKind
@@ -204,37 +212,122 @@ def test_threads_that_race_for_a_pot_never_overspend_it(store: Store) -> None:
     assert audit_ledger(store).faults == ()
 
 
-def test_callers_at_a_desk_share_batches_and_get_their_own_answers(store: Store) -> None:
-    desk = Desk(store, lambda: 5)
-    group = [one(transfer_id=f"pair-{n}", amount=5, group_id="pair") for n in (1, 2)]
-    told: dict[int, list[bool]] = {}
+@pytest.mark.parametrize("kind", DATABASES)
+def test_many_who_ask_at_once_hear_what_they_would_hear_one_after_another(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a group is asked for twice side by side, and where the batch is full."""
+    monkeypatch.setattr(ledger, "BATCH_MOST", 7)
 
-    def call(me: int) -> None:
-        pair = desk.post(group)
-        mine = [desk.post([one(transfer_id=f"d{me}-{n}", amount=3)])[0] for n in range(10)]
-        told[me] = [isinstance(answer, Accepted) for answer in (*pair, *mine)]
+    @settings(
+        max_examples=25 if kind == "sqlite" else 10, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )  # fmt: skip
+    @given(
+        asked=st.lists(
+            st.one_of(st.lists(requests(), max_size=3), GROUPS, GROUPS), min_size=1, max_size=12
+        ),
+        repeat=st.booleans(),
+    )
+    def same(asked: list[list[Transfer]], repeat: bool) -> None:
+        store, book = open_store(new_database(kind, tmp_path)), Book()
+        ledger.open_accounts(store, ACCOUNTS, 1)
+        for account in ACCOUNTS:
+            book.open(account)
+        asked = [[MONEY], *asked, *(asked[-1:] if repeat else ())]
+        with store.together():
+            told = ledger.post_each(store, asked[: len(asked) // 2], 5)
+            told += ledger.post_each(store, asked[len(asked) // 2 :], 5)
+        assert told == [judge_batch(book, one, 5) for one in asked]
+        assert ledger.post_each(store, asked, 6) == [judge_batch(book, one, 6) for one in asked]
+        states = ledger_reading.list_accounts(store)
+        assert {one.account.account_id: one.balances for one in states} == book.balances
+        assert audit_ledger(store).faults == ()
+        store.close()
 
-    threads = [threading.Thread(target=call, args=(me,)) for me in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(answers[:2] == [True, True] for answers in told.values())
-    # 100 in the pot: the pair once (10), then thirty of the eighty that ask for 3.
-    assert sum(sum(answers[2:]) for answers in told.values()) == 30
-    assert of(store, "pot") == Balances(0, 100, 0, 100)
+    same()
+
+
+def through_writer(store: Store, calls: int, asked: list[list[Transfer]]) -> list[list[object]]:
+    """Each of so many callers asks for all that, one thing after another."""
+    bulk = Bulk(lambda several: ledger.post_each(store, several, 5), 50)
+    batches: list[int] = []
+
+    async def everybody() -> list[list[object]]:
+        writer = Writer(store)
+
+        async def caller(me: int) -> list[object]:
+            told: list[object] = []
+            for transfers in asked:
+                mine = [replace(one, transfer_id=one.transfer_id.format(me)) for one in transfers]
+                told.append(await writer.write_in_bulk(bulk, mine))
+            return told
+
+        try:
+            return await asyncio.gather(*map(caller, range(calls)))
+        finally:
+            writer.close()
+
+    counted = ledger.post
+    with pytest.MonkeyPatch.context() as patch:
+
+        def post(store: Store, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outcome, ...]:
+            batches.append(len(transfers))
+            return counted(store, transfers, now_ms)
+
+        patch.setattr(ledger, "post", post)
+        told = asyncio.run(everybody())
+    alone = sum(1 for transfers in asked if transfers[0].group_id) * calls
+    assert len(batches) < (calls * len(asked) + alone) / 2 + 1, "they shared batches"
+    return told
+
+
+def test_callers_of_the_writer_share_batches_and_get_their_own_answers(store: Store) -> None:
+    pair = [one(transfer_id=f"pair-{n}", amount=5, group_id="pair") for n in (1, 2)]
+    singles = [[one(transfer_id=f"d{{}}-{n}", amount=3)] for n in range(10)]
+    told = through_writer(store, 16, [*singles, pair])
+    accepted = [
+        [isinstance(outcome, Accepted) for outcome in outcomes]  # type: ignore[attr-defined]
+        for answers in told
+        for outcomes in answers
+    ]
+    assert [len(one) for one in accepted] == ([1] * 10 + [2]) * 16
+    # 100 in the pot: thirty-three of the hundred and sixty that ask for 3, and no pair.
+    assert sum(sum(one) for one in accepted) == 33
+    assert of(store, "pot") == Balances(0, 99, 0, 100)
     assert audit_ledger(store).faults == ()
 
 
-def test_a_desk_passes_the_databases_trouble_to_all_who_wait(store: Store) -> None:
-    desk = Desk(store, lambda: 5)
+def test_a_group_that_many_ask_for_at_once_is_taken_once(store: Store) -> None:
+    pair = [one(transfer_id=f"pair-{n}", amount=5, group_id="pair") for n in (1, 2)]
+    told = through_writer(store, 16, [pair, [one(transfer_id="s{}", amount=1)]])
+    for answers in told:
+        assert all(isinstance(one, Accepted) for outcomes in answers for one in outcomes)  # type: ignore[attr-defined]
+    assert of(store, "pot") == Balances(0, 26, 0, 100)
+    assert audit_ledger(store).faults == ()
+
+
+def test_the_databases_trouble_is_told_to_all_who_wait_and_nothing_is_kept(store: Store) -> None:
+    bulk = Bulk(lambda several: ledger.post_each(store, several, 5), 50)
+
+    async def ask() -> list[object]:
+        writer = Writer(store)
+        try:
+            return await asyncio.gather(
+                *(writer.write_in_bulk(bulk, [one(transfer_id=f"a{n}")]) for n in range(4)),
+                return_exceptions=True,
+            )
+        finally:
+            writer.close()
+
     with store.write() as connection:
         connection.execute(text("ALTER TABLE ledger_holds RENAME TO away"))
-    with pytest.raises(DatabaseError):
-        desk.post([one(transfer_id="a")])
+    assert all(isinstance(error, DatabaseError) for error in asyncio.run(ask()))
     with store.write() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO ledger_holds"))
-    assert isinstance(desk.post([one(transfer_id="a")])[0], Accepted)
+    told = asyncio.run(ask())
+    assert all(isinstance(answers[0], Accepted) for answers in told)  # type: ignore[index]
+    assert audit_ledger(store).faults == ()
 
 
 def test_a_statement_in_pages_and_by_time(store: Store) -> None:

@@ -14,15 +14,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from westward.ledger.transfers import Accepted, RefusalCode, Transfer, TransferKind
+from westward.ledger.transfers import Accepted, Outcome, RefusalCode, Transfer, TransferKind
 from westward.store import Store, open_store
-from westward.store.ledger import expire_due, post
+from westward.store.ledger import expire_due, post, post_each
 
 POT, RESERVE = "pot:one:CNY", "pot:two:CNY"
 SITES = tuple(f"site:{number}:CNY" for number in range(4))
@@ -80,7 +81,7 @@ class Worker:
             batch = self.batch()
         self.count += 1
         self.write(ask=[asdict(one) for one in batch])
-        outcomes = post(self.store, batch, now_ms())
+        outcomes = self.ask(batch)
         accepted = [one.transfer.transfer_id for one in outcomes if isinstance(one, Accepted)]
         self.write(accepted=accepted)
         if len(outcomes) != len(batch):
@@ -91,6 +92,20 @@ class Worker:
             if isinstance(outcome, Accepted)
         ]
         del self.accepted[:-SEEN_MOST]
+
+    def ask(self, batch: list[Transfer]) -> tuple[Outcome, ...]:
+        """As one who posts alone, or as the server's writer does for several who wait together."""
+        if self.random.random() < 0.5:
+            return post(self.store, batch, now_ms())
+        asked: list[list[Transfer]] = []
+        for one in batch:
+            if one.group_id and asked and asked[-1][0].group_id == one.group_id:
+                asked[-1].append(one)
+            else:
+                asked.append([one])
+        with self.store.together():
+            told = post_each(self.store, asked, now_ms())
+        return tuple(chain.from_iterable(told))
 
     def repeat(self) -> None:
         """The same again changes nothing; another amount under the same id is refused."""

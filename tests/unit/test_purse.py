@@ -3,8 +3,11 @@ and vouchers, in a real database, with the auditor at the end of every test."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,14 +25,16 @@ from westward.model.people import Organisation, Project
 from westward.model.voucher import Contract, Figure, NamedFact, Rule, VoucherClaim
 from westward.model.wire import Reading
 from westward.placement import plan
-from westward.server.applier import apply_changes, apply_plan, run_charge, settle_run
+from westward.server.applier import apply_changes, apply_plan, run_charge
+from westward.server.billing import Owed, settle_runs
 from westward.server.budgets import end_of_money, funded, outlasting
-from westward.server.purse import Purse, Start, pot_account, project_id
+from westward.server.purse import LedgerBroken, Purse, Start, pot_account, project_id
+from westward.server.writer import Bulk, Writer
 from westward.store import ledger, money
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_job
 from westward.store.ledger_audit import audit_ledger
-from westward.store.ledger_reading import balances_of, transfers_about
+from westward.store.ledger_reading import balances_of, list_accounts, transfers_about
 from westward.store.lifecycle import report_run
 from westward.store.metering import load_bills, unsettled_runs
 from westward.store.money import Budget
@@ -123,15 +128,15 @@ def run_to_end(store: Store, job_id: str, hours: float, began_ms: int = NOW) -> 
 
 
 def settle(store: Store, network: Network, own: Purse, now_ms: int) -> int:
-    """Settles what is over, each twice; returns what the bills come to."""
-    total = 0
-    for ended in unsettled_runs(store):
-        owed = run_charge(store, network, own, ended)
-        for first in (True, False):
-            with store.together():
-                assert settle_run(store, network, own, ended, owed, now_ms) is first
-        total += owed.bill.total_micros
-    return total
+    """Settles what is over, all at once, and that twice; returns what the bills come to."""
+    asked = [
+        Owed(ended=one, charged=run_charge(store, network, own, one), now_ms=now_ms)
+        for one in unsettled_runs(store)
+    ]
+    for first in (True, False):
+        with store.together():
+            assert settle_runs(store, own, asked) == [first] * len(asked)
+    return sum(one.charged.bill.total_micros for one in asked)
 
 
 def test_accounts_opened_in_a_transaction_that_was_lost_are_opened_again(
@@ -409,3 +414,128 @@ def test_a_reward_is_paid_to_the_site_beside_the_price(store: Store, network: Ne
     assert 10_000_000 - posted(store, pot) == bill.device_micros // 10
     earned = posted(store, standard_id(AccountKind.SITE, "harbor", UNIT))
     assert earned == bill.device_micros + bill.device_micros // 10
+
+
+def end_together(store: Store, own: Purse, network: Network, *jobs: str) -> list[Owed]:
+    """Runs that ended after an hour each, as they are to be settled."""
+    for one in jobs:
+        run_to_end(store, one, hours=1.0)
+    return [
+        Owed(ended=one, charged=run_charge(store, network, own, one), now_ms=NOW + HOUR)
+        for one in unsettled_runs(store)
+    ]
+
+
+def books(store: Store) -> dict[str, tuple[int, ...]]:
+    return {one.account.account_id: tuple(one.balances) for one in list_accounts(store)}
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("pot", [100_000, 1_500_000, 10_000_000])
+def test_runs_settled_together_are_paid_as_one_after_another(
+    store: Store, network: Network, one_by_one: bool, pot: int
+) -> None:
+    """With a pot that has enough for none, for some or for all of them."""
+    greet(store, "harbor", "basin")
+    name = admitted(store, pot)
+    own = purse(HALF)
+    submit(store, *(job(f"job_{n}", account="lab", duration_ms=HOUR) for n in range(3)))
+    go(store, network, own)
+    asked = end_together(store, own, network, "job_0", "job_1", "job_2")
+    assert len(asked) == 3
+    for some in [[one] for one in asked] if one_by_one else [asked]:
+        with store.together():
+            assert settle_runs(store, own, some) == [True] * len(some)
+    total = sum(one.charged.bill.total_micros for one in asked)
+    device = sum(one.charged.bill.device_micros // 2 for one in asked)
+    assert pot - posted(store, name) == money.load_usage(store).pot["half", 2027]
+    assert pot - posted(store, name) == min(pot, device)
+    assert -posted(store, project_id("lab", UNIT, budget=False)) == total - min(pot, device)
+
+
+def test_one_of_several_that_cannot_pay_is_borne_by_the_network(
+    store: Store, network: Network
+) -> None:
+    greet(store, "harbor", "basin")
+    own = purse()
+    poor = with_budget(store, "poor", 3_500_000)
+    rich = with_budget(store, "rich", 50_000_000)
+    submit(store, job("job_1", account="poor", duration_ms=HOUR),
+           job("job_2", account="rich", duration_ms=HOUR))  # fmt: skip
+    go(store, network, own)
+    run_to_end(store, "job_1", hours=20.0)
+    run_to_end(store, "job_2", hours=1.0)
+    total = settle(store, network, own, NOW + 20 * HOUR)
+    assert 0 <= posted(store, poor) < 3_500_000
+    borne = -posted(store, standard_id(AccountKind.EXTERNAL, UNFUNDED, UNIT))
+    assert borne > 0
+    assert (3_500_000 - posted(store, poor)) + (50_000_000 - posted(store, rich)) + borne == total
+
+
+def test_one_that_the_ledger_refuses_takes_nothing_of_the_others(
+    store: Store, network: Network
+) -> None:
+    """The id of its posting is taken by other content: together all raise, alone the others go."""
+    greet(store, "harbor", "basin")
+    own = purse()
+    name = with_budget(store, "lab", 50_000_000)
+    submit(store, *(job(f"job_{n}", account="lab", duration_ms=HOUR) for n in range(3)))
+    go(store, network, own)
+    asked = end_together(store, own, network, "job_0", "job_1", "job_2")
+    taken = Transfer(
+        transfer_id=f"{asked[1].ended.run.run_id}:post:0:0", kind=TransferKind.POSTED,
+        debit=OUTSIDE, credit=name, amount=1,
+    )  # fmt: skip
+    (answer,) = ledger.post(store, (taken,), NOW)
+    assert isinstance(answer, Accepted)
+    before = books(store)
+
+    async def ask() -> list[object]:
+        writer, bulk = Writer(store), Bulk(partial(settle_runs, store, own), 10)
+        go_on = threading.Event()
+        first = asyncio.create_task(writer.write(go_on.wait))
+        await asyncio.sleep(0)
+        tasks = [asyncio.create_task(writer.write_in_bulk(bulk, one)) for one in asked]
+        await asyncio.sleep(0)
+        go_on.set()
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+        await first
+        writer.close()
+        return list(told)
+
+    told = asyncio.run(ask())
+    assert [told[0], type(told[1]), told[2]] == [True, LedgerBroken, True]
+    assert books(store) != before
+    assert [one.run.run_id for one in unsettled_runs(store)] == [asked[1].ended.run.run_id]
+    paid = asked[0].charged.bill.total_micros + asked[2].charged.bill.total_micros
+    assert posted(store, name) == 50_000_001 - paid
+
+
+def test_vouchers_are_not_counted_for_one_that_is_not_held_for(
+    store: Store, network: Network
+) -> None:
+    """Three ask at once; the project has not the money for the first. What its funder would have
+    paid for that is there for the others."""
+    greet(store, "harbor", "basin")
+    pot = admitted(store, 1_500_000)
+    own = purse(HALF)
+    with_budget(store, "lab", 4_000_000)  # enough for an hour that a pot helps to pay
+    place = Binding(
+        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
+        not_before_ms=NOW, planned_start_ms=NOW,
+    )  # fmt: skip
+    long = replace(place, duration_ms=4 * HOUR)
+    starts = [
+        Start(run_id=f"run_{n}", job=job(f"job_{n}", account="lab"), place=one)
+        for n, one in enumerate((long, place, place))
+    ]
+    with store.together():
+        short = own.reserve(store, network, starts, NOW)
+    assert set(short) == {"run_0", "run_2"}
+    assert "left to project lab" in short["run_0"].text
+    half = money.load_usage(store).pot["half", 2027]
+    assert half == 4 * 550_000 // 2, "of the one that is held for"
+    assert available(store, pot) == 1_500_000 - half
+    with store.together():
+        again = own.reserve(store, network, [replace(starts[2], run_id="run_3")], NOW)
+    assert set(again) == {"run_3"}

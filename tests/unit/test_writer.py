@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from westward.model.job import JobSpec, ResourceOption
-from westward.server.writer import Writer
+from westward.server.writer import Bulk, Writer
 from westward.store.database import Store, open_store
 from westward.store.driver import sqlite_of
 from westward.store.jobs import load_job, submit_jobs
@@ -58,11 +58,17 @@ def half(store: Store, key: str) -> None:
 
 
 async def queued_behind(writer: Writer, *works: object) -> list[object]:
-    """Hold the writer until all of them wait, so that they meet in one transaction."""
+    """Hold the writer until all of them wait, so that they meet in one transaction. A pair is a
+    bulk and an item."""
     go = threading.Event()
     first = asyncio.create_task(writer.write(go.wait))
     await asyncio.sleep(0)
-    tasks = [asyncio.create_task(writer.write(work)) for work in works]  # type: ignore[arg-type]
+    tasks = [
+        asyncio.create_task(
+            writer.write_in_bulk(*work) if isinstance(work, tuple) else writer.write(work)  # type: ignore[arg-type]
+        )
+        for work in works
+    ]
     await asyncio.sleep(0)
     go.set()
     await asyncio.gather(first, return_exceptions=True)
@@ -197,3 +203,78 @@ def test_no_error_keeps_the_others_from_their_answers(store: Store, writer: Writ
     assert answers[0] is None
     assert [type(one) for one in answers[1:]] == [RuntimeError, RuntimeError]
     assert on_disk(store) == {"a"}
+
+
+class Puts:
+    """Writes keys, several at once, and remembers how they came."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.calls: list[list[str]] = []
+
+    def put(self, keys: Sequence[str]) -> list[str]:
+        self.calls.append(list(keys))
+        for key in keys:
+            put(self.store, key)
+            if key.startswith("bad"):
+                raise Wrong(key)
+        return [key.upper() for key in keys]
+
+
+def test_those_of_one_kind_that_wait_together_are_one_call(store: Store, writer: Writer) -> None:
+    puts = Puts(store)
+    works = [(Bulk(puts.put, 3), f"k{n}") for n in range(4)]
+    answers = asyncio.run(
+        queued_behind(writer, *works, lambda: put(store, "between"), (Bulk(puts.put, 3), "k4"))
+    )
+    assert answers == ["K0", "K1", "K2", "K3", None, "K4"]
+    assert puts.calls == [["k0", "k1", "k2"], ["k3"], ["k4"]]
+    assert on_disk(store) == {"between", *(f"k{n}" for n in range(5))}
+
+
+def test_one_that_raises_leaves_the_others_of_its_call_alone(store: Store, writer: Writer) -> None:
+    puts = Puts(store)
+    works = [(Bulk(puts.put, 9), key) for key in ("a", "bad", "b")]
+    answers = asyncio.run(queued_behind(writer, *works, lambda: put(store, "after")))
+    assert [answers[0], type(answers[1]), answers[2], answers[3]] == ["A", Wrong, "B", None]
+    assert puts.calls == [["a", "bad", "b"], ["a"], ["bad"], ["b"]]
+    # What the bad one wrote in a write of its own stands, as with ``write``.
+    assert on_disk(store) == {"a", "bad", "b", "after"}
+
+
+def test_a_call_that_forgets_an_answer_is_asked_one_by_one(store: Store, writer: Writer) -> None:
+    def forgetful(keys: Sequence[str]) -> list[str]:
+        for key in keys:
+            put(store, key)
+        return list(keys[:1])
+
+    bulk = Bulk(forgetful, 9)
+    answers = asyncio.run(queued_behind(writer, (bulk, "a"), (bulk, "b")))
+    assert answers == ["a", "b"]
+    assert on_disk(store) == {"a", "b"}
+
+
+def test_trouble_of_the_database_in_a_call_fails_all(store: Store, writer: Writer) -> None:
+    def trouble(_keys: Sequence[str]) -> list[str]:
+        with store.write() as connection:
+            connection.execute(text("SELECT * FROM no_such_table"))
+        return []
+
+    bulk = Bulk(trouble, 9)
+    answers = asyncio.run(queued_behind(writer, lambda: put(store, "x"), (bulk, "a"), (bulk, "b")))
+    assert all(isinstance(one, OperationalError) for one in answers[1:])
+    assert (answers[0] is None) == ("x" in on_disk(store))
+
+
+def test_calls_that_wait_when_it_closes_are_written(store: Store) -> None:
+    async def ask() -> list[str]:
+        writer, puts = Writer(store), Puts(store)
+        tasks = [
+            asyncio.create_task(writer.write_in_bulk(Bulk(puts.put, 2), f"k{n}")) for n in range(9)
+        ]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(writer.close)
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(ask()) == [f"K{n}" for n in range(9)]
+    assert len(on_disk(store)) == 9

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import create_engine
 
 from westward.faultsim.loop import OWNER, Crash, VirtualLoop
-from westward.server.writer import Task, Writer
+from westward.server.writer import Bulk, Task, Writer
 from westward.store.database import Store, open_store
 from westward.store.lean import LeanConnection, LeanEngine
 from westward.store.sqlite import STATEMENTS_KEPT
@@ -166,9 +166,11 @@ class DiskWriter(Writer):
     def _start(self) -> None:
         """There is no thread."""
 
-    async def write(self, work: Callable[[], Any]) -> Any:
+    async def _hand_in(
+        self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
+    ) -> Any:
         future = self._loop.create_future()
-        self._queue.put(Task(work, future, self._loop))
+        self._queue.put(Task(work, future, self._loop, bulk=bulk, item=item))
         self._turn_later()
         return await future
 

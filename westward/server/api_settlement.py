@@ -13,6 +13,7 @@ from westward.model.faults import Fault, InputFaults
 from westward.model.people import Place
 from westward.server.api_jobs import CoreDep
 from westward.server.core import Core
+from westward.server.disputing import close_and_post
 from westward.server.errors import ApiError, not_found
 from westward.server.limits import INTEGER_MOST
 from westward.server.rights import JudgedDep, permit
@@ -24,7 +25,6 @@ from westward.settlement.statements import Payout, Statement
 from westward.store.people import run_parties
 from westward.store.settlement import (
     answer_dispute,
-    close_dispute,
     load_disputes,
     load_statement,
     open_dispute,
@@ -242,8 +242,9 @@ async def end_dispute(
 ) -> Json:
     """Upheld: its correction is posted now. The same words again change nothing."""
     made = await core.write(
-        close_dispute,
+        close_and_post,
         core.store,
+        core.purse.unit,
         dispute_id,
         body.outcome,
         body.correction_micros,

@@ -24,7 +24,7 @@ from westward.model.network import Network
 from westward.model.plan import Placement, Plan
 from westward.server.aside import Broken, each_apart
 from westward.server.data_sources import bring_ms
-from westward.server.purse import Purse, Short, Start, whole
+from westward.server.purse import Purse, Short, Start
 from westward.server.snapshot import Situation
 from westward.server.wording import refusal_text, why_there
 from westward.store.checkpoints import load_moves
@@ -33,7 +33,7 @@ from westward.store.database import Store
 from westward.store.decisions import save_decisions
 from westward.store.jobs import load_job
 from westward.store.lifecycle import apply_events, expired_leases, grant_leases
-from westward.store.metering import load_readings, save_bill
+from westward.store.metering import load_readings
 from westward.store.results import (
     Applied,
     Change,
@@ -323,19 +323,6 @@ def run_charge(
         transfers=charged_transfers(store, network, ended), reads=_reads(store, ended),
         carbon=carbon,
     )  # fmt: skip
-
-
-def settle_run(
-    store: Store, network: Network, purse: Purse, ended: RunToSettle, owed: Charged, now_ms: int
-) -> bool:
-    """Save the bill and post it, once. False: it was settled before."""
-    with whole(store):
-        if not save_bill(store, ended.job_id, ended.run.run_id, owed.bill, now_ms):
-            return False
-        record = load_job(store, ended.job_id)
-        if record is not None:
-            purse.settle(store, network, record.job, ended.run, owed, now_ms)
-        return True
 
 
 def charged_transfers(store: Store, network: Network, ended: RunToSettle) -> tuple[Transfer, ...]:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from westward.control.instructions import ForgetRun, PlanAgain, SettleRun, StartRun, StopRun
 from westward.control.records import JobRecord, JobState
@@ -41,7 +41,7 @@ from westward.server.settings import Settings
 from westward.server.sharing import UseCache, live_standings
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
-from westward.server.writer import Writer
+from westward.server.writer import Bulk, Writer
 from westward.store.catalogue import copies_of
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.database import Store, open_store
@@ -183,6 +183,13 @@ class Core:
             wanted = partial(_in_office, self.store, epoch, wanted)
         done: T = await self.writer.write(wanted)
         return done
+
+    async def write_in_bulk(self, bulk: Bulk, item: Any) -> Any:
+        """As ``write``, together with others who wait for the same ``bulk``."""
+        epoch = LEADING.get()
+        if epoch is not None:
+            bulk = replace(bulk, work=_BulkInOffice(self.store, epoch, bulk.work))
+        return await self.writer.write_in_bulk(bulk, item)
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a reader thread."""
@@ -338,6 +345,19 @@ def open_core(settings: Settings) -> Core:
 def _in_office(store: Store, epoch: int, work: Callable[[], T]) -> T:
     check_office(store, epoch)
     return work()
+
+
+@dataclass(frozen=True, slots=True)
+class _BulkInOffice:
+    """The work of a bulk for the leader of ``epoch``. Equal to another of the same."""
+
+    store: Store
+    epoch: int
+    work: Callable[[Sequence[Any]], Sequence[Any]]
+
+    def __call__(self, items: Sequence[Any]) -> Sequence[Any]:
+        check_office(self.store, self.epoch)
+        return self.work(items)
 
 
 def _warm_up(network: Network, policy: Policy) -> None:

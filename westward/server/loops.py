@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from westward.control.records import TERMINAL_JOB_STATES
+from westward.ledger.charged import Charged
 from westward.ledger.price import PriceUnknown
 from westward.model.job import JobSpec
 from westward.model.network import PoolStatus
@@ -26,9 +27,9 @@ from westward.server.applier import (
     expire_leases,
     parts,
     run_charge,
-    settle_run,
 )
 from westward.server.aside import STORE_TROUBLE, Broken, sound_part
+from westward.server.billing import SETTLED_AT_ONCE, Owed, settle_runs
 from westward.server.budgets import end_of_money, funded, outlasting
 from westward.server.core import Core
 from westward.server.holds import awaited, due
@@ -39,6 +40,7 @@ from westward.server.preempting import preemptions
 from westward.server.purse import LedgerBroken
 from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
+from westward.server.writer import Bulk
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
@@ -367,34 +369,52 @@ class Loops:
         seen = core.settle_bell.rings
         after_token = 0
         while ended := await core.read(unsettled_runs, core.store, after_token=after_token):
-            for one in ended:
-                if not core.runs_aside.holds(one.run.run_id, core.clock.now_ms()):
-                    await self._settle(one)
+            now_ms = core.clock.now_ms()
+            due = [one for one in ended if not core.runs_aside.holds(one.run.run_id, now_ms)]
+            for at in range(0, len(due), SETTLED_AT_ONCE):
+                some = due[at : at + SETTLED_AT_ONCE]
+                priced = await core.read(self._price, some)
+                await asyncio.gather(*map(self._settle, some, priced))
             after_token = ended[-1].run.token
         await core.settle_bell.wait(seen, SETTLE_EVERY_S)
 
-    async def _settle(self, ended: RunToSettle) -> None:
-        core, run = self.core, ended.run
-        try:
-            network = await core.read(network_at, core.joined, run.granted_ms)
-            owed = await core.read(run_charge, core.store, network, core.purse, ended)
-        except STORE_TROUBLE:
-            raise
-        except Exception as error:
-            now_ms = core.clock.now_ms()
-            if core.runs_aside.add(Broken(key=run.run_id, step="settle it", error=error), now_ms):
-                expected = isinstance(error, PriceUnknown | KeyError)
-                log.error("run %s has no price: %s", run.run_id, error, exc_info=not expected)
+    def _price(self, ended: Sequence[RunToSettle]) -> list[Charged | Exception]:
+        """What each run has cost, or why it has no price."""
+        core = self.core
+        found: list[Charged | Exception] = []
+        for one in ended:
+            try:
+                network = network_at(core.joined, one.run.granted_ms)
+                found.append(run_charge(core.store, network, core.purse, one))
+            except STORE_TROUBLE:
+                raise
+            except Exception as error:
+                found.append(error)
+        return found
+
+    def _settle_all(self, asked: Sequence[Owed]) -> list[bool]:
+        return settle_runs(self.core.store, self.core.purse, asked)
+
+    async def _settle(self, ended: RunToSettle, charged: Charged | Exception) -> None:
+        core, run, now_ms = self.core, ended.run, self.core.clock.now_ms()
+        if isinstance(charged, Exception):
+            broken = Broken(key=run.run_id, step="settle it", error=charged)
+            if core.runs_aside.add(broken, now_ms):
+                expected = isinstance(charged, PriceUnknown | KeyError)
+                log.error(
+                    "run %s has no price: %s", run.run_id, charged,
+                    exc_info=None if expected else charged,
+                )  # fmt: skip
             return
-        now_ms = core.clock.now_ms()
+        owed = Owed(ended=ended, charged=charged, now_ms=now_ms)
         try:
-            await core.write(settle_run, core.store, network, core.purse, ended, owed, now_ms)
+            await core.write_in_bulk(Bulk(self._settle_all, SETTLED_AT_ONCE), owed)
         except LedgerBroken as error:  # nothing of it was written: no bill without its money
             core.runs_aside.add(Broken(key=run.run_id, step="settle it", error=error), now_ms)
             log.critical("run %s cannot be settled", run.run_id, exc_info=error)
             return
         core.runs_aside.settle(run.run_id)
-        core.metrics.billed_run(run, owed.bill)
+        core.metrics.billed_run(run, charged.bill)
         if core.traces is not None:
             core.traces.note([ended.job_id])
 

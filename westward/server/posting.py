@@ -102,10 +102,9 @@ def post_readings(store: Store, purse: Purse, found: Sequence[Posting], now_ms: 
         same = [one for one in found if known.get(one.run.run_id) == one.run]
         for one in same:
             purse.open_for(store, one.road, one.party, one.billed.split, now_ms)
-        outcomes = iter(ledger.post(store, [t for one in same for t in one.transfers], now_ms))
+        asked = [one.transfers for one in same]
         posted = 0
-        for one in same:
-            answers = [next(outcomes) for _ in one.transfers]
+        for one, answers in zip(same, ledger.post_each(store, asked, now_ms), strict=True):
             refused = [answer for answer in answers if not isinstance(answer, Accepted)]
             if refused:  # its end will post it, or say why not
                 log.warning("run %s: its readings are not posted: %s", one.run.run_id, refused[0])

@@ -1,6 +1,6 @@
-"""The money of runs: held before they start, held further while they run, settled at their end.
+"""The money of runs: held before they start, held further while they run; their end is in ``billing``.
 
-Everything here is part of the writer's transaction that grants, stops or settles the run, so that
+Everything here is part of the writer's transaction that grants or stops the run, so that
 no lease stands without its money and no money without its run. The rules are ``ledger.road`` and
 ``ledger.vouchers``; who pays is in ``store.money``. See docs/decisions/0036.
 """
@@ -25,12 +25,10 @@ from westward.ledger.price import (
 )
 from westward.ledger.price import Transfer as DataMove
 from westward.ledger.road import (
-    Billed,
     Held,
     RunOnRoad,
     hold,
     network_accounts,
-    post,
     pot_id,
     site_accounts,
 )
@@ -44,15 +42,13 @@ from westward.model.voucher import NamedFact, Rule
 from westward.server.covers import filled
 from westward.store import ledger, money
 from westward.store.database import Store
-from westward.store.ledger_reading import balances_of, transfers_about
+from westward.store.ledger_reading import balances_of, pendings_about
 from westward.store.money import Party, RunMoney, project_of
 
 HOLD_LEAST_MS = 5 * MS_PER_MINUTE
 """Shorter jobs are held for as long: most are over before more is asked for."""
 FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
 """A hold is made longer by at least so much."""
-LACKING_MOST = 10**18
-"""Millionths: more than any run can cost."""
 PROJECT_MOST_CHARS = 160
 """Longer names stand in the ledger by their digest."""
 log = logging.getLogger("westward.server")
@@ -108,14 +104,25 @@ class Purse:
         A pool without a price holds nothing: its runs are told at their settlement.
         """
         with whole(store):
-            return self._reserve(store, network, starts, now_ms)
+            if store.sharing:
+                try:
+                    with whole(store):
+                        return self._reserve(store, network, starts, now_ms)
+                except _OneIsShort:
+                    pass
+            short: dict[str, Short] = {}
+            for one in starts:
+                short |= self._reserve(store, network, [one], now_ms)
+            return short
 
     def _reserve(
         self, store: Store, network: Network, starts: Sequence[Start], now_ms: int
     ) -> dict[str, Short]:
+        """In one batch of the ledger. Raises _OneIsShort where others' vouchers were counted as if
+        that one had used some."""
         parties = money.load_parties(store, {project_of(one.job.account) for one in starts})
         usage = self.usage_of(store, parties.values())
-        short: dict[str, Short] = {}
+        asked: list[tuple[RunOnRoad, Party, Split, int]] = []
         for one in starts:
             party = parties[project_of(one.job.account)]
             until_ms = now_ms + max(HOLD_LEAST_MS, one.place.duration_ms)
@@ -127,20 +134,28 @@ class Purse:
             who = self.shares(store, party, worst, usage, now_ms)
             run = self.on_road(one.run_id, one.job.job_id, one.place.site, party)
             self.open_for(store, run, party, who, now_ms)
-            if not _has_room(ledger.post(store, hold(run, 0, who), now_ms)):
-                short[one.run_id] = self._short(run, party, who.own_micros, store)
-                continue
+            asked.append((run, party, who, until_ms))
             usage = used(usage, who.usage)
+        holds = [hold(run, 0, who) for run, _, who, _ in asked]
+        short: dict[str, Short] = {}
+        held: list[RunMoney] = []
+        for (run, party, who, until_ms), outcomes in zip(
+            asked, ledger.post_each(store, holds, now_ms), strict=True
+        ):
+            if not _has_room(outcomes):
+                if len(asked) > 1 and who.usage != NO_USAGE:
+                    raise _OneIsShort
+                short[run.run_id] = self._short(run, party, who.own_micros, store)
+                continue
             money.count_usage(store, who, 1)
-            money.save_run(
-                store,
+            held.append(
                 RunMoney(
                     run_id=run.run_id, job_id=run.job_id, project=party.project, site=run.site,
                     settled=False, holds=1, postings=0, reach_ms=until_ms, counted=who, posted=None,
-                ),
-                new=True,
+                )
             )  # fmt: skip
             self.needed.pop(run.job_id, None)
+        money.save_new_runs(store, held)
         return short
 
     def give_back(self, store: Store, run_ids: Iterable[str], now_ms: int) -> None:
@@ -212,57 +227,6 @@ class Purse:
         money.count_usage(store, who, 1)
         money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
         return None
-
-    # -- at its end ---------------------------------------------------------------------------
-
-    def settle(
-        self,
-        store: Store,
-        network: Network,
-        job: JobSpec,
-        run: RunRecord,
-        owed: Charged,
-        now_ms: int,
-    ) -> Billed:
-        """Post what the run has cost beyond what was posted from its readings (``server.posting``),
-        and give back the rest. To be called once a run, in the transaction that saves its bill."""
-        known = money.load_runs(store, (run.run_id,)).get(run.run_id)
-        project = project_of(job.account) if known is None else known.project
-        party = money.load_parties(store, (project,))[project]
-        began_ms = run.started_ms if run.started_ms is not None else run.granted_ms
-        others = self.usage_of(store, (party,))
-        if known is not None and not known.settled:
-            others = released(others, known.counted.usage)
-        who = self.shares(store, party, owed, others, began_ms)
-        road = self.on_road(run.run_id, job.job_id, run.site, party)
-        self.open_for(store, road, party, who, now_ms)
-        held = [] if known is None else self.held_for(store, known)
-        billed = Billed(bill=owed.bill, split=who)
-        before = None if known is None else known.posted
-        number = 0 if known is None else known.postings
-        lacking: dict[str, int] = {}
-        while True:
-            group = post(road, number, billed, held, before=before, last=True, lacking=lacking)
-            refused = _refusal(ledger.post(store, group, now_ms))
-            if refused is None:
-                break
-            payer = next(one.debit for one in group if one.transfer_id == refused.transfer_id)
-            if refused.code is not RefusalCode.NOT_ENOUGH or payer in lacking:
-                raise LedgerBroken(f"run {run.run_id}: {refused.text} ({refused.code})")
-            log.warning("run %s: %s; the network bears it", run.run_id, refused.text)
-            lacking[payer] = LACKING_MOST
-        if known is not None and not known.settled:
-            money.count_usage(store, known.counted, -1)
-        money.count_usage(store, who, 1)
-        money.save_run(
-            store,
-            RunMoney(
-                run_id=run.run_id, job_id=job.job_id, project=party.project, site=run.site,
-                settled=True, holds=0 if known is None else known.holds, postings=number + 1,
-                reach_ms=now_ms, counted=who, posted=billed,
-            ),
-        )  # fmt: skip
-        return billed
 
     # -- held jobs ----------------------------------------------------------------------------
 
@@ -397,11 +361,19 @@ class Purse:
             self._open.update(one.account_id for one in fresh)
 
     def held_for(self, store: Store, run: RunMoney) -> list[Held]:
-        return [
-            Held(transfer=entry.recorded.transfer, hold=entry.hold)
-            for entry in transfers_about(store, run.job_id, run.run_id)
-            if entry.hold is not None
-        ]
+        return self.held_for_each(store, (run,))[run.run_id]
+
+    def held_for_each(self, store: Store, runs: Iterable[RunMoney]) -> dict[str, list[Held]]:
+        """By run id."""
+        found = pendings_about(store, [(run.job_id, run.run_id) for run in runs])
+        return {
+            run_id: [
+                Held(transfer=entry.recorded.transfer, hold=entry.hold)
+                for entry in entries
+                if entry.hold is not None
+            ]
+            for run_id, entries in found.items()
+        }
 
     def _short(self, run: RunOnRoad, party: Party, needed: int, store: Store) -> Short:
         found = balances_of(store, (run.project,)).get(run.project)
@@ -428,6 +400,10 @@ def project_id(project: str, unit: str, *, budget: bool) -> str:
 
 class LedgerBroken(Exception):
     """The ledger refused what the road may never ask for."""
+
+
+class _OneIsShort(Exception):
+    """Nobody has the money for one run of several."""
 
 
 def pot_account(rule: Rule, year: int, unit: str) -> Account:
@@ -461,7 +437,8 @@ def _moves(network: Network, job: JobSpec, site: str) -> Iterable[DataMove]:
             yield DataMove(size_bytes=one_set.size_bytes, micros_per_gb=max(lines))
 
 
-def _refusal(outcomes: Iterable[object]) -> Refused | None:
+def first_refusal(outcomes: Iterable[object]) -> Refused | None:
+    """Of those, the one at fault; None: all were accepted."""
     refused = [one for one in outcomes if isinstance(one, Refused)]
     for one in refused:
         if one.code is not RefusalCode.GROUP_FAILED:
@@ -472,13 +449,13 @@ def _refusal(outcomes: Iterable[object]) -> Refused | None:
 def _has_room(outcomes: Iterable[object]) -> bool:
     """False: a payer has not enough. Raises LedgerBroken for any other refusal: it is nobody's lack
     of money."""
-    refused = _refusal(outcomes)
+    refused = first_refusal(outcomes)
     if refused is not None and refused.code is not RefusalCode.NOT_ENOUGH:
         raise LedgerBroken(f"{refused.transfer_id}: {refused.text} ({refused.code})")
     return refused is None
 
 
 def _must(outcomes: Iterable[object]) -> None:
-    refused = _refusal(outcomes)
+    refused = first_refusal(outcomes)
     if refused is not None:
         raise LedgerBroken(f"{refused.transfer_id}: {refused.text} ({refused.code})")

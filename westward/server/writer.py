@@ -5,6 +5,9 @@ queued up meanwhile share a transaction: each ``Store.write`` in a savepoint of 
 answered after the one commit. Nobody is answered before what was written is durable, and a work
 that raises takes nothing of the others with it, unless it is the database that gave up: then all of
 that transaction fail. See docs/decisions/0028.
+
+Works of one kind that wait together can be one call (``Bulk``): a batch of the ledger costs little
+more than one transfer. See docs/decisions/0032.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from westward.server.aside import STORE_TROUBLE
@@ -28,15 +32,32 @@ TOGETHER_MS = 15
 log = logging.getLogger("westward.server")
 
 
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A work for many: it is handed the items of those who wait together, in the order in which they
+    came, at most ``most``, and returns an answer for each. One call is one part of the transaction:
+    if it raises, nothing of it is kept and each item is handed in alone."""
+
+    work: Callable[[Sequence[Any]], Sequence[Any]]
+    most: int
+
+    def alone(self, item: Any) -> Any:
+        (answer,) = self.work([item])
+        return answer
+
+
 @dataclass(slots=True)
 class Task:
-    """One work and who waits for it. ``error`` is set, or ``value`` counts."""
+    """One work and who waits for it. ``error`` is set, or ``value`` counts. ``bulk``: the work may be
+    done together with others' of the same, by ``item``."""
 
     work: Callable[[], Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     value: Any = None
     error: BaseException | None = None
+    bulk: Bulk | None = None
+    item: Any = None
 
     def run(self) -> None:
         """Trouble with the store itself is raised: it has ended the transaction for all."""
@@ -78,10 +99,19 @@ class Writer:
     async def write(self, work: Callable[[], Any]) -> Any:
         """What ``work`` answers, once it is durable. Raises what it raises: of the ``Store.write``
         in which that happened nothing is kept, what the work wrote in others before it stands."""
+        return await self._hand_in(work)
+
+    async def write_in_bulk(self, bulk: Bulk, item: Any) -> Any:
+        """What ``bulk`` answers for ``item``, as ``write`` would of that alone."""
+        return await self._hand_in(partial(bulk.alone, item), bulk, item)
+
+    async def _hand_in(
+        self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
+    ) -> Any:
         if self._closed:
             raise RuntimeError("the writer is closed")
         loop = asyncio.get_running_loop()
-        task = Task(work, loop.create_future(), loop)
+        task = Task(work, loop.create_future(), loop, bulk=bulk, item=item)
         self._queue.put(task)
         return await task.future
 
@@ -95,37 +125,70 @@ class Writer:
 
     def _for_ever(self) -> None:
         while (task := self._queue.get()) is not None:
-            if not self._transaction(task):
-                return
+            self._transaction(task)
 
-    def _transaction(self, first: Task) -> bool:
-        """``first`` and what has queued up behind it. False: the writer is closed."""
+    def _transaction(self, first: Task) -> None:
+        """``first`` and what has queued up behind it."""
         together = [first]
-        going_on = True
         try:
             with self.store.together():
-                going_on = self._fill(together)
+                self._fill(together)
         except BaseException as error:
             for one in together:
                 one.error = one.error or error
         self._tell(together)
-        return going_on
 
-    def _fill(self, together: list[Task]) -> bool:
-        """Run the first, then those that wait, until none does or it is time to commit. False: the
-        writer is closed."""
+    def _fill(self, together: list[Task]) -> None:
+        """Run the first, then those that wait, until none does or it is time to commit. Whatever was
+        taken from the queue is run."""
         end = self._elapsed_s() + TOGETHER_MS / 1000
-        together[0].run()
-        while len(together) < TOGETHER_MOST and self._elapsed_s() < end:
+        task: Task | None = together[0]
+        while task is not None:
+            group, following = [task], None
+            bulk = task.bulk
+            while bulk is not None and following is None and len(group) < bulk.most:
+                following = self._next(together, end)
+                if following is None:
+                    break
+                if following.bulk == bulk:
+                    group.append(following)
+                    following = None
+            self._run(group)
+            task = following or self._next(together, end)
+
+    def _next(self, together: list[Task], end: float) -> Task | None:
+        """The next that waits, which is now one of those ``together``; None if none does, or it is
+        time to commit."""
+        if len(together) >= TOGETHER_MOST or self._elapsed_s() >= end:
+            return None
+        try:
+            task = self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        if task is None:  # the writer is closed: for whoever looks next
+            self._queue.put(None)
+            return None
+        together.append(task)
+        return task
+
+    def _run(self, group: Sequence[Task]) -> None:
+        """One task, or several of one ``Bulk``. As ``Task.run``."""
+        bulk = group[0].bulk
+        if bulk is not None and len(group) > 1:
             try:
-                task = self._queue.get_nowait()
-            except queue.Empty:
-                return True
-            if task is None:
-                return False
-            together.append(task)
-            task.run()
-        return True
+                with self.store.write():
+                    answers = bulk.work([one.item for one in group])
+                    if len(answers) != len(group):
+                        raise ValueError(f"{len(group)} were asked for, {len(answers)} answered")
+                for one, answer in zip(group, answers, strict=True):
+                    one.value = answer
+                return
+            except STORE_TROUBLE:
+                raise
+            except Exception as error:
+                log.info("%d works together raised, each goes alone: %r", len(group), error)
+        for one in group:
+            one.run()
 
     def _tell(self, done: list[Task]) -> None:
         """One wake-up of each event loop for all."""

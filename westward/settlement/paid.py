@@ -8,6 +8,8 @@ from westward.ledger.accounts import AccountKind
 from westward.ledger.road import UNFUNDED
 from westward.settlement.charges import Share
 
+CORRECTION = "correction"
+"""Category of the transfers that correct a bill: what was paid for the bill itself is without them."""
 REASONS: Mapping[str, str] = {
     AccountKind.POT.value: "voucher",
     AccountKind.GRANT.value: "grant",
@@ -35,6 +37,13 @@ def paid_by(moved: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def payer_name(account: str, project: str) -> str:
+    """Who pays, as charges name it: the project's accounts are the project."""
+    if account.partition(":")[0] == AccountKind.PROJECT.value:
+        return project
+    return account.rpartition(":")[0]
+
+
 def shares_of(paid: Mapping[str, int], project: str, total_micros: int) -> tuple[Share, ...]:
     """``paid`` as shares of the bill; the project's accounts are the project. Empty where the
     ledger's postings are not the bill: then that stands, and the reconciliation names the
@@ -43,8 +52,7 @@ def shares_of(paid: Mapping[str, int], project: str, total_micros: int) -> tuple
         return ()
     shares: dict[str, Share] = {}
     for account, micros in paid.items():
-        kind = account.partition(":")[0]
-        name = project if kind == AccountKind.PROJECT.value else account.rpartition(":")[0]
+        kind, name = account.partition(":")[0], payer_name(account, project)
         known = shares.get(name)
         more = micros if known is None else micros + known.micros
         shares[name] = Share(payer=name, micros=more, reason=REASONS[kind])

@@ -46,6 +46,8 @@ from westward.store.ledger_rows import (
 )
 from westward.store.money_schema import LEDGER_ACCOUNTS
 
+BATCH_MOST = 500
+"""Transfers in one batch of ``post_each``; whoever asks for more is a batch of his own."""
 TRIES = 8
 """Another process may have taken the same id, or locked our rows the other way round."""
 EXPIRED_MOST = 1_000
@@ -99,6 +101,36 @@ def post(store: Store, transfers: Sequence[Transfer], now_ms: int) -> tuple[Outc
         return ()
     last = not store.sharing
     return _in_one_transaction(store, lambda connection: _post(connection, transfers, now_ms, last))
+
+
+def post_each(
+    store: Store, asked: Sequence[Sequence[Transfer]], now_ms: int
+) -> list[tuple[Outcome, ...]]:
+    """The outcomes of each of those who ask, as if one had posted after another; in as few batches as
+    can be, each as ``post``. What one is refused takes nothing of the others."""
+    outcomes: list[tuple[Outcome, ...]] = []
+    while len(outcomes) < len(asked):
+        batch = _side_by_side(asked[len(outcomes) :])
+        answers = post(store, [one for transfers in batch for one in transfers], now_ms)
+        at = 0
+        for transfers in batch:
+            outcomes.append(answers[at : at + len(transfers)])
+            at += len(transfers)
+    return outcomes
+
+
+def _side_by_side(asked: Sequence[Sequence[Transfer]]) -> Sequence[Sequence[Transfer]]:
+    """The first of them, at least one. A group that is asked for twice goes into two batches: side by
+    side it would be taken for one larger group."""
+    groups: set[str] = set()
+    count = 0
+    for number, transfers in enumerate(asked):
+        mine = {one.group_id for one in transfers} - {""}
+        count += len(transfers)
+        if number and (count > BATCH_MOST or mine & groups):
+            return asked[:number]
+        groups |= mine
+    return asked
 
 
 def expire_due(store: Store, now_ms: int, most: int = EXPIRED_MOST) -> tuple[Transfer, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,24 @@ def transfers_about(
         query = query.where(T.run_id == run_id)
     with store.read() as connection:
         return tuple(map(_entry, connection.execute(query).mappings()))
+
+
+def pendings_about(store: Store, runs: Iterable[tuple[str, str]]) -> dict[str, list[LedgerEntry]]:
+    """What was ever held for these runs (job id, run id), by run id, in the order of effect."""
+    jobs_runs = tuple(runs)
+    found: dict[str, list[LedgerEntry]] = {run_id: [] for _, run_id in jobs_runs}
+    if not jobs_runs:
+        return found
+    query = (
+        _entries()
+        .where(T.job_id.in_(sorted({job_id for job_id, _ in jobs_runs})))
+        .where(T.run_id.in_(sorted(found)), T.kind == TransferKind.PENDING.value)
+        .order_by(T.seq)
+    )
+    with store.read() as connection:
+        for row in connection.execute(query).mappings():
+            found[row["run_id"]].append(_entry(row))
+    return found
 
 
 def transfers_by_id(store: Store, transfer_ids: Sequence[str]) -> dict[str, LedgerEntry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import (
     BindParameter,
@@ -323,18 +323,29 @@ def count_usage(store: Store, split: Split, sign: int) -> None:
 # -- runs -------------------------------------------------------------------------------------
 
 
-def save_run(store: Store, run: RunMoney, *, new: bool = False) -> None:
-    """As it stands now. ``new``: it is known not to be there yet."""
-    values = {
-        "job_id": run.job_id, "project": run.project, "site": run.site,
+def save_run(store: Store, run: RunMoney) -> None:
+    """As it stands now."""
+    values = _values(run)
+    del values["run_id"]
+    with store.write() as connection:
+        if connection.execute(_CHANGE_RUN, {**values, "of_run": run.run_id}).rowcount == 0:
+            connection.execute(_INSERT_RUN, {**values, "run_id": run.run_id})
+
+
+def save_new_runs(store: Store, runs: Sequence[RunMoney]) -> None:
+    """Runs that are known not to be there yet."""
+    if runs:
+        with store.write() as connection:
+            connection.execute(_INSERT_RUN, [_values(run) for run in runs])
+
+
+def _values(run: RunMoney) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id, "job_id": run.job_id, "project": run.project, "site": run.site,
         "settled": int(run.settled), "holds": run.holds, "postings": run.postings,
         "reach_ms": run.reach_ms, "counted": json.dumps(dump_split(run.counted)),
         "posted": None if run.posted is None else dump_billed(run.posted),
     }  # fmt: skip
-    change = {**values, "of_run": run.run_id}
-    with store.write() as connection:
-        if new or connection.execute(_CHANGE_RUN, change).rowcount == 0:
-            connection.execute(_INSERT_RUN, {"run_id": run.run_id, **values})
 
 
 def load_runs(store: Store, run_ids: Iterable[str]) -> dict[str, RunMoney]:

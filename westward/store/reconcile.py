@@ -51,7 +51,8 @@ def load_run_facts(
         ids = [row["run_id"] for row in rows]
         meters = _meters(connection, ids)
         corrected = _corrected(connection, ids)
-        paid = load_paid(connection, {row["run_id"]: row["job_id"] for row in rows})
+        job_of = {row["run_id"]: row["job_id"] for row in rows}
+        paid = load_paid(connection, job_of, corrected=True)
     found = []
     for row in rows:
         of_period_ms = row["billed_ms"] if row["billed_ms"] is not None else row["ended_ms"]
