@@ -15,14 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import create_engine
 
 from westward.faultsim.loop import OWNER, Crash, VirtualLoop
 from westward.server.writer import Task, Writer
-from westward.store import sqlite
 from westward.store.database import Store, open_store
+from westward.store.lean import LeanConnection, LeanEngine
+from westward.store.sqlite import STATEMENTS_KEPT
 
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 
@@ -43,39 +42,67 @@ def empty_database() -> bytes:
     return bytes(image)
 
 
-class _Kept(sqlite3.Connection):
-    """SQLAlchemy closes the connection of code that was killed. This one holds the disk."""
+class _Driver(sqlite3.Connection):
+    """The driver's connection: fails as its disk says. Nobody of the simulated world closes it."""
+
+    disk: Disk
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        if sql.startswith(CHANGES):
+            self.disk.before_change()
+        return super().execute(sql, values)
+
+    def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:
+        if sql.startswith(CHANGES):
+            self.disk.before_change()
+        return super().executemany(sql, values)
+
+    def commit(self) -> None:
+        self.disk.before_commit()
+        super().commit()
 
     def close(self) -> None:
         if self.in_transaction:
             self.rollback()
 
 
-def _fresh() -> sqlite3.Connection:
-    raw = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, factory=_Kept)
-    raw.deserialize(empty_database())
-    return raw
+class _Engine(LeanEngine):
+    """Everybody gets the disk's one connection: simulated threads take turns."""
+
+    disk: Disk
+
+    def take(self) -> LeanConnection:
+        return LeanConnection(self, self.disk.raw)
+
+    def give_back(self, raw: sqlite3.Connection) -> None:
+        """It stays."""
 
 
 class Disk:
-    """One for a whole worker: SQLAlchemy keeps compiled statements by engine. ``reset`` between
-    worlds."""
+    """One for a whole worker: compiled statements are kept with it. ``reset`` between worlds."""
 
     def __init__(self) -> None:
-        self.raw = _fresh()
-        self.engine: Engine = create_engine(
-            "sqlite://", creator=lambda: self.raw, poolclass=StaticPool
-        )
-        sqlite.prepare(self.engine)
-        event.listen(self.engine, "before_cursor_execute", self._before_statement)
-        event.listen(self.engine, "commit", self._before_commit)
+        self.engine = create_engine("sqlite://")
+        self.lean = _Engine(self.engine, lambda: self.raw)
+        self.lean.disk = self
+        self.raw = self._fresh()
         self.reset()
 
+    def _fresh(self) -> _Driver:
+        raw = sqlite3.connect(
+            ":memory:", check_same_thread=False, isolation_level=None, factory=_Driver,
+            cached_statements=STATEMENTS_KEPT,
+        )  # fmt: skip
+        assert isinstance(raw, _Driver)
+        raw.disk = self
+        raw.deserialize(empty_database())
+        sqlite3.Connection.execute(raw, "PRAGMA foreign_keys = ON")
+        return raw
+
     def reset(self) -> None:
-        self.engine.dispose()
         self.raw.close()
         sqlite3.Connection.close(self.raw)
-        self.raw = _fresh()
+        self.raw = self._fresh()
         self.writes = 0
         """Statements that changed something, since the world began."""
         self.crash_at_write: int | None = None
@@ -88,22 +115,10 @@ class Disk:
         self.commit_us: Callable[[], int] = lambda: 0
 
     def open(self) -> Store:
-        return Store(self.engine)
+        return Store(self.engine, lean=self.lean)
 
-    def image(self) -> bytes:
-        return self.raw.serialize()
-
-    def _before_statement(
-        self,
-        _connection: Connection,
-        _cursor: Any,
-        statement: str,
-        _parameters: Any,
-        _context: Any,
-        _many: bool,
-    ) -> None:
-        if not statement.startswith(CHANGES):
-            return
+    def before_change(self) -> None:
+        """A statement that writes is about to run."""
         self.writes += 1
         if self.crash_at_write is not None and self.writes >= self.crash_at_write:
             self.crash_at_write = None
@@ -111,11 +126,10 @@ class Disk:
         if self.full:
             self.refused += 1
             if self.give_up_whole and self.raw.in_transaction:
-                self.raw.execute("ROLLBACK")
-            error = sqlite3.OperationalError("database or disk is full")
-            raise OperationalError(statement, None, error)
+                self.raw.rollback()
+            raise sqlite3.OperationalError("database or disk is full")
 
-    def _before_commit(self, _connection: Connection) -> None:
+    def before_commit(self) -> None:
         if self.crash_before_commit and OWNER.get() is not None and self.raw.in_transaction:
             self.crash_before_commit = False
             die()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from westward.model.job import JobSpec
 from westward.store import postgres, sqlite
 from westward.store.driver import say
+from westward.store.lean import LeanEngine
 from westward.store.turns import CONNECT, take_turn
 
 SPEC_CACHE_JOBS = 20_000
@@ -30,7 +30,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 class Store:
     """An open database. Safe to share between threads; use ``open_store`` to get one."""
 
-    def __init__(self, engine: Engine, *, turns: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, *, turns: bool = False, lean: LeanEngine | None = None
+    ) -> None:
+        """``lean``: what carries out statements on SQLite; None: one of its own."""
         self.engine = engine
         self._turns = turns
         self.specs: dict[str, JobSpec] = {}
@@ -42,7 +45,7 @@ class Store:
         # process they queue here instead, which is fair and wakes at once.
         is_sqlite = engine.dialect.name == "sqlite"
         self._writing = threading.Lock() if is_sqlite else None
-        self._reads: dict[str, Any] = {sqlite.READ_ONLY: True} if is_sqlite else postgres.READS
+        self._lean = sqlite.lean(engine) if is_sqlite and lean is None else lean
         self._mine = threading.local()
 
     @contextmanager
@@ -53,7 +56,15 @@ class Store:
         if shared is not None:
             yield shared
             return
-        with self.engine.connect().execution_options(**self._reads) as connection:
+        if self._lean is not None:
+            lean = self._lean.take()
+            try:
+                lean.say("BEGIN")
+                yield lean.as_connection()
+            finally:
+                lean.end()
+            return
+        with self.engine.connect().execution_options(**postgres.READS) as connection:
             yield connection
             connection.rollback()
 
@@ -107,14 +118,20 @@ class Store:
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
         try:
-            if self._writing is None:
+            if self._lean is None or self._writing is None:
                 with self.engine.begin() as connection:
                     if self._turns:
                         take_turn(connection)
                     yield connection
             else:
-                with self._writing, self.engine.begin() as connection:
-                    yield connection
+                with self._writing:
+                    lean = self._lean.take()
+                    try:
+                        lean.say("BEGIN IMMEDIATE")
+                        yield lean.as_connection()
+                        lean.commit()
+                    finally:
+                        lean.end()
         except BaseException:
             self._forget()
             raise
@@ -124,6 +141,8 @@ class Store:
         self.specs.clear()  # some may be of jobs that do not exist, and may come otherwise
 
     def close(self) -> None:
+        if self._lean is not None:
+            self._lean.close()
         self.engine.dispose()
 
 
@@ -141,12 +160,12 @@ def open_store(url: str, *, migrate: bool = True, turns: bool = False, check: bo
     store = Store(engine, turns=turns and engine.dialect.name == "postgresql")
     try:
         if migrate:
-            with store.write() as connection:
+            with engine.begin() as connection:
                 if engine.dialect.name == "postgresql":
                     postgres.lock_migrations(connection)
                 migrate_to(connection, "head")
         elif check:
-            with store.read() as connection:
+            with engine.connect() as connection:
                 _check_version(connection)
     except BaseException:
         store.close()

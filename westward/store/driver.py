@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from westward.store.lean import LeanConnection
+
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
@@ -23,18 +25,17 @@ BEGIN, COMMIT = b"BEGIN", b"COMMIT"
 
 def say(connection: Connection, command: str) -> None:
     """A command without parameters or rows, within the connection's transaction."""
+    if isinstance(connection, LeanConnection):
+        connection.say(command)
+        return
     with as_sqlalchemy_raises(connection):
-        if connection.dialect.name == "sqlite":
-            sqlite_of(connection).execute(command)
-            return
         commands = [(command.encode(), None)]
         talk(connection, [(BEGIN, None), *commands] if not_begun(connection) else commands)
 
 
 def sqlite_of(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+    assert isinstance(connection, LeanConnection)
+    return connection.raw
 
 
 def libpq_of(connection: Connection) -> PGconn:
@@ -101,6 +102,12 @@ def raise_for(result: PGresult) -> None:
 @contextmanager
 def as_sqlalchemy_raises(connection: Connection) -> Iterator[None]:
     """The driver's errors as SQLAlchemy wraps them; a connection that is lost goes back to no pool."""
+    if isinstance(connection, LeanConnection):
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise connection.wrapped(error, None, None) from error
+        return
     dialect = connection.dialect
     driver = dialect.loaded_dbapi
     try:

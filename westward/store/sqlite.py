@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from westward.store.lean import LeanEngine
+
 BUSY_TIMEOUT_MS = 15_000
 """How long a writer waits for another process's transaction before it gives up."""
 
-READ_ONLY = "westward_read_only"
-"""Execution option: this transaction only reads and need not take the writers' lock."""
+STATEMENTS_KEPT = 512
+"""Prepared statements that the driver keeps with a connection (its default, 128, is fewer than a
+server asks in a minute)."""
 
 
 def prepare(engine: Engine) -> None:
@@ -34,5 +38,17 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def lean(engine: Engine) -> LeanEngine:
+    """Connections of its own, prepared as the engine's are."""
+
+    def connect() -> sqlite3.Connection:
+        with engine.raw_connection() as pooled:
+            driver = pooled.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            pooled.detach()
+        return driver
+
+    return LeanEngine(engine, connect)
