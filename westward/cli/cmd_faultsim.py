@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,13 @@ SEEDS_MOST = 10_000_000
     "--keep", metavar="FILE", type=click.Path(path_type=Path), help="Write that world there."
 )
 @click.option("--coverage", is_flag=True, help="Count the lines played (one process, slow).")
+@click.option(
+    "--tally",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Add what is played to FILE as it goes (JSON); seeds that it holds of this code are not "
+    "played again.",
+)
 @click.option("--trace", is_flag=True, help="Print everything that happens (one world).")
 @json_option
 def faultsim(
@@ -48,6 +56,7 @@ def faultsim(
     small: bool,
     keep: Path | None,
     coverage: bool,
+    tally: Path | None,
     trace: bool,
     as_json: bool,
 ) -> int:
@@ -75,10 +84,10 @@ def faultsim(
         from westward.faultsim.coverage import counted, table
 
         with counted() as found:
-            totals = _play(numbers, names, 1)
+            totals = _play(numbers, names, 1, tally)
         print("\n".join(table(found)))
     else:
-        totals = _play(numbers, names, workers)
+        totals = _play(numbers, names, workers, tally)
     _tell(totals, names, as_json)
     if totals.failed and (small or keep is not None):
         _shrink(totals.failed[0].seed, names, small, keep)
@@ -99,19 +108,53 @@ def _range(text: str) -> range:
     return range(start, stop)
 
 
-def _play(numbers: Sequence[int], names: tuple[str, ...], workers: int) -> Totals:
-    """Ctrl-C ends it; what was played until then counts."""
+def _play(
+    numbers: Sequence[int], names: tuple[str, ...], workers: int, path: Path | None
+) -> Totals:
+    """Ctrl-C (or SIGTERM) ends it once the worlds that are being played are over; all that was
+    played counts. A second one ends it at once."""
     from westward.faultsim.many import Totals, total
+    from westward.faultsim.tally import Tally, code_of
 
-    progress, sums = Progress("worlds"), Totals()
+    tally: Tally | None = None
+    if path is not None:
+        try:
+            tally = Tally(path, code_of(), names)
+        except (OSError, ValueError) as error:
+            raise Failure(f"--tally: {error}.") from None
+        asked, numbers = len(numbers), tally.left(numbers)
+        print(f"{asked - len(numbers):,} of these worlds were played before", file=sys.stderr)
+    progress, sums = Progress("worlds", "worlds", minutes=True), Totals()
+    stop = _Stop()
+    had = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for sums in total(numbers, names, workers, stop_at_first=bool(names)):
+        for sums in total(
+            numbers, names, workers, stop_at_first=bool(names),
+            told=(lambda _verdict: None) if tally is None else tally.add, stopping=lambda: stop.asked,
+        ):  # fmt: skip
             progress(sums.seeds, len(numbers))
     except KeyboardInterrupt:
-        print("interrupted: what was played until now counts", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
     finally:
+        for one, handler in had.items():
+            signal.signal(one, handler)
         progress.close()
+        if tally is not None:
+            tally.save()
     return sums
+
+
+class _Stop:
+    """A handler of signals that lets what has begun come to its end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _signal: int, _frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("stopping: what was played until now counts", file=sys.stderr)
 
 
 def _tell(sums: Totals, names: tuple[str, ...], as_json: bool) -> None:
@@ -126,6 +169,7 @@ def _tell(sums: Totals, names: tuple[str, ...], as_json: bool) -> None:
                 "commits": sums.commits,
                 "virtual_ms": sums.virtual_ms,
                 "seconds": round(sums.seconds, 3),
+                "cpu_seconds": round(sums.cpu_s, 3),
                 "seeds_per_minute": round(sums.per_minute, 1),
                 "injected": dict(sorted(sums.injected.items())),
                 "ablated": list(names),
@@ -137,7 +181,8 @@ def _tell(sums: Totals, names: tuple[str, ...], as_json: bool) -> None:
     print(
         f"{sums.seeds:,} worlds, {len(failed)} with a broken rule; {sums.jobs:,} jobs, "
         f"{sums.runs:,} runs, {sums.commits:,} commits, {sums.virtual_ms / 3_600_000:,.1f} hours "
-        f"of virtual time in {sums.seconds:,.0f} s ({sums.per_minute:,.0f} worlds a minute)"
+        f"of virtual time in {sums.seconds:,.0f} s ({sums.per_minute:,.0f} worlds a minute, "
+        f"{1000 * sums.cpu_s / max(1, sums.seeds):,.0f} ms of CPU time a world)"
     )
     for kind, count in sorted(sums.injected.items()):
         print(f"  {count:>9,}  {kind}")

@@ -7,16 +7,18 @@ import multiprocessing
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from westward.faultsim.disk import Disk
 from westward.faultsim.scenario import draw
 from westward.faultsim.world import Verdict, World
 
-CHUNK = 10
-"""Seeds handed to a worker at once."""
+AHEAD = 3
+"""Worlds handed out for each worker: the one it plays, and what it goes on with."""
 COLLECT_EVERY = 5
 """Worlds between two collections: a killed process is a heap of circles, some 20 MB a world."""
 
@@ -32,6 +34,7 @@ class Totals:
     looks: int = 0
     virtual_ms: int = 0
     seconds: float = 0.0
+    cpu_s: float = 0.0
     injected: Counter[str] = field(default_factory=Counter)
     failed: list[Verdict] = field(default_factory=list)
 
@@ -42,6 +45,7 @@ class Totals:
         self.commits += verdict.commits
         self.looks += verdict.looks
         self.virtual_ms += verdict.virtual_ms
+        self.cpu_s += verdict.cpu_s
         self.injected.update(verdict.injected or {})
         if verdict.rule:
             self.failed.append(verdict)
@@ -59,10 +63,13 @@ class Player:
         self._played = 0
 
     def play(self, seed: int, ablate: tuple[str, ...] = ()) -> Verdict:
+        began = time.process_time()
         self._played += 1
         if self._played % COLLECT_EVERY == 0:
             gc.collect()
-        return World(draw(seed, ablate), self.disk).play()
+        verdict = World(draw(seed, ablate), self.disk).play()
+        verdict.cpu_s = time.process_time() - began
+        return verdict
 
 
 @contextmanager
@@ -80,19 +87,39 @@ def rarely_collected() -> Iterator[None]:
             gc.enable()
 
 
-def play_many(seeds: Sequence[int], ablate: tuple[str, ...], workers: int) -> Iterator[Verdict]:
-    """Verdicts as they come; with several workers not in the order of their seeds."""
-    with rarely_collected():
-        if workers <= 1:
+def play_many(
+    seeds: Sequence[int],
+    ablate: tuple[str, ...],
+    workers: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Generator[Verdict, None, None]:
+    """Verdicts as they come; with several workers not in the order of their seeds. An error in a
+    worker, or its death, is raised here. ``stopping``: no other world is begun."""
+    if workers <= 1:
+        with rarely_collected():
             player = Player()
             for seed in seeds:
+                if stopping():
+                    return
                 yield player.play(seed, ablate)
-            return
-        chunks = [(tuple(seeds[at : at + CHUNK]), ablate) for at in range(0, len(seeds), CHUNK)]
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(workers, initializer=_begin) as pool:
-            for verdicts in pool.imap_unordered(_chunk, chunks):
-                yield from verdicts
+        return
+    context = multiprocessing.get_context("spawn")
+    left = iter(seeds)
+    with ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
+        asked: set[Future[Verdict]] = set()
+        try:
+            while True:
+                if stopping():  # what is handed out already is played
+                    left = iter(())
+                for seed in islice(left, workers * AHEAD - len(asked)):
+                    asked.add(pool.submit(_play, seed, ablate))
+                if not asked:
+                    return
+                done, asked = wait(asked, return_when=FIRST_COMPLETED)
+                for one in sorted(done, key=lambda one: one.result().seed):
+                    yield one.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 _PLAYER: list[Player] = []
@@ -105,20 +132,24 @@ def _begin() -> None:
     _PLAYER.append(Player())
 
 
-def _chunk(asked: tuple[tuple[int, ...], tuple[str, ...]]) -> list[Verdict]:
-    seeds, ablate = asked
-    return [_PLAYER[0].play(seed, ablate) for seed in seeds]
+def _play(seed: int, ablate: tuple[str, ...]) -> Verdict:
+    return _PLAYER[0].play(seed, ablate)
 
 
 def total(
-    seeds: Sequence[int], ablate: tuple[str, ...] = (), workers: int = 1, *, stop_at_first: bool
-) -> Iterator[Totals]:
-    """The sums after every seed; the same object each time."""
+    seeds: Sequence[int], ablate: tuple[str, ...] = (), workers: int = 1, *, stop_at_first: bool,
+    told: Callable[[Verdict], None] = lambda _verdict: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Totals]:  # fmt: skip
+    """The sums after every seed; the same object each time. ``told``: of every verdict.
+    ``stopping``: asked between worlds."""
     sums = Totals()
     began = time.perf_counter()
-    for verdict in play_many(seeds, ablate, workers):
-        sums.add(verdict)
-        sums.seconds = time.perf_counter() - began
-        yield sums
-        if stop_at_first and sums.failed:
-            return
+    with closing(play_many(seeds, ablate, workers, stopping)) as verdicts:
+        for verdict in verdicts:
+            sums.add(verdict)
+            sums.seconds = time.perf_counter() - began
+            told(verdict)
+            yield sums
+            if stop_at_first and sums.failed:
+                return

@@ -70,6 +70,8 @@ class Verdict:
     commits: int = 0
     looks: int = 0
     virtual_ms: int = 0
+    cpu_s: float = 0.0
+    """It took so much; set by who measures."""
 
 
 class World:

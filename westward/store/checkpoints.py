@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from westward.control.machine import Ignored
 from westward.control.story import tell
@@ -170,12 +170,18 @@ def _latest(
 ) -> dict[str, Checkpoint]:
     found: dict[str, Checkpoint] = {}
     for chunk in chunks(dict.fromkeys(job_ids)):
-        query = select(CHECKPOINTS).where(CHECKPOINTS.c.job_id.in_(chunk))
-        if at_server:
-            query = query.where(CHECKPOINTS.c.at_server == 1)
-        for row in connection.execute(query.order_by(CHECKPOINTS.c.token)).mappings():
+        query = _OF_JOBS_AT_SERVER if at_server else _OF_JOBS
+        for row in connection.execute(query, {"ids": chunk}).mappings():
             found[row["job_id"]] = _checkpoint(row)
     return found
+
+
+_OF_JOBS = (
+    select(CHECKPOINTS)
+    .where(CHECKPOINTS.c.job_id.in_(bindparam("ids", expanding=True)))
+    .order_by(CHECKPOINTS.c.token)
+)
+_OF_JOBS_AT_SERVER = _OF_JOBS.where(CHECKPOINTS.c.at_server == 1)
 
 
 def _checkpoint(row: RowMapping) -> Checkpoint:

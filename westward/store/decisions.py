@@ -46,7 +46,7 @@ def save_decisions(store: Store, plan: Plan, job_ids: Collection[str] | None = N
             if _last_text(connection, job_id) == (kind, text, policy):
                 continue
             connection.execute(
-                insert(DECISIONS),
+                _INSERT,
                 {
                     "job_id": job_id,
                     "at_ms": plan.now_ms,
@@ -85,8 +85,7 @@ def last_decision(store: Store, job_id: str) -> Decision | None:
 def _known_jobs(connection: Connection, job_ids: list[str]) -> frozenset[str]:
     found: list[str] = []
     for chunk in chunks(job_ids):
-        query = select(JOBS.c.job_id).where(JOBS.c.job_id.in_(chunk))
-        found.extend(connection.execute(query).scalars())
+        found.extend(connection.execute(_KNOWN, {"ids": chunk}).scalars())
     return frozenset(found)
 
 
@@ -104,6 +103,8 @@ def _drop_old(connection: Connection, job_id: str) -> None:
 
 
 # Built once: a burst of jobs asks them of each.
+_INSERT = insert(DECISIONS)
+_KNOWN = select(JOBS.c.job_id).where(JOBS.c.job_id.in_(bindparam("ids", expanding=True)))
 _OF_JOB = DECISIONS.c.job_id == bindparam("of_job")
 _LAST_TEXT = (
     select(DECISIONS.c.kind, DECISIONS.c.answer, DECISIONS.c.policy)

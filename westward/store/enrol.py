@@ -185,25 +185,27 @@ def mark(store: Store, site: str, pool: str, status: OfferStatus, now_ms: int) -
         raise_snapshot_version(connection)
 
 
+_CREDENTIALS = select(CREDENTIALS)
+_OFFERS = select(OFFERS).order_by(OFFERS.c.seq)
+_MARKS = select(SITE_MARKS)
+
+
 def all_credentials(store: Store) -> tuple[Credential, ...]:
     with store.read() as connection:
-        return tuple(
-            Credential(**row) for row in connection.execute(select(CREDENTIALS)).mappings()
-        )
+        return tuple(Credential(**row) for row in connection.execute(_CREDENTIALS).mappings())
 
 
 def all_offers(store: Store) -> tuple[OfferRow, ...]:
     """Every row ever, oldest first."""
     with store.read() as connection:
-        query = select(OFFERS).order_by(OFFERS.c.seq)
-        return tuple(_offer_row(row) for row in connection.execute(query).mappings())
+        return tuple(_offer_row(row) for row in connection.execute(_OFFERS).mappings())
 
 
 def all_marks(store: Store) -> dict[str, dict[str, OfferStatus]]:
     """By site, then by pool ("" for the whole site)."""
     found: dict[str, dict[str, OfferStatus]] = {}
     with store.read() as connection:
-        for row in connection.execute(select(SITE_MARKS)).mappings():
+        for row in connection.execute(_MARKS).mappings():
             found.setdefault(row["site"], {})[row["pool"]] = row["status"]
     return found
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from westward.control.machine import Ignored
 from westward.control.records import RunState
 from westward.store.schema import RUNS
+
+_RUN = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state).where(
+    RUNS.c.run_id == bindparam("of_run")
+)
+_LOCKED = _RUN.with_for_update()
 
 
 def run_under(
@@ -14,11 +19,8 @@ def run_under(
 ) -> RowMapping | Ignored:
     """Job, site, token, state and ``live`` of the run, over or not, if this is its token. Its row
     stays locked until the transaction ends; one that only reads must do without (``lock``)."""
-    query = select(RUNS.c.job_id, RUNS.c.site, RUNS.c.token, RUNS.c.live, RUNS.c.state)
-    query = query.where(RUNS.c.run_id == run_id)
-    if lock:
-        query = query.with_for_update()
-    row = connection.execute(query).mappings().one_or_none()
+    query = _LOCKED if lock else _RUN
+    row = connection.execute(query, {"of_run": run_id}).mappings().one_or_none()
     if row is None:
         return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
     if row["token"] != token:

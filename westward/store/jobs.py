@@ -107,6 +107,9 @@ def _digests(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
 _DIGESTS_OF_IDS = select(JOBS.c.job_id, JOBS.c.body_digest).where(
     JOBS.c.job_id.in_(bindparam("ids", expanding=True))
 )
+_IN_STATES = (
+    select(JOBS).where(JOBS.c.state.in_(bindparam("states", expanding=True))).order_by(JOBS.c.seq)
+)
 _INSERT_JOB = insert(JOBS)
 _INSERT_STORY = insert(STORY)
 
@@ -183,12 +186,11 @@ def load_active(store: Store) -> Active:
 
 
 def _in_states(store: Store, states: Sequence[JobState]) -> Active:
-    names = [state.value for state in states]
-    query = select(JOBS).where(JOBS.c.state.in_(names)).order_by(JOBS.c.seq)
+    values = {"states": [state.value for state in states]}
     with store.read() as connection:
         version = read_counter(connection, SNAPSHOT_VERSION)
         unreadable: list[Unreadable] = []
-        records = tuple(assemble(store, connection, query, unreadable=unreadable))
+        records = tuple(assemble(store, connection, _IN_STATES, values, unreadable=unreadable))
     return Active(version=version, records=records, unreadable=tuple(unreadable))
 
 

@@ -62,7 +62,17 @@ class _Shape:
 class _Compiled:
     """One shape of statement. Positions: a parameter's name, and where in its list (-1: no list)."""
 
-    __slots__ = ("_lists", "_text", "compiled", "names", "processors", "shape", "simple", "sql", "ways")
+    __slots__ = (
+        "_lists",
+        "_text",
+        "compiled",
+        "names",
+        "processors",
+        "shape",
+        "simple",
+        "sql",
+        "ways",
+    )
 
     def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
         if compiled.insert_prefetch or compiled.update_prefetch or compiled.literal_execute_params:
@@ -283,10 +293,7 @@ class LeanConnection:
             compiled, sql, values = self._lean.bound_many(statement, parameters)
             many = True
         try:
-            if many:
-                cursor = self.raw.executemany(sql, values)
-            else:
-                cursor = self.raw.execute(sql, values)
+            cursor = self.raw.executemany(sql, values) if many else self.raw.execute(sql, values)
         except sqlite3.Error as error:
             raise self.wrapped(error, sql, values) from error
         return Result(self, cursor, compiled)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, func, select, update
 
 from westward.control import machine
 from westward.control.events import Event, LeaseExpired, LeaseGranted, RunEnded, RunStarted
@@ -138,8 +138,7 @@ def grant_leases(
 
 def _held_milli(connection: Connection) -> dict[str, int]:
     """Milli-devices that live runs hold, by pool."""
-    query = select(RUNS.c.pool, func.sum(RUNS.c.need_milli)).where(RUNS.c.live == 1)
-    return {pool: int(total) for pool, total in connection.execute(query.group_by(RUNS.c.pool))}
+    return {pool: int(total) for pool, total in connection.execute(_HELD_MILLI)}
 
 
 def _grant_refusal(
@@ -169,8 +168,7 @@ def report_run(
     """What a site says of a run. Readings are stored in the same transaction, and only if the
     report counts: after the end of a run nothing is added to what it will be charged."""
     with store.write() as connection:
-        query = select(RUNS.c.job_id).where(RUNS.c.run_id == run_id)
-        job_id = connection.execute(query).scalar_one_or_none()
+        job_id = connection.execute(_JOB_OF_RUN, {"of_run": run_id}).scalar_one_or_none()
         if job_id is None:
             return Ignored(code="unknown-run", reason=f"there is no run {run_id}")
         record = load_records(store, connection, [job_id], lock=True)[job_id]
@@ -225,32 +223,39 @@ _EXTEND = (
 )
 
 
+_EXPIRED = (
+    select(RUNS.c.job_id, RUNS.c.run_id, RUNS.c.token, RUNS.c.lease_expires_ms)
+    .where(RUNS.c.live == 1, RUNS.c.lease_expires_ms <= bindparam("until_ms"))
+    .order_by(RUNS.c.lease_expires_ms, RUNS.c.run_id)
+    .limit(bindparam("most", type_=Integer))
+)
+_NEXT_END = select(func.min(RUNS.c.lease_expires_ms)).where(RUNS.c.live == 1)
+_HELD_MILLI = (
+    select(RUNS.c.pool, func.sum(RUNS.c.need_milli)).where(RUNS.c.live == 1).group_by(RUNS.c.pool)
+)
+_JOB_OF_RUN = select(RUNS.c.job_id).where(RUNS.c.run_id == bindparam("of_run"))
+
+
 def expired_leases(
     store: Store, now_ms: int, margin_ms: int, limit: int = EXPIRED_BATCH
 ) -> tuple[Change, ...]:
     """Leases that ended at least ``margin_ms`` ago, longest ago first, as events to apply. One
     that is renewed before the event is applied is left alone by the machine."""
-    query = (
-        select(RUNS.c.job_id, RUNS.c.run_id, RUNS.c.token, RUNS.c.lease_expires_ms)
-        .where(RUNS.c.live == 1, RUNS.c.lease_expires_ms <= now_ms - margin_ms)
-        .order_by(RUNS.c.lease_expires_ms, RUNS.c.run_id)
-        .limit(limit)
-    )
+    values = {"until_ms": now_ms - margin_ms, "most": limit}
     with store.read() as connection:
         return tuple(
             Change(
                 job_id=job_id,
                 event=LeaseExpired(run_id=run_id, token=token, seen_expires_ms=expires_ms),
             )
-            for job_id, run_id, token, expires_ms in connection.execute(query)
+            for job_id, run_id, token, expires_ms in connection.execute(_EXPIRED, values)
         )
 
 
 def next_lease_end(store: Store) -> int | None:
     """When the next lease ends (ms UTC, without margin); None if there is none."""
-    query = select(func.min(RUNS.c.lease_expires_ms)).where(RUNS.c.live == 1)
     with store.read() as connection:
-        found = connection.execute(query).scalar_one()
+        found = connection.execute(_NEXT_END).scalar_one()
         return None if found is None else int(found)
 
 

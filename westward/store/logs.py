@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from westward.control.machine import Ignored
 from westward.control.records import RunState
@@ -42,7 +42,7 @@ def append_log(
         fresh = data[end - offset :][: LOG_BYTES_MAX - end]
         if fresh:
             connection.execute(
-                insert(LOG_CHUNKS),
+                _INSERT,
                 {"run_id": run_id, "rank": rank, "start": end, "size": len(fresh), "data": fresh},
             )
             end += len(fresh)
@@ -87,10 +87,14 @@ def _nodes(store: Store, connection: Connection, job_id: str) -> int:
 
 
 def _end(connection: Connection, run_id: str, rank: int) -> int:
-    query = (
-        select(LOG_CHUNKS.c.start + LOG_CHUNKS.c.size)
-        .where(LOG_CHUNKS.c.run_id == run_id, LOG_CHUNKS.c.rank == rank)
-        .order_by(LOG_CHUNKS.c.start.desc())
-        .limit(1)
-    )
-    return int(connection.execute(query).scalar_one_or_none() or 0)
+    values = {"of_run": run_id, "of_rank": rank}
+    return int(connection.execute(_END, values).scalar_one_or_none() or 0)
+
+
+_INSERT = insert(LOG_CHUNKS)
+_END = (
+    select(LOG_CHUNKS.c.start + LOG_CHUNKS.c.size)
+    .where(LOG_CHUNKS.c.run_id == bindparam("of_run"), LOG_CHUNKS.c.rank == bindparam("of_rank"))
+    .order_by(LOG_CHUNKS.c.start.desc())
+    .limit(1)
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from westward.store.database import Store
 from westward.store.rows import raise_snapshot_version, read_counter
@@ -44,4 +44,7 @@ def snapshot_version(store: Store) -> int:
 
 
 def _get(connection: Connection, key: str) -> str | None:
-    return connection.execute(select(META.c.value).where(META.c.key == key)).scalar_one_or_none()
+    return connection.execute(_VALUE, {"of_key": key}).scalar_one_or_none()
+
+
+_VALUE = select(META.c.value).where(META.c.key == bindparam("of_key"))

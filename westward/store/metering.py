@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import Integer, bindparam, case, func, insert, select, update
 
 from westward.ledger.price import BILL_FIELDS, Bill
 from westward.store import codec
@@ -30,37 +30,45 @@ def unsettled_runs(
     """Runs that are over and have no bill, the first granted first (``after_token``: those
     granted after it, so that a run that cannot be settled does not hide the rest). This list, not a message, is
     what keeps ``SettleRun`` from being lost in a crash."""
-    query = (
-        select(RUNS)
-        .where(RUNS.c.settled_ms.is_(None), RUNS.c.live == 0, RUNS.c.token > after_token)
-        .order_by(RUNS.c.token)
-        .limit(limit)
-    )
+    values = {"after_token": after_token, "most": limit}
     with store.read() as connection:
         return tuple(
             RunToSettle(job_id=row["job_id"], run=codec.run_record(row))
-            for row in connection.execute(query).mappings()
+            for row in connection.execute(_UNSETTLED, values).mappings()
         )
+
+
+_UNSETTLED = (
+    select(RUNS)
+    .where(RUNS.c.settled_ms.is_(None), RUNS.c.live == 0, RUNS.c.token > bindparam("after_token"))
+    .order_by(RUNS.c.token)
+    .limit(bindparam("most", type_=Integer))
+)
+_SETTLE = (
+    update(RUNS)
+    .where(
+        RUNS.c.run_id == bindparam("of_run"),
+        RUNS.c.job_id == bindparam("of_job"),
+        RUNS.c.live == 0,
+        RUNS.c.settled_ms.is_(None),
+    )
+    .values(settled_ms=bindparam("now_ms"))
+)
+_SITE_OF_RUN = select(RUNS.c.site).where(RUNS.c.run_id == bindparam("of_run"))
+_INSERT_BILL = insert(BILLS)
 
 
 def save_bill(store: Store, job_id: str, run_id: str, bill: Bill, now_ms: int) -> bool:
     """Settles the run. False: it was settled before (or is not over); nothing is changed then."""
     with store.write() as connection:
         settled = connection.execute(
-            update(RUNS)
-            .where(
-                RUNS.c.run_id == run_id,
-                RUNS.c.job_id == job_id,
-                RUNS.c.live == 0,
-                RUNS.c.settled_ms.is_(None),
-            )
-            .values(settled_ms=now_ms)
+            _SETTLE, {"of_run": run_id, "of_job": job_id, "now_ms": now_ms}
         )
         if settled.rowcount != 1:
             return False
-        site = connection.execute(select(RUNS.c.site).where(RUNS.c.run_id == run_id)).scalar_one()
+        site = connection.execute(_SITE_OF_RUN, {"of_run": run_id}).scalar_one()
         connection.execute(
-            insert(BILLS),
+            _INSERT_BILL,
             {
                 "run_id": run_id,
                 "job_id": job_id,

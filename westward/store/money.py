@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, insert, select, update
 
 from westward.control.records import RunRecord
 from westward.ledger.road import Billed
@@ -87,13 +87,69 @@ class RunMoney:
     posted: Billed | None
 
 
+# Built once: every look at who pays, every hold and every posting needs them.
+_HOMES = select(PROJECTS.c.project, PROJECTS.c.organisation).where(
+    PROJECTS.c.project.in_(bindparam("projects", expanding=True))
+)
+_BUDGETS = select(BUDGETS).where(BUDGETS.c.project.in_(bindparam("projects", expanding=True)))
+_NAMES = bindparam("names", expanding=True)
+_FACTS = (
+    select(ORGANISATION_FACTS)
+    .where(ORGANISATION_FACTS.c.organisation.in_(_NAMES))
+    .order_by(ORGANISATION_FACTS.c.organisation, ORGANISATION_FACTS.c.name)
+)
+_CLAIMS = (
+    select(ADMISSIONS)
+    .where(ADMISSIONS.c.organisation.in_(_NAMES))
+    .order_by(ADMISSIONS.c.organisation, ADMISSIONS.c.rule)
+)
+_CONTRACTS = (
+    select(CONTRACTS)
+    .where(CONTRACTS.c.organisation.in_(_NAMES))
+    .order_by(CONTRACTS.c.set_ms, CONTRACTS.c.contract)
+)
+_USAGE = select(VOUCHER_USAGE)
+_USED = and_(
+    VOUCHER_USAGE.c.counter == bindparam("of_counter"),
+    VOUCHER_USAGE.c.rule == bindparam("of_rule"),
+    VOUCHER_USAGE.c.who == bindparam("of_who"),
+    VOUCHER_USAGE.c.year == bindparam("of_year"),
+)
+_EARLIER = (
+    update(VOUCHER_USAGE)
+    .where(_USED, VOUCHER_USAGE.c.value > bindparam("than"))
+    .values(value=bindparam("than"))
+)
+_IS_USED = select(VOUCHER_USAGE.c.value).where(_USED)
+_USE_MORE = (
+    update(VOUCHER_USAGE).where(_USED).values(value=VOUCHER_USAGE.c.value + bindparam("more"))
+)
+_INSERT_USAGE = insert(VOUCHER_USAGE)
+_CHANGE_RUN = update(RUN_MONEY).where(RUN_MONEY.c.run_id == bindparam("of_run"))
+_INSERT_RUN = insert(RUN_MONEY)
+_RUNS = select(RUN_MONEY).where(RUN_MONEY.c.run_id.in_(bindparam("ids", expanding=True)))
+_SHORT_RUNS = (
+    select(RUN_MONEY)
+    .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.reach_ms <= bindparam("before_ms"))
+    .order_by(RUN_MONEY.c.reach_ms, RUN_MONEY.c.run_id)
+    .limit(bindparam("most", type_=Integer))
+)
+_GOING_ON = (
+    select(RUN_MONEY)
+    .join(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
+    .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.run_id > bindparam("after"))
+    .where(RUNS.c.live == 1, RUNS.c.started_ms.is_not(None))
+    .order_by(RUN_MONEY.c.run_id)
+    .limit(bindparam("most", type_=Integer))
+)
+_RECORDS = select(RUNS).where(RUNS.c.run_id.in_(bindparam("ids", expanding=True)))
+
+
 def load_parties(store: Store, projects: Iterable[str]) -> dict[str, Party]:
     """By project. One that is not listed anywhere is an organisation of its own, funded by nobody."""
     asked = sorted(set(projects))
     with store.read() as connection:
-        rows = connection.execute(
-            select(PROJECTS.c.project, PROJECTS.c.organisation).where(PROJECTS.c.project.in_(asked))
-        )
+        rows = connection.execute(_HOMES, {"projects": asked})
         organisation = {row.project: row.organisation for row in rows}
         found = sorted(set(organisation.values()))
         claims = _claims(connection, found) if found else {}
@@ -102,7 +158,7 @@ def load_parties(store: Store, projects: Iterable[str]) -> dict[str, Party]:
         contracts = _contracts(connection, sorted(claims)) if claims else {}
         budgets = {
             row.project: Budget(**row._mapping)
-            for row in connection.execute(select(BUDGETS).where(BUDGETS.c.project.in_(asked)))
+            for row in connection.execute(_BUDGETS, {"projects": asked})
         }
     parties = {}
     for project in asked:
@@ -126,10 +182,8 @@ def load_organisation(store: Store, organisation: str) -> tuple[Entity, Contract
 
 
 def _facts(connection: Connection, names: Sequence[str]) -> dict[str, tuple[NamedFact, ...]]:
-    table = ORGANISATION_FACTS
-    query = select(table).where(table.c.organisation.in_(names))
     found: dict[str, tuple[NamedFact, ...]] = {}
-    for row in connection.execute(query.order_by(table.c.organisation, table.c.name)):
+    for row in connection.execute(_FACTS, {"names": names}):
         fact = NamedFact(
             name=row.name, value=json.loads(row.value), evidence=row.evidence,
             until_ms=row.until_ms,
@@ -139,9 +193,8 @@ def _facts(connection: Connection, names: Sequence[str]) -> dict[str, tuple[Name
 
 
 def _claims(connection: Connection, names: Sequence[str]) -> dict[str, tuple[VoucherClaim, ...]]:
-    query = select(ADMISSIONS).where(ADMISSIONS.c.organisation.in_(names))
     found: dict[str, tuple[VoucherClaim, ...]] = {}
-    for row in connection.execute(query.order_by(ADMISSIONS.c.organisation, ADMISSIONS.c.rule)):
+    for row in connection.execute(_CLAIMS, {"names": names}):
         claims = found.get(row.organisation, ())
         found[row.organisation] = (*claims, read_claim(row.claim))
     return found
@@ -149,8 +202,7 @@ def _claims(connection: Connection, names: Sequence[str]) -> dict[str, tuple[Vou
 
 def _contracts(connection: Connection, names: Sequence[str]) -> dict[str, Contract]:
     """The one set last, of each organisation."""
-    query = select(CONTRACTS).where(CONTRACTS.c.organisation.in_(names))
-    rows = connection.execute(query.order_by(CONTRACTS.c.set_ms, CONTRACTS.c.contract))
+    rows = connection.execute(_CONTRACTS, {"names": names})
     return {row.organisation: read_contract(row.terms) for row in rows}
 
 
@@ -229,7 +281,7 @@ def load_claims(store: Store, organisation: str | None = None) -> tuple[VoucherC
 
 def load_usage(store: Store, supplier_rules: frozenset[str] = frozenset()) -> Usage:
     with store.read() as connection:
-        rows = connection.execute(select(VOUCHER_USAGE)).all()
+        rows = connection.execute(_USAGE).all()
     return usage_of(
         [(row.counter, row.rule, row.who, row.year, row.value) for row in rows], supplier_rules
     )
@@ -238,25 +290,20 @@ def load_usage(store: Store, supplier_rules: frozenset[str] = frozenset()) -> Us
 def count_usage(store: Store, split: Split, sign: int) -> None:
     """``sign`` 1: what the split uses is used from now on; -1: it is not any more. When an entity
     was first paid stays."""
-    table = VOUCHER_USAGE
     with store.write() as connection:
         for counter, rule, who, year, value in usage_rows(split.usage):
-            key = and_(
-                table.c.counter == counter, table.c.rule == rule, table.c.who == who,
-                table.c.year == year,
-            )  # fmt: skip
+            key = {"of_counter": counter, "of_rule": rule, "of_who": who, "of_year": year}
             if counter == FIRST_PAID:
                 if sign < 0:
                     continue
-                earlier = update(table).where(key, table.c.value > value).values(value=value)
-                connection.execute(earlier)
-                known = connection.execute(select(table.c.value).where(key)).first() is not None
+                connection.execute(_EARLIER, {**key, "than": value})
+                known = connection.execute(_IS_USED, key).first() is not None
             else:
-                changed = update(table).where(key).values(value=table.c.value + sign * value)
-                known = connection.execute(changed).rowcount == 1
+                more = {**key, "more": sign * value}
+                known = connection.execute(_USE_MORE, more).rowcount == 1
             if not known:
                 connection.execute(
-                    insert(table),
+                    _INSERT_USAGE,
                     {"counter": counter, "rule": rule, "who": who, "year": year,
                      "value": value if counter == FIRST_PAID else sign * value},
                 )  # fmt: skip
@@ -273,50 +320,36 @@ def save_run(store: Store, run: RunMoney, *, new: bool = False) -> None:
         "reach_ms": run.reach_ms, "counted": json.dumps(dump_split(run.counted)),
         "posted": None if run.posted is None else dump_billed(run.posted),
     }  # fmt: skip
-    change = update(RUN_MONEY).where(RUN_MONEY.c.run_id == run.run_id).values(**values)
+    change = {**values, "of_run": run.run_id}
     with store.write() as connection:
-        if new or connection.execute(change).rowcount == 0:
-            connection.execute(insert(RUN_MONEY), {"run_id": run.run_id, **values})
+        if new or connection.execute(_CHANGE_RUN, change).rowcount == 0:
+            connection.execute(_INSERT_RUN, {"run_id": run.run_id, **values})
 
 
 def load_runs(store: Store, run_ids: Iterable[str]) -> dict[str, RunMoney]:
     asked = sorted(set(run_ids))
     if not asked:
         return {}
-    query = select(RUN_MONEY).where(RUN_MONEY.c.run_id.in_(asked))
     with store.read() as connection:
-        return {row.run_id: _run(dict(row._mapping)) for row in connection.execute(query)}
+        rows = connection.execute(_RUNS, {"ids": asked}).mappings()
+        return {row["run_id"]: _run(row) for row in rows}
 
 
 def short_runs(store: Store, before_ms: int, most: int = 200) -> tuple[RunMoney, ...]:
     """Runs that are not settled and whose hold reaches no further than ``before_ms``."""
-    query = (
-        select(RUN_MONEY)
-        .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.reach_ms <= before_ms)
-        .order_by(RUN_MONEY.c.reach_ms, RUN_MONEY.c.run_id)
-        .limit(most)
-    )
+    values = {"before_ms": before_ms, "most": most}
     with store.read() as connection:
-        return tuple(_run(dict(row._mapping)) for row in connection.execute(query))
+        return tuple(_run(row) for row in connection.execute(_SHORT_RUNS, values).mappings())
 
 
 def going_on(
     store: Store, after_run_id: str = "", most: int = 200
 ) -> tuple[tuple[RunMoney, RunRecord], ...]:
     """Runs that have started, are not over and are held for, by id, those behind ``after_run_id``."""
-    query = (
-        select(RUN_MONEY)
-        .join(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
-        .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.run_id > after_run_id)
-        .where(RUNS.c.live == 1, RUNS.c.started_ms.is_not(None))
-        .order_by(RUN_MONEY.c.run_id)
-        .limit(most)
-    )
+    values = {"after": after_run_id, "most": most}
     with store.read() as connection:
-        found = [_run(dict(row._mapping)) for row in connection.execute(query)]
-        rows = connection.execute(
-            select(RUNS).where(RUNS.c.run_id.in_([one.run_id for one in found]))
-        )
+        found = [_run(row) for row in connection.execute(_GOING_ON, values).mappings()]
+        rows = connection.execute(_RECORDS, {"ids": [one.run_id for one in found]})
         records = {row["run_id"]: codec.run_record(row) for row in rows.mappings()}
     return tuple((one, records[one.run_id]) for one in found)
 

@@ -149,16 +149,20 @@ def forget_identity(store: Store, user: str) -> bool:
         return connection.execute(delete(IDENTITIES).where(IDENTITIES.c.user == user)).rowcount == 1
 
 
+_ORGANISATIONS = select(ORGANISATIONS).order_by(ORGANISATIONS.c.organisation)
+_PROJECTS = select(PROJECTS).order_by(PROJECTS.c.project)
+_TOKENS = select(TOKENS).order_by(TOKENS.c.created_ms, TOKENS.c.token_id)
+_MEMBERS = select(MEMBERS).where(MEMBERS.c.removed_ms.is_(None)).order_by(MEMBERS.c.seq)
+
+
 def all_organisations(store: Store) -> tuple[Organisation, ...]:
     with store.read() as connection:
-        query = select(ORGANISATIONS).order_by(ORGANISATIONS.c.organisation)
-        return tuple(Organisation(**row) for row in connection.execute(query).mappings())
+        return tuple(Organisation(**row) for row in connection.execute(_ORGANISATIONS).mappings())
 
 
 def all_projects(store: Store) -> tuple[Project, ...]:
     with store.read() as connection:
-        query = select(PROJECTS).order_by(PROJECTS.c.project)
-        return tuple(Project(**row) for row in connection.execute(query).mappings())
+        return tuple(Project(**row) for row in connection.execute(_PROJECTS).mappings())
 
 
 def all_members(store: Store) -> tuple[Member, ...]:
@@ -170,8 +174,7 @@ def all_members(store: Store) -> tuple[Member, ...]:
 def all_tokens(store: Store) -> tuple[Token, ...]:
     """Ended ones too, the oldest first."""
     with store.read() as connection:
-        query = select(TOKENS).order_by(TOKENS.c.created_ms, TOKENS.c.token_id)
-        return tuple(_token(row) for row in connection.execute(query).mappings())
+        return tuple(_token(row) for row in connection.execute(_TOKENS).mappings())
 
 
 def run_parties(store: Store, run_id: str) -> tuple[str, str] | None:
@@ -215,9 +218,7 @@ def _key(user: str, grant: Grant) -> dict[str, str]:
 
 
 def _members(connection: Connection, user: str | None = None) -> Iterable[Member]:
-    query = select(MEMBERS).where(MEMBERS.c.removed_ms.is_(None)).order_by(MEMBERS.c.seq)
-    if user is not None:
-        query = query.where(MEMBERS.c.user == user)
+    query = _MEMBERS if user is None else _MEMBERS.where(MEMBERS.c.user == user)
     for row in connection.execute(query).mappings():
         yield Member(
             user=row["user"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from westward.control.machine import Ignored
 from westward.model.wire import Reading
@@ -36,7 +36,6 @@ def record_readings(
 
 def load_readings(store: Store, run_id: str) -> tuple[Reading, ...]:
     """By sequence."""
-    query = select(READINGS).where(READINGS.c.run_id == run_id).order_by(READINGS.c.sequence)
     with store.read() as connection:
         return tuple(
             Reading(
@@ -46,7 +45,7 @@ def load_readings(store: Store, run_id: str) -> tuple[Reading, ...]:
                 cpu_ms=row["cpu_ms"],
                 max_rss_kib=row["max_rss_kib"],
             )
-            for row in connection.execute(query).mappings()
+            for row in connection.execute(_OF_RUN, {"of_run": run_id}).mappings()
         )
 
 
@@ -72,7 +71,7 @@ def add_readings(
     if not fresh:
         return
     connection.execute(
-        insert(READINGS),
+        _INSERT,
         [
             {
                 "run_id": run_id,
@@ -95,8 +94,16 @@ def _known_sequences(
     if not among:
         return frozenset()
     sequences = [reading.sequence for reading in among]
-    query = select(READINGS.c.sequence).where(
-        READINGS.c.run_id == run_id,
-        READINGS.c.sequence.between(min(sequences), max(sequences)),
-    )
-    return frozenset(connection.execute(query).scalars())
+    values = {"of_run": run_id, "first": min(sequences), "last": max(sequences)}
+    return frozenset(connection.execute(_SEQUENCES, values).scalars())
+
+
+# Built once: every report of every run needs them.
+_OF_RUN = (
+    select(READINGS).where(READINGS.c.run_id == bindparam("of_run")).order_by(READINGS.c.sequence)
+)
+_INSERT = insert(READINGS)
+_SEQUENCES = select(READINGS.c.sequence).where(
+    READINGS.c.run_id == bindparam("of_run"),
+    READINGS.c.sequence.between(bindparam("first"), bindparam("last")),
+)

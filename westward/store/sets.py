@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 
 from westward.control.records import JobRecord, JobState
 from westward.store.database import Store
@@ -42,12 +42,10 @@ def states_of(
     found: dict[str, list[JobState]] = {}
     with store.read() as connection:
         for chunk in chunks(dict.fromkeys(ids)):
-            query = select(JOBS.c.job_id, JOBS.c.state).where(JOBS.c.job_id.in_(chunk))
-            for job_id, state in connection.execute(of_accounts(query, accounts)):
-                found.setdefault(job_id, []).append(JobState(state))
-            query = select(JOBS.c.array_id, JOBS.c.state).where(JOBS.c.array_id.in_(chunk))
-            for array_id, state in connection.execute(of_accounts(query, accounts)):
-                found.setdefault(array_id, []).append(JobState(state))
+            for query in (_JOBS_STATES, _ARRAYS_STATES):
+                asked = of_accounts(query, accounts)
+                for key, state in connection.execute(asked, {"ids": chunk}):
+                    found.setdefault(key, []).append(JobState(state))
     return {key: tuple(states) for key, states in found.items()}
 
 
@@ -77,7 +75,15 @@ def count_arrays(store: Store, array_ids: Collection[str]) -> dict[str, dict[Job
 def load_held(store: Store) -> tuple[JobRecord, ...]:
     """Held jobs in the order of submission; rows that cannot be read are left out here, and told
     by the planner's own look."""
-    query = select(JOBS).where(JOBS.c.state == JobState.HELD.value).order_by(JOBS.c.seq)
     unreadable: list[Unreadable] = []
     with store.read() as connection:
-        return tuple(assemble(store, connection, query, unreadable=unreadable))
+        return tuple(assemble(store, connection, _HELD, unreadable=unreadable))
+
+
+_HELD = select(JOBS).where(JOBS.c.state == JobState.HELD.value).order_by(JOBS.c.seq)
+_JOBS_STATES = select(JOBS.c.job_id, JOBS.c.state).where(
+    JOBS.c.job_id.in_(bindparam("ids", expanding=True))
+)
+_ARRAYS_STATES = select(JOBS.c.array_id, JOBS.c.state).where(
+    JOBS.c.array_id.in_(bindparam("ids", expanding=True))
+)

@@ -12,11 +12,11 @@ from westward.store.database import Store
 from westward.store.schema import JOBS, RUNS, SHARE_TERMS, SHARES
 
 TERMS = "use"
+_ALL = select(SHARES).order_by(SHARES.c.kind, SHARES.c.name)
 
 
 def load_shares(store: Store) -> tuple[ShareRow, ...]:
     """By kind and name; none: jobs wait in order of arrival."""
-    query = select(SHARES).order_by(SHARES.c.kind, SHARES.c.name)
     with store.read() as connection:
         return tuple(
             ShareRow(
@@ -25,7 +25,7 @@ def load_shares(store: Store) -> tuple[ShareRow, ...]:
                 group=row["group"],
                 weight_milli=row["weight_milli"],
             )
-            for row in connection.execute(query).mappings()
+            for row in connection.execute(_ALL).mappings()
         )
 
 

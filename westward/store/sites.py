@@ -86,7 +86,7 @@ def list_sites(store: Store) -> tuple[SiteRecord, ...]:
                 hello_ms=row["hello_ms"],
                 last_seen_ms=row["last_seen_ms"],
             )
-            for row in connection.execute(select(SITES).order_by(SITES.c.site)).mappings()
+            for row in connection.execute(_ALL).mappings()
         )
 
 
@@ -211,6 +211,7 @@ def _seen(connection: Connection, site: str, session: int, now_ms: int) -> None:
 
 
 # Built once: every poll of every site needs them.
+_ALL = select(SITES).order_by(SITES.c.site)
 _LIVE_RUNS = (
     select(
         RUNS.c.run_id,
