@@ -9,7 +9,7 @@ from westward.control.story import StoryLine
 from westward.store.database import Store
 from westward.store.results import Unreadable
 from westward.store.rows import load_records, load_story_lines
-from westward.store.schema import JOBS, RUNS
+from westward.store.schema import JOBS, LIVE, RUNS
 
 STORY_MOST = 1_000
 
@@ -18,7 +18,7 @@ def leased_milli(store: Store) -> dict[str, tuple[int, int]]:
     """By pool: runs that hold a lease, and their milli-devices. Pools without one are not there."""
     query = (
         select(RUNS.c.pool, func.count(), func.sum(RUNS.c.need_milli))
-        .where(RUNS.c.live == 1)
+        .where(LIVE)
         .group_by(RUNS.c.pool)
     )
     with store.read() as connection:

@@ -178,7 +178,7 @@ def _engine(url: str, make: bool, turns: bool) -> Engine:
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         if not make and not Path(str(parsed.database)).is_file():
             raise ValueError(f"{parsed.database!r}: there is no such file")
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, connect_args={"cached_statements": sqlite.STATEMENTS_KEPT})
         sqlite.prepare(engine)
         return engine
     if parsed.get_backend_name() == "postgresql":

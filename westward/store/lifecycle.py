@@ -23,7 +23,7 @@ from westward.store.rows import (
     raise_snapshot_version,
     save_step,
 )
-from westward.store.schema import FENCING_TOKEN, RUNS, SITES
+from westward.store.schema import FENCING_TOKEN, LIVE, RUNS, SITES
 
 EXPIRED_BATCH = 500
 """Leases taken from ``expired_leases`` at once."""
@@ -212,7 +212,7 @@ _EXTEND = (
     .where(
         RUNS.c.run_id == bindparam("run"),
         RUNS.c.token == bindparam("run_token"),
-        RUNS.c.live == 1,
+        LIVE,
     )
     .values(
         lease_expires_ms=case(
@@ -225,14 +225,12 @@ _EXTEND = (
 
 _EXPIRED = (
     select(RUNS.c.job_id, RUNS.c.run_id, RUNS.c.token, RUNS.c.lease_expires_ms)
-    .where(RUNS.c.live == 1, RUNS.c.lease_expires_ms <= bindparam("until_ms"))
+    .where(LIVE, RUNS.c.lease_expires_ms <= bindparam("until_ms"))
     .order_by(RUNS.c.lease_expires_ms, RUNS.c.run_id)
     .limit(bindparam("most", type_=Integer))
 )
-_NEXT_END = select(func.min(RUNS.c.lease_expires_ms)).where(RUNS.c.live == 1)
-_HELD_MILLI = (
-    select(RUNS.c.pool, func.sum(RUNS.c.need_milli)).where(RUNS.c.live == 1).group_by(RUNS.c.pool)
-)
+_NEXT_END = select(func.min(RUNS.c.lease_expires_ms)).where(LIVE)
+_HELD_MILLI = select(RUNS.c.pool, func.sum(RUNS.c.need_milli)).where(LIVE).group_by(RUNS.c.pool)
 _JOB_OF_RUN = select(RUNS.c.job_id).where(RUNS.c.run_id == bindparam("of_run"))
 
 
@@ -266,9 +264,7 @@ def heed_clock(store: Store, now_ms: int, lease_most_ms: int) -> bool:
     ``lease_most_ms``: from its renewal to its end a lease lasts no longer. An agent that renewed at
     the last moment before this has at most that left, so no lease is cut short by this.
     """
-    late_runs = update(RUNS).where(
-        RUNS.c.live == 1, RUNS.c.lease_expires_ms > now_ms + lease_most_ms
-    )
+    late_runs = update(RUNS).where(LIVE, RUNS.c.lease_expires_ms > now_ms + lease_most_ms)
     late_sites = update(SITES).where(SITES.c.last_seen_ms > now_ms)
     with store.write() as connection:
         runs = connection.execute(late_runs.values(lease_expires_ms=now_ms + lease_most_ms))

@@ -9,7 +9,7 @@ from westward.store import codec
 from westward.store.database import Store
 from westward.store.readings import load_readings, record_readings
 from westward.store.results import RunToSettle, SiteTotal
-from westward.store.schema import BILLS, RUNS
+from westward.store.schema import BILLS, NOT_LIVE, RUNS
 
 __all__ = [
     "load_bills",
@@ -40,7 +40,7 @@ def unsettled_runs(
 
 _UNSETTLED = (
     select(RUNS)
-    .where(RUNS.c.settled_ms.is_(None), RUNS.c.live == 0, RUNS.c.token > bindparam("after_token"))
+    .where(RUNS.c.settled_ms.is_(None), NOT_LIVE, RUNS.c.token > bindparam("after_token"))
     .order_by(RUNS.c.token)
     .limit(bindparam("most", type_=Integer))
 )
@@ -49,7 +49,7 @@ _SETTLE = (
     .where(
         RUNS.c.run_id == bindparam("of_run"),
         RUNS.c.job_id == bindparam("of_job"),
-        RUNS.c.live == 0,
+        NOT_LIVE,
         RUNS.c.settled_ms.is_(None),
     )
     .values(settled_ms=bindparam("now_ms"))

@@ -41,7 +41,7 @@ from westward.store.money_schema import (
     RUN_MONEY,
     VOUCHER_USAGE,
 )
-from westward.store.schema import PROJECTS, RUNS
+from westward.store.schema import LIVE, PROJECTS, RUNS
 
 OnEmpty = Literal["suspend", "cancel", "run-on"]
 ON_EMPTY: tuple[OnEmpty, ...] = ("suspend", "cancel", "run-on")
@@ -138,7 +138,7 @@ _GOING_ON = (
     select(RUN_MONEY)
     .join(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
     .where(RUN_MONEY.c.settled == 0, RUN_MONEY.c.run_id > bindparam("after"))
-    .where(RUNS.c.live == 1, RUNS.c.started_ms.is_not(None))
+    .where(LIVE, RUNS.c.started_ms.is_not(None))
     .order_by(RUN_MONEY.c.run_id)
     .limit(bindparam("most", type_=Integer))
 )

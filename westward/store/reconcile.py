@@ -15,7 +15,7 @@ from westward.store.database import Store
 from westward.store.money_schema import DISPUTES
 from westward.store.paid import load_paid
 from westward.store.rows import chunks
-from westward.store.schema import BILLS, JOBS, READINGS, RUNS
+from westward.store.schema import BILLS, JOBS, NOT_LIVE, READINGS, RUNS
 
 PAGE_RUNS = 500
 _METER = ("wall_ms", "device_milli_ms", "cpu_ms", "max_rss_kib")
@@ -41,7 +41,7 @@ def load_run_facts(
         )
         .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
         .outerjoin(BILLS, BILLS.c.run_id == RUNS.c.run_id)
-        .where(RUNS.c.site == site, RUNS.c.token > after_token, RUNS.c.live == 0)
+        .where(RUNS.c.site == site, RUNS.c.token > after_token, NOT_LIVE)
         .where(or_(near, billed))
         .order_by(RUNS.c.token)
         .limit(limit)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -119,6 +120,10 @@ RUNS = Table(
     Index("runs_by_pool", "pool", "live"),
     Index("runs_to_settle", "settled_ms", "live"),
 )
+# Not parameters: SQLite plans a statement anew whenever one of its values decides whether a partial
+# index serves it (one_live_run_per_job), which took longer than the statement.
+LIVE = RUNS.c.live == literal_column("1")
+NOT_LIVE = RUNS.c.live == literal_column("0")
 
 READINGS = Table(
     "readings",

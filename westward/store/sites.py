@@ -25,7 +25,7 @@ from westward.store.results import (
     Unreadable,
 )
 from westward.store.rows import load_records
-from westward.store.schema import JOBS, RUNS, SITES
+from westward.store.schema import JOBS, LIVE, RUNS, SITES
 
 OFFERS_PER_POLL = 64
 """Runs offered in one answer; the rest follow with the next poll."""
@@ -223,7 +223,7 @@ _LIVE_RUNS = (
         JOBS.c.state.label("job_state"),
     )
     .join(JOBS, JOBS.c.job_id == RUNS.c.job_id)
-    .where(RUNS.c.site == bindparam("of_site"), RUNS.c.live == 1)
+    .where(RUNS.c.site == bindparam("of_site"), LIVE)
     .order_by(RUNS.c.token)
     .with_for_update()
 )

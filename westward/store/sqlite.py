@@ -45,10 +45,10 @@ def lean(engine: Engine) -> LeanEngine:
     """Connections of its own, prepared as the engine's are."""
 
     def connect() -> sqlite3.Connection:
-        with engine.raw_connection() as pooled:
-            driver = pooled.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            pooled.detach()
+        pooled = engine.raw_connection()
+        driver = pooled.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        pooled.detach()  # not closed: it is ours from now on
         return driver
 
     return LeanEngine(engine, connect)
