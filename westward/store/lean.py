@@ -5,7 +5,7 @@ execution contexts, results with many strategies, a pool's visits): some 100 µs
 SQLite takes 10. Statements are put together and compiled by SQLAlchemy as ever; what is compiled is
 kept by the statement's shape (and with a statement that is built once, with it), and goes to
 ``sqlite3`` as it is. Rows are SQLAlchemy's own ``Row`` and ``RowMapping``, errors are wrapped as
-SQLAlchemy wraps them. See docs/decisions/0058.
+SQLAlchemy wraps them. See docs/decisions/0047.
 """
 
 from __future__ import annotations
