@@ -44,7 +44,7 @@ def of(store: Store, account_id: str) -> Balances:
 
 
 def test_migrations_lead_to_the_declared_tables(store: Store) -> None:
-    with store.read() as connection:
+    with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 

@@ -147,7 +147,7 @@ def reading(sequence: int, wall_ms: int = 1000) -> Reading:
 
 
 def test_migrations_lead_to_the_declared_tables(store: Store) -> None:
-    with store.read() as connection:
+    with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 

@@ -70,7 +70,7 @@ def _copy(file: Path, store: Store) -> None:
 @pytest.mark.parametrize("kind", DATABASES)
 def test_what_was_there_is_there_and_goes_on(tmp_path: Path, kind: str) -> None:
     store = open_store(old_database(kind, tmp_path), turns=True)
-    with store.read() as connection:
+    with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         for table, count in at_0010.ROWS.items():
             query = select(func.count()).select_from(METADATA.tables[table])

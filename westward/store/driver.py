@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from westward.store.lean import LeanConnection
+from westward.store.lean import lean_of
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -25,8 +25,9 @@ BEGIN, COMMIT = b"BEGIN", b"COMMIT"
 
 def say(connection: Connection, command: str) -> None:
     """A command without parameters or rows, within the connection's transaction."""
-    if isinstance(connection, LeanConnection):
-        connection.say(command)
+    lean = lean_of(connection)
+    if lean is not None:
+        lean.say(command)
         return
     with as_sqlalchemy_raises(connection):
         commands = [(command.encode(), None)]
@@ -34,8 +35,9 @@ def say(connection: Connection, command: str) -> None:
 
 
 def sqlite_of(connection: Connection) -> sqlite3.Connection:
-    assert isinstance(connection, LeanConnection)
-    return connection.raw
+    lean = lean_of(connection)
+    assert lean is not None
+    return lean.raw
 
 
 def libpq_of(connection: Connection) -> PGconn:
@@ -102,11 +104,12 @@ def raise_for(result: PGresult) -> None:
 @contextmanager
 def as_sqlalchemy_raises(connection: Connection) -> Iterator[None]:
     """The driver's errors as SQLAlchemy wraps them; a connection that is lost goes back to no pool."""
-    if isinstance(connection, LeanConnection):
+    lean = lean_of(connection)
+    if lean is not None:
         try:
             yield
         except sqlite3.Error as error:
-            raise connection.wrapped(error, None, None) from error
+            raise lean.wrapped(error, None, None) from error
         return
     dialect = connection.dialect
     driver = dialect.loaded_dbapi

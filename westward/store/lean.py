@@ -55,7 +55,7 @@ class _Shape:
         self, names: Sequence[str], extra: Sequence[Any] | None, processors: Sequence[Any]
     ) -> None:
         self.meta = SimpleResultMetaData(names, extra)
-        self.index: dict[Any, int] = self.meta._key_to_index  # type: ignore[attr-defined]
+        self.index: dict[Any, int] = self.meta._key_to_index
         self.processors = list(processors) if any(one is not None for one in processors) else None
 
 
@@ -261,7 +261,7 @@ class LeanEngine:
             more["extracted_parameters"] = cache_key.bindparams
             if len(cache_key) > 2 and cache_key.params:
                 more["_collected_params"] = cache_key.params
-        return known, known.compiled.construct_params(values, escape_names=False, **more)
+        return known, dict(known.compiled.construct_params(values, escape_names=False, **more))
 
 
 class LeanConnection:
@@ -450,3 +450,9 @@ class Result:
 
     def scalar_one_or_none(self) -> Any:
         return self.scalars().one_or_none()
+
+
+def lean_of(connection: Connection) -> LeanConnection | None:
+    """What ``as_connection`` was called on; None: it is SQLAlchemy's own."""
+    found: object = connection
+    return found if isinstance(found, LeanConnection) else None

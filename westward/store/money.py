@@ -7,11 +7,22 @@ writes is a part of its caller's transaction (``Store.together``).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    RowMapping,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from westward.control.records import RunRecord
 from westward.ledger.road import Billed
@@ -92,7 +103,7 @@ _HOMES = select(PROJECTS.c.project, PROJECTS.c.organisation).where(
     PROJECTS.c.project.in_(bindparam("projects", expanding=True))
 )
 _BUDGETS = select(BUDGETS).where(BUDGETS.c.project.in_(bindparam("projects", expanding=True)))
-_NAMES = bindparam("names", expanding=True)
+_NAMES: BindParameter[str] = bindparam("names", expanding=True)
 _FACTS = (
     select(ORGANISATION_FACTS)
     .where(ORGANISATION_FACTS.c.organisation.in_(_NAMES))
@@ -354,7 +365,7 @@ def going_on(
     return tuple((one, records[one.run_id]) for one in found)
 
 
-def _run(row: Mapping[str, Any]) -> RunMoney:
+def _run(row: RowMapping) -> RunMoney:
     return RunMoney(
         run_id=row["run_id"], job_id=row["job_id"], project=row["project"], site=row["site"],
         settled=row["settled"] == 1, holds=row["holds"], postings=row["postings"],
