@@ -298,6 +298,10 @@ class LeanConnection:
             raise self.wrapped(error, sql, values) from error
         return Result(self, cursor, compiled)
 
+    def execution_options(self, **_options: Any) -> LeanConnection:
+        """Results are fetched in parts always (``yield_per``); nothing else is asked for."""
+        return self
+
     def exec_driver_sql(self, sql: str, values: Sequence[Any] = ()) -> Result:
         try:
             cursor = self.raw.execute(sql, values)
