@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.stand import Stand, Unanswered
+from tests.chaos.targets import newest_order
 from tests.chaos.work import Witness
 
 EVERY_S = 0.1
@@ -100,9 +101,9 @@ class Eyes:
         return lambda: self.asked > began
 
     def a_run_begins(self, state: Path | None = None) -> Callable[[], bool]:
-        """A run under a higher token than any so far has begun. ``state``: an agent's folder, if
-        only runs there count."""
-        token = self.witness.newest_token
+        """A run under a higher token than any that has begun, or come to a site, so far has begun.
+        ``state``: an agent's folder, if only runs there count."""
+        token = max(self.witness.newest_token, *map(newest_order, self._states()))
 
         def begins() -> bool:
             if self.witness.newest_token <= token:
@@ -114,6 +115,9 @@ class Eyes:
             )
 
         return begins
+
+    def _states(self) -> list[Path]:
+        return [self.stand.state(site) for site in self.stand.agents]
 
     def sites_heard_again(self) -> Callable[[], bool]:
         """Some agent has polled the server since."""

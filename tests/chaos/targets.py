@@ -53,6 +53,14 @@ def supervised(state: Path) -> list[Supervised]:
     return found
 
 
+def newest_order(state: Path) -> int:
+    """The highest token of the runs that an agent's folder holds; 0 of none."""
+    runs = state / "runs"
+    names = os.listdir(runs) if runs.is_dir() else []
+    orders = (read_json(str(runs / name / "order.json")) for name in names)
+    return max((int(order["token"]) for order in orders if order), default=0)
+
+
 def _batches() -> dict[str, int]:
     """Supervisors in Slurm's batch steps, by the folder of their run. Their guard runs the same
     command; it is the parent."""
