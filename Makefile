@@ -123,10 +123,12 @@ test-replicas: setup
 # Real servers and agents, killed, stopped, cut off, out of disk, their clocks set; the books are then
 # held against a witness outside. Root for the disks and the partition's namespaces, a C compiler for
 # the clocks; what is missing is left out and said. KILLS=1000 JOBS=5000 SECONDS=2400 for the whole.
+# STAND="--store postgresql --servers 2": two servers on a PostgreSQL that is killed too; --slurm: a
+# Slurm site among the three (root).
 .PHONY: test-chaos
 test-chaos: setup
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),60) --jobs $(or $(JOBS),300) \
-	  --seconds $(or $(SECONDS),240) --seed $(or $(SEED),1) --every $(or $(EVERY),1) \
+	  --seconds $(or $(SECONDS),240) --seed $(or $(SEED),1) --every $(or $(EVERY),1) $(STAND) \
 	  --report $(or $(REPORT),out/chaos.jsonl)
 	WESTWARD_TEST_CHAOS=1 $(BIN)/pytest -s tests/chaos
 

@@ -6,8 +6,10 @@ everything is healed, every job is waited for, all processes are ended as an ope
 books are held against the witness. The report gets one JSON line a slice; ``python -m
 tests.chaos.total FILE`` adds the lines up. Exit code 1: something is wrong; the stand is then kept.
 
-Root can have full disks (small file systems of their own); a C compiler, clocks that are set. What is
-missing is left out, and the report says so.
+``--store postgresql`` starts a PostgreSQL of the slice's own, which is killed, restarted, stopped and
+out of disk among the rest; ``--slurm`` puts a Slurm cluster behind one of the sites, whose daemons are
+killed too. Root can have full disks (small file systems of their own) and Slurm; a C compiler, clocks
+that are set. What is missing is left out, and the report says so.
 """
 
 from __future__ import annotations
@@ -28,10 +30,13 @@ from typing import Any
 
 from tests.chaos import clocks
 from tests.chaos.audit import Findings, audit, read_books, trouble
+from tests.chaos.database import Database
 from tests.chaos.eyes import Eyes
-from tests.chaos.killer import KILLS, OTHERS, Killer
-from tests.chaos.stand import Stand, Unanswered
+from tests.chaos.killer import DATABASE, KILLS, OTHERS, SLURM, Killer, Wound
+from tests.chaos.stand import SLURM_CPUS, SLURM_NODES, Stand, Unanswered
 from tests.chaos.work import Expected, Order, Witness, Work
+from tests.engines_up.ports import free_block
+from tests.engines_up.slurm import Cluster
 from tests.soak.measure import held, quantile
 from westward.store.database import open_store
 
@@ -42,6 +47,10 @@ ON_THEIR_WAY = 36
 AGENT_DISK_MIB = 96
 SERVER_DISK_MIB = 192
 SETTLE_PATIENCE_S = 150
+OWN = "postgresql"
+"""As ``--store``: one of the slice's own."""
+CLOCKS_APART_MS = 100
+"""Servers of one PostgreSQL follow its clock, each for itself; they were seen a few ms apart."""
 LOOK_S = 2.0
 TURN_S = 0.03
 
@@ -123,14 +132,24 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _n, _f: sys.exit(143))
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="westward-chaos-"))
-    wanted = {**KILLS, **OTHERS}
+    wanted = {**KILLS, **OTHERS, **DATABASE, **SLURM}
     left_out = {name: "not wanted" for name in options.without.split(",") if name}
+    left_out |= {} if options.store == OWN else dict.fromkeys(DATABASE, "no PostgreSQL of its own")
+    left_out |= {} if options.slurm else dict.fromkeys(SLURM, "no Slurm here (--slurm)")
     preload = "" if "clock" in left_out else clocks.build(folder)
     if "clock" not in left_out and not preload:
         left_out["clock"] = "no C compiler here"
+    database = cluster = None
+    if options.store == OWN:
+        database = Database.start(own_disk="disk-database" not in left_out)
+        if not database.own_disk:
+            left_out.setdefault("disk-database", "no file systems of our own here (root is needed)")
+    if options.slurm:
+        cluster = slurm_cluster()
     stand = Stand(
-        folder / "stand", options.seed, store=options.store, server_count=options.servers,
-        lease=LEASE, preload=preload,
+        folder / "stand", options.seed, store=database.url if database else options.store,
+        server_count=options.servers, lease=LEASE, preload=preload, database=database,
+        cluster=cluster,
     )  # fmt: skip
     try:
         left_out |= _disks(stand, left_out)
@@ -153,6 +172,16 @@ def main() -> int:
         with open(options.report, "a") as out:
             out.write(json.dumps(report) + "\n")
     return 0 if findings.clean else 1
+
+
+def slurm_cluster() -> Cluster:
+    """Up and idle, in a folder of its own (a socket's path must be short)."""
+    cluster = Cluster(
+        Path(tempfile.mkdtemp(prefix="ww-chaos-")), "chaos", free_block(1 + SLURM_NODES),
+        nodes=SLURM_NODES, cpus=SLURM_CPUS, gpus=0,
+    )  # fmt: skip
+    cluster.up()
+    return cluster
 
 
 def _disks(stand: Stand, left_out: dict[str, str]) -> dict[str, str]:
@@ -209,8 +238,11 @@ def _slice(
         users.expected,
         stand.network,
         {site: stand.state(site) for site in stand.agents},
-        one_clock=not killer.others["clock"],
+        one_clock=bool(options.store) or not killer.others["clock"],
+        apart_ms=CLOCKS_APART_MS if options.store else 0,
     )
+    if stand.database is not None:
+        findings.add("database", stand.database.sound())
     findings.add("settling", settled)
     findings.add("answers", users.broken)
     findings.add("died", killer.died)
@@ -288,18 +320,16 @@ def _report(
 ) -> dict[str, Any]:
     recovery: dict[str, list[list[float | None]]] = {}
     for wound in killer.wounds:
-        row = [
-            None if wound.back is None else round(wound.back - wound.at, 3),
-            None
-            if wound.back is None or wound.whole is None
-            else round(max(0.0, wound.back - wound.whole), 3),
-        ]
-        recovery.setdefault(wound.kind, []).append(row)
-    whole = [row[0] for rows in recovery.values() for row in rows if row[0] is not None]
+        recovery.setdefault(wound.kind, []).append(_times(wound, wound.back))
+        for sign in (*wound.signs, *wound.seen):
+            name = f"{wound.kind}: {sign}"
+            recovery.setdefault(name, []).append(_times(wound, wound.seen.get(sign)))
+    whole = [one.back - one.at for one in killer.wounds if one.back is not None]
     return {
         "seed": options.seed,
         "store": options.store.partition(":")[0] or "sqlite",
         "servers": options.servers,
+        "slurm": options.slurm,
         "struck_s": round(struck_s, 1),
         "load": os.getloadavg(),
         "jobs": len(users.expected),
@@ -321,6 +351,14 @@ def _report(
     }
 
 
+def _times(wound: Wound, came: float | None) -> list[float | None]:
+    """Seconds from the blow, and from when who was hit was whole again (0: it did not wait)."""
+    if came is None:
+        return [None, None]
+    whole = None if wound.whole is None else round(max(0.0, came - wound.whole), 3)
+    return [round(came - wound.at, 3), whole]
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=40, help="at least so many SIGKILLs")
@@ -329,12 +367,22 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=300, help="then no more is done")
     parser.add_argument("--every", type=float, default=1.2, help="mean seconds between two acts")
     parser.add_argument("--servers", type=int, default=1)
-    parser.add_argument("--store", default="", help="URL of the store (default: SQLite)")
+    parser.add_argument(
+        "--store", default="", help=f"{OWN}: one of its own; or a URL (default: SQLite)"
+    )
+    parser.add_argument("--slurm", action="store_true", help="one site is a Slurm cluster (root)")
     parser.add_argument("--without", default="", help="kinds left out, with commas")
     parser.add_argument("--report", type=Path, help="gets one line of JSON")
     parser.add_argument("--keep", type=Path, default=Path("out"), help="where a bad stand is kept")
     options = parser.parse_args()
-    unknown = {one for one in options.without.split(",") if one} - {*KILLS, *OTHERS}
+    unknown = {one for one in options.without.split(",") if one} - {
+        *KILLS,
+        *OTHERS,
+        *DATABASE,
+        *SLURM,
+    }
+    if options.servers > 1 and not options.store:
+        parser.error("--servers: several share a PostgreSQL (--store postgresql)")
     if unknown:
         parser.error(f"--without: there is no {', '.join(sorted(unknown))}")
     return options

@@ -103,9 +103,10 @@ def audit(
     states: Mapping[str, Path],
     *,
     one_clock: bool,
+    apart_ms: int = 0,
 ) -> Findings:
     """``states``: agents' folders by site. ``one_clock``: nobody's clock was set, so that times of
-    the server may be held against one another."""
+    the server may be held against one another; ``apart_ms``: those of several servers may differ."""
     store = open_store(database_url, migrate=False)
     try:
         books = read_books(store)
@@ -119,7 +120,7 @@ def audit(
     found.add("doubled", witness.doubled())
     found.add("witness", against_witness(books, witness, found.told))
     if one_clock:
-        found.add("leases", leases(books))
+        found.add("leases", leases(books, apart_ms))
     found.add("meter", meter(books, states, found.told))
     found.add("bills", bills(books, network))
     found.add("ledger", [str(fault) for fault in report.faults])
@@ -203,15 +204,16 @@ def against_witness(books: Books, witness: Witness, told: dict[str, int]) -> lis
     return wrong
 
 
-def leases(books: Books) -> list[str]:
+def leases(books: Books, apart_ms: int = 0) -> list[str]:
     """No run was granted before the last one's lease was over or its end was told."""
     wrong = []
     for job_id, runs in books.runs_of.items():
         for earlier, later in itertools.pairwise(runs):
-            if earlier["ended_ms"] is None or later["granted_ms"] < earlier["ended_ms"]:
+            granted_ms = later["granted_ms"] + apart_ms
+            if earlier["ended_ms"] is None or granted_ms < earlier["ended_ms"]:
                 wrong.append(f"{job_id}: {later['run_id']} was granted while another held a lease")
             over = earlier["outcome"] == "lost"  # nobody told: only the lease's end allows it
-            if over and later["granted_ms"] < earlier["lease_expires_ms"]:
+            if over and granted_ms < earlier["lease_expires_ms"]:
                 wrong.append(f"{job_id}: {later['run_id']} was granted before the lease's end")
     return wrong
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.stand import Stand, Unanswered
+from tests.chaos.targets import newest_order
 from tests.chaos.work import Witness
 
 EVERY_S = 0.1
 ASK_S = 2.0
 """An answer that takes longer is none."""
+NEWEST = 60
+"""Runs looked at: more than can be on their way at once."""
 OVER = ("succeeded", "failed", "cancelled", "refused")
 
 
@@ -51,6 +55,8 @@ class Eyes:
                     ask()
                 except Unanswered:
                     self.unanswered += 1
+                    if ask == self._ask_sites:  # the next would wait for an answer as long
+                        break
 
     def _ask_sites(self) -> None:
         asked = time.monotonic()
@@ -88,6 +94,30 @@ class Eyes:
             return self.asked > first[0][1] and seen != first[0][0]
 
         return heard
+
+    def answers_again(self) -> Callable[[], bool]:
+        """A user's question, put after this moment, was answered."""
+        began = time.monotonic()
+        return lambda: self.asked > began
+
+    def a_run_begins(self, state: Path | None = None) -> Callable[[], bool]:
+        """A run under a higher token than any that has begun, or come to a site, so far has begun.
+        ``state``: an agent's folder, if only runs there count."""
+        token = max(self.witness.newest_token, *map(newest_order, self._states()))
+
+        def begins() -> bool:
+            if self.witness.newest_token <= token:
+                return False
+            return state is None or any(
+                run.token > token
+                for run in self.witness.newest(NEWEST)
+                if any((state / name / run.run_id).exists() for name in ("runs", "finished"))
+            )
+
+        return begins
+
+    def _states(self) -> list[Path]:
+        return [self.stand.state(site) for site in self.stand.agents]
 
     def sites_heard_again(self) -> Callable[[], bool]:
         """Some agent has polled the server since."""

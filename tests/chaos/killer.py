@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos import clocks
+from tests.chaos.database import Database
 from tests.chaos.eyes import Eyes
-from tests.chaos.stand import Process, Stand
+from tests.chaos.stand import SLURM_NODES, SLURM_SITE, Process, Stand
 from tests.chaos.targets import Supervised, supervised
 from tests.chaos.work import Witness
+from tests.engines_up.slurm import Cluster
 
 KILLS = {"supervisor": 34, "guard": 28, "both": 6, "agent": 14, "server": 3, "blackout": 0.4}
 OTHERS = {
@@ -29,16 +31,26 @@ OTHERS = {
     "lossy": 3, "reset": 3, "disk-agent": 2, "disk-server": 2, "clock": 1,
 }  # fmt: skip
 """How often, relative to one another."""
+DATABASE = {
+    "database-kill": 1.2, "database-session": 1.2, "database-restart": 0.8, "database-stop": 0.6,
+    "disk-database": 0.6,
+}  # fmt: skip
+"""Of a PostgreSQL of our own."""
+SLURM = {"slurmctld": 1.5, "slurmctld-stop": 1, "slurmd": 1.5}
+"""Of a site whose engine is Slurm."""
 DOWN_LONG = 0.25
 """The part of killed agents and servers that stays away for longer than a lease."""
 HITS_MOST = 1
 """Of one job by name: others lose it runs too, and a job that lost three is given up."""
+NO_STORE = 2
+"""Exit code of a server that cannot reach its database at its start."""
 CLOCK_STEPS_S = (-3600, -40, -5, -1, 1, 5, 40, 3600)
 
 
 @dataclass
 class Wound:
-    """``back``: the first progress of who was hit. Times are of ``time.monotonic``."""
+    """``back``: the first progress of who was hit, looked for once it is whole; ``seen``: by name,
+    the first sign of others' progress since the blow. Times are of ``time.monotonic``."""
 
     kind: str
     target: str
@@ -47,6 +59,17 @@ class Wound:
     """When the process was started again, the line healed, the disk freed."""
     back: float | None = None
     has_progress: Callable[[], bool] = lambda: True
+    signs: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    """Those that were not seen yet."""
+    seen: dict[str, float] = field(default_factory=dict)
+
+    def look(self) -> None:
+        if self.back is None and self.whole is not None and self.has_progress():
+            self.back = time.monotonic()
+        for name, has_come in tuple(self.signs.items()):
+            if has_come():
+                del self.signs[name]
+                self.seen[name] = time.monotonic()
 
 
 @dataclass
@@ -82,8 +105,7 @@ class Killer:
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
         for wound in self.wounds:
-            if wound.back is None and wound.whole is not None and wound.has_progress():
-                wound.back = time.monotonic()
+            wound.look()
         self._notice_dead()
         if strike and now >= self._next:
             self._next = now + self.rng.expovariate(1 / self.every_s)
@@ -95,12 +117,20 @@ class Killer:
             if process.running is None or process.lives:
                 continue
             last = process.log.read_text(errors="replace")[-300:]
-            self.died.append(f"{process.name} ended with {process.running.returncode}: {last}")
+            if process.running.returncode == NO_STORE and "--store: " in last:
+                # As documented: whoever starts servers starts it again.
+                self.others["started without a database"] += 1
+            else:
+                self.died.append(f"{process.name} ended with {process.running.returncode}: {last}")
             process.running = None
             if process in self.stand.servers:
                 self.stand.start_server(process)
             else:
                 process.start()
+        database = self.stand.database
+        if database is not None and "database" not in self.healing and not database.lives:
+            self.died.append("PostgreSQL ended")
+            database.again()
 
     @property
     def at_rest(self) -> bool:
@@ -115,6 +145,14 @@ class Killer:
         self.wounds.append(wound)
         self.healing.add(target)
         return wound
+
+    def _everybody(self) -> dict[str, Callable[[], bool]]:
+        """What all wait for when a server or the database is hit."""
+        return {
+            "a user is answered": self.eyes.answers_again(),
+            "a site's beat is taken": self.eyes.sites_heard_again(),
+            "a run begins": self.eyes.a_run_begins(),
+        }
 
     def _heal(self, wound: Wound) -> None:
         wound.whole = time.monotonic()
@@ -171,6 +209,7 @@ class Killer:
     def _kill_agent(self, site: str, pause_s: float, kind: str) -> None:
         agent = self.stand.agents[site]
         wound = self._hit(kind, site, self.eyes.new_session(site))
+        wound.signs = {"the site's beat is taken": self.eyes.heard_again(site)}
         agent.kill()
         self.kills["agent"] += 1
 
@@ -188,6 +227,7 @@ class Killer:
     def _kill_server(self, server: Process, pause_s: float, kind: str) -> None:
         wound = self._hit(kind, server.name, self.eyes.sites_heard_again())
         server.kill()
+        wound.signs = self._everybody()
         self.kills["server"] += 1
 
         def again() -> None:
@@ -197,7 +237,8 @@ class Killer:
         self._in(pause_s, again)
 
     def do_blackout(self) -> None:
-        """Everything at once, as when the power goes: servers, agents, supervisors and guards."""
+        """Everything at once, as when the power goes: servers, agents, supervisors and guards, and
+        the database where it is ours."""
         if self.healing & {*self.stand.agents, *(one.name for one in self.stand.servers)}:
             return
         runs = [one for s in self.stand.agents for one in supervised(self.stand.state(s))]
@@ -210,6 +251,8 @@ class Killer:
             if run.kill_both():
                 self.kills["guard"] += 1
                 self.kills["supervisor"] += 1
+        if self.stand.database is not None:
+            self.do_database_kill()
 
     # -- what is no kill
 
@@ -237,6 +280,7 @@ class Killer:
             for_s = self.rng.uniform(0.5, self.lease_s + 2)
             ok = self.eyes.sites_heard_again()
             self._stop("stop-server", server.name, server.running.pid, for_s, ok)
+            self.wounds[-1].signs = self._everybody()
 
     def do_stop_supervisor(self) -> None:
         """Stopped for a while, or for good: its guard ends it once the lease is over."""
@@ -319,9 +363,114 @@ class Killer:
             disk = self.stand.data(server.name)
             self._fill("disk-server", server.name, disk, self.rng.uniform(0.5, 5), ok)
 
+    # -- the database, where it is ours
+
+    def _database(
+        self, kind: str, for_s: float, hit: Callable[[Database], bool], *, ends: bool = False
+    ) -> None:
+        """``hit`` at once; after ``for_s`` it stands again, whatever has become of it. ``ends``: by
+        the hit it does."""
+        database = self.stand.database
+        if database is None or "database" in self.healing:
+            return
+        wound = self._hit(kind, "database", self.eyes.sites_heard_again())
+        if not hit(database):
+            self.wounds.remove(wound)
+            self.healing.discard("database")
+            return
+        wound.signs = self._everybody()
+        self.others[kind] += 1
+
+        def again() -> None:
+            (database.data / "filler").unlink(missing_ok=True)
+            database.go_on()
+            if ends or not database.lives:
+                database.again()
+            self._heal(wound)
+
+        self._in(for_s, again)
+
+    def do_database_kill(self) -> None:
+        for_s = self.rng.uniform(0, 4)
+        self._database("database-kill", for_s, lambda one: one.kill() > 0, ends=True)
+
+    def do_database_session(self) -> None:
+        """PostgreSQL ends all sessions and recovers by itself."""
+        pick = self.rng.random()
+        self._database("database-session", 0.0, lambda one: one.kill_one(pick))
+
+    def do_database_restart(self) -> None:
+        def end(database: Database) -> bool:
+            database.end()
+            return True
+
+        self._database("database-restart", 0.0, end, ends=True)
+
+    def do_database_stop(self) -> None:
+        def freeze(database: Database) -> bool:
+            database.freeze()
+            return bool(database.frozen)
+
+        self._database("database-stop", self.rng.uniform(0.5, self.lease_s + 2), freeze)
+
+    def do_disk_database(self) -> None:
+        """What it cannot write ends a transaction, or the whole of it."""
+
+        def full(database: Database) -> bool:
+            fill(database.data / "filler")
+            return True
+
+        self._database("disk-database", self.rng.uniform(0.5, 5), full)
+
+    # -- Slurm's daemons, at the site that has them
+
+    def _daemon(self, kind: str, name: str, hit: Callable[[Cluster], Callable[[], None]]) -> None:
+        """``hit`` answers what puts it right."""
+        cluster = self.stand.cluster
+        if cluster is None or name in self.healing:
+            return
+        wound = self._hit(kind, name, self.eyes.heard_again(SLURM_SITE))
+        right = hit(cluster)
+        self.others[kind] += 1
+
+        def again() -> None:
+            right()
+            there = self.stand.state(SLURM_SITE)
+            wound.signs = {"a run begins there": self.eyes.a_run_begins(there)}
+            self._heal(wound)
+
+        self._in(self._pause_s(), again)
+
+    def do_slurmctld(self) -> None:
+        def kill(cluster: Cluster) -> Callable[[], None]:
+            cluster.end("slurmctld", signal.SIGKILL)
+            return cluster.start_controller
+
+        self._daemon("slurmctld", "slurmctld", kill)
+
+    def do_slurmctld_stop(self) -> None:
+        def stop(cluster: Cluster) -> Callable[[], None]:
+            cluster.pause("slurmctld")
+            return lambda: cluster.go_on("slurmctld")
+
+        self._daemon("slurmctld-stop", "slurmctld", stop)
+
+    def do_slurmd(self) -> None:
+        """The jobs that it started go on under their own watchers."""
+        number = self.rng.randint(1, SLURM_NODES)
+
+        def kill(cluster: Cluster) -> Callable[[], None]:
+            cluster.end(f"{cluster.name}-n{number}", signal.SIGKILL)
+            return lambda: cluster.start_node(number)
+
+        self._daemon("slurmd", f"slurmd {number}", kill)
+
+    # -- clocks
+
     def do_clock(self) -> None:
         """A wall clock is set. A server reads its own only at its start: so it is killed as well."""
-        name = self.rng.choice([*self.stand.agents, *(one.name for one in self.stand.servers)])
+        there = [*self.stand.agents, *(one.name for one in self.stand.servers)]
+        name = self.rng.choice([one for one in there if self.stand.clock(one).exists()])
         clocks.step(self.stand.clock(name), 1000 * self.rng.choice(CLOCK_STEPS_S))
         self.others["clock"] += 1
         server = next((one for one in self.stand.servers if one.name == name), None)

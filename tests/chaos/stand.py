@@ -2,7 +2,7 @@
 
 The store and the number of servers are parameters: ``store`` empty is SQLite in the one server's
 folder; a URL is given to every server (``--store``), each has a folder of its own, and every line
-leads to whichever server answers.
+leads to whichever server answers. One site may be a Slurm cluster's (``slurm_site``).
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.database import Database
 from tests.chaos.proxy import Line, Lines
 from tests.engines_up.ports import free_block
+from tests.engines_up.slurm import Cluster
 from westward.agent.engines.processes import marked_processes
 
 Json = dict[str, Any]
@@ -32,6 +34,9 @@ SITES = ("basin", "harbor", "plateau")
 NODES = 8
 """Of each pool: there is always room, so that a lost run goes elsewhere at once."""
 PATIENCE_S = 240
+SLURM_SITE = "plateau"
+"""The cheapest: most jobs go there first."""
+SLURM_NODES, SLURM_CPUS = 2, 8
 
 
 class Unanswered(Exception):
@@ -103,6 +108,10 @@ class Stand:
     """By site: the address at which its line listens, if not loopback."""
     preload: str = ""
     """A library that shifts the wall clock (``clock.c``); empty: clocks stay as they are."""
+    database: Database | None = None
+    """The PostgreSQL that ``store`` names, where it is ours to kill."""
+    cluster: Cluster | None = None
+    """Behind SLURM_SITE; None: its engine is the local one, as the others'."""
 
     servers: list[Process] = field(default_factory=list)
     agents: dict[str, Process] = field(default_factory=dict)
@@ -113,7 +122,7 @@ class Stand:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.network = even_network(self.folder / "network")
+        self.network = even_network(self.folder / "network", slurm=self.cluster is not None)
         self.witness = self.folder / "witness.txt"
         self.carrier = Lines(self.seed)
         for number in range(self.server_count):
@@ -131,7 +140,11 @@ class Stand:
             "--lease", self.lease, "--margin", "300ms",
         ]  # fmt: skip
         if self.store:
-            command += ["--store", self.store]
+            command += [
+                "--store", self.store, "--name", name,
+                "--checkpoints", str(self.folder / "checkpoints"),
+                "--operator-token", str(self.folder / "operator.token"),
+            ]  # fmt: skip
         self.servers.append(self._process(name, command))
 
     def _add_agent(self, site: str) -> None:
@@ -140,11 +153,18 @@ class Stand:
             "--site", site, "--state", str(self.state(site)),
             "--option", "grace_ms=500", "--option", "reading_ms=1000",
         ]  # fmt: skip
-        self.agents[site] = self._process(site, command)
+        if self.cluster is not None and site == SLURM_SITE:
+            command += [
+                "--engine", "slurm", "--option", f"conf={self.cluster.conf}",
+                "--option", "partition=main",
+            ]  # fmt: skip
+        # Slurm's commands, which the agent starts, would have its clock too: a cluster needs one.
+        own_clock = "slurm" not in command
+        self.agents[site] = self._process(site, command, own_clock=own_clock)
 
-    def _process(self, name: str, command: list[str]) -> Process:
+    def _process(self, name: str, command: list[str], *, own_clock: bool = True) -> Process:
         environment = {"PYTHONPATH": str(ROOT)}
-        if self.preload:
+        if self.preload and own_clock:
             clock = self.clock(name)
             clock.write_bytes(bytes(8))
             environment |= {"LD_PRELOAD": self.preload, "CHAOS_CLOCK": str(clock)}
@@ -228,6 +248,11 @@ class Stand:
     def close(self) -> None:
         """Ends what lives, whatever state it is in, and takes the disks away."""
         self.end()
+        if self.cluster is not None:
+            for name in self.cluster.processes:
+                self.cluster.go_on(name)
+            self.cluster.down()
+            shutil.rmtree(self.cluster.folder, ignore_errors=True)
         for run in self.strays():
             os.kill(run, signal.SIGCONT)
             os.kill(run, signal.SIGKILL)
@@ -235,10 +260,16 @@ class Stand:
         for folder in self.mounted:
             subprocess.run(["umount", "-l", str(folder)], check=False)
         self.mounted.clear()
+        if self.database is not None:
+            self.database.close()
 
     def keep(self, folder: Path) -> None:
         """A copy of everything, to be looked at."""
         shutil.copytree(self.folder, folder, symlinks=True, ignore=_only_files)
+        if self.database is not None:
+            self.database.keep(folder)
+        if self.cluster is not None:
+            shutil.copytree(self.cluster.folder / "log", folder / "slurm")
 
     def strays(self) -> list[int]:
         """Processes of jobs that are there now."""
@@ -292,9 +323,9 @@ def _only_files(folder: str, names: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def even_network(folder: Path) -> Path:
+def even_network(folder: Path, *, slurm: bool = False) -> Path:
     """The laptop network with one price all day, so that no job waits for a cheaper hour, and with
-    more nodes in every pool."""
+    more nodes in every pool. ``slurm``: SLURM_SITE's pool is a cluster's."""
     shutil.copytree(ROOT / "networks" / "laptop", folder)
     shutil.rmtree(folder / "series", ignore_errors=True)
     (folder / "zones.facts.csv").unlink(missing_ok=True)
@@ -303,6 +334,10 @@ def even_network(folder: Path) -> Path:
         rows = list(csv.DictReader(file))
     for row in rows:
         row["nodes"] = str(NODES)
+        if slurm and row["site"] == SLURM_SITE:
+            row |= {
+                "engine": "slurm", "nodes": str(SLURM_NODES), "cpus_per_node": str(SLURM_CPUS),
+            }  # fmt: skip
     with open(pools, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -32,19 +33,45 @@ class Supervised:
 
 
 def supervised(state: Path) -> list[Supervised]:
-    """The local engine's runs below an agent's folder whose supervisor lives."""
+    """The runs below an agent's folder whose supervisor lives on this machine."""
     found = []
     runs = state / "runs"
+    batches: dict[str, int] | None = None
     for name in os.listdir(runs) if runs.is_dir() else ():
         noted = read_json(str(runs / name / "supervisor.json"))
         order = read_json(str(runs / name / "order.json"))
         if not noted or not order or (runs / name / "exit.json").exists():
             continue
-        pid = int(noted["pid"])
+        if "pid" in noted:
+            pid = int(noted["pid"])
+        else:  # Slurm's: it notes the cluster's number of its job
+            batches = _batches() if batches is None else batches
+            pid = batches.get(str((runs / name).resolve()), 0)
         guard = parent_of(pid)
         if guard > 1 and _stands_in(pid, runs / name) and _stands_in(guard, runs / name):
             found.append(Supervised(name, str(order["job_id"]), pid, guard))
     return found
+
+
+def newest_order(state: Path) -> int:
+    """The highest token of the runs that an agent's folder holds; 0 of none."""
+    runs = state / "runs"
+    names = os.listdir(runs) if runs.is_dir() else []
+    orders = (read_json(str(runs / name / "order.json")) for name in names)
+    return max((int(order["token"]) for order in orders if order), default=0)
+
+
+def _batches() -> dict[str, int]:
+    """Supervisors in Slurm's batch steps, by the folder of their run. Their guard runs the same
+    command; it is the parent."""
+    seen: dict[int, str] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+                if words[-2:-1] == [b"batch"] and len(words) > 3:
+                    seen[int(name)] = os.fsdecode(words[-3])
+    return {folder: pid for pid, folder in seen.items() if seen.get(parent_of(pid)) == folder}
 
 
 def parent_of(pid: int) -> int:

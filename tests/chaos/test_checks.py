@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.chaos.audit import Books, against_witness, bills, leases, lost, meter, results
-from tests.chaos.killer import fill
+from tests.chaos.killer import Wound, fill
 from tests.chaos.proxy import Lines
 from tests.chaos.stand import even_network
+from tests.chaos.total import ALL, total
 from tests.chaos.work import Witness, Work
 from tests.soak.__main__ import FLAT, GROWS, POOLED, judge, slopes_of
 from tests.soak.measure import slope
@@ -104,8 +105,45 @@ def test_runs_that_only_one_side_knows_are_noticed() -> None:
 def test_leases_that_overlap_are_noticed() -> None:
     assert leases(books(run("a", 1, "lost"), run("b", 2, "succeeded"))) == []
     assert leases(books(run("a", 1, "lost", ended_ms=2500), run("b", 2, "succeeded"))) != []
+    apart = books(run("a", 1, "lost", ended_ms=2050), run("b", 2, "succeeded"))
+    assert leases(apart) != []
+    assert leases(apart, apart_ms=100) == [], "of two servers, whose clocks differ"
     early = run("a", 1, "lost", lease_expires_ms=2500)
     assert leases(books(early, run("b", 2, "succeeded"))) != []
+
+
+def test_signs_are_looked_for_from_the_blow_on_and_progress_once_it_is_whole() -> None:
+    came: set[str] = set()
+    wound = Wound("server", "server-0", at=0.0, has_progress=lambda: True)
+    wound.signs = {name: lambda name=name: name in came for name in ("answered", "begun")}  # type: ignore[misc]
+    came.add("answered")
+    wound.look()
+    assert set(wound.seen) == {"answered"}
+    assert wound.back is None, "it is still away"
+    wound.whole = 1.0
+    wound.look()
+    assert wound.back is not None
+    assert set(wound.signs) == {"begun"}
+
+
+def test_slices_are_added_up_and_times_pooled() -> None:
+    row = {
+        "store": "sqlite", "servers": 1, "clean": True, "jobs": 10, "executions": 12, "killed": 3,
+        "struck_s": 5.0, "asked_again": 0, "answers_lost": 0, "kills": {"agent": 2, "server": 1},
+        "others": {"cut": 1}, "wrong_counts": {"lost": 0}, "told": {}, "trouble": {}, "peaks": {},
+        "recovery": {
+            "agent": [[1.0, 0.5], [3.0, None]],
+            "server": [[5.0, 4.0]],
+            "server: a user is answered": [[2.0, 1.0], [None, None]],
+            "cut": [[9.0, 1.0]],
+        },
+    }  # fmt: skip
+    found = total([row, {**row, "store": "postgresql", "servers": 2, "clean": False}])
+    assert (found["slices"], found["clean"], found["killed"]) == (2, 1, 6)
+    assert found["stands"]["postgresql, 2 servers"] == {"slices": 1, "jobs": 10, "killed": 3}
+    assert found["recovery"]["server: a user is answered"]["never"] == 2
+    everybody = found["recovery"][ALL]
+    assert (everybody["count"], everybody["p50_s"], everybody["p99_s"]) == (6, 3.0, 5.0)
 
 
 def test_meters_and_bills_are_worked_out_anew(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.killer import KILLS
 from tests.soak.measure import quantile
+
+ALL = "all that were killed"
 
 
 def total(slices: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -27,9 +30,15 @@ def total(slices: Iterable[dict[str, Any]]) -> dict[str, Any]:
     trouble: Counter[str] = Counter()
     times: dict[str, list[list[float | None]]] = {}
     peaks: dict[str, int] = {}
+    stands: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         for name in ("jobs", "executions", "killed", "struck_s", "asked_again", "answers_lost"):
             sums[name] += row[name]
+        made = f"{row['store']}, {row['servers']} server{'s' * (row['servers'] > 1)}"
+        made += ", Slurm" if row.get("slurm") else ""
+        stands[made]["slices"] += 1
+        for name in ("jobs", "killed"):
+            stands[made][name] += row[name]
         kills.update(row["kills"])
         others.update(row["others"])
         wrong.update(row["wrong_counts"])
@@ -37,6 +46,8 @@ def total(slices: Iterable[dict[str, Any]]) -> dict[str, Any]:
         trouble.update(row["trouble"])
         for kind, found in row["recovery"].items():
             times.setdefault(kind, []).extend(found)
+            if kind in KILLS or kind in ("blackout-agent", "blackout-server"):
+                times.setdefault(ALL, []).extend(found)
         for name, most in row["peaks"].items():
             peaks[name] = max(peaks.get(name, 0), most)
     recovery = {}
@@ -55,6 +66,7 @@ def total(slices: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "slices": len(rows),
         "clean": sum(row["clean"] for row in rows),
         **{name: round(value, 1) for name, value in sums.items()},
+        "stands": {name: dict(found) for name, found in sorted(stands.items())},
         "kills": dict(kills),
         "others": dict(others),
         "wrong": {name: count for name, count in wrong.items() if count},
@@ -76,10 +88,11 @@ def main() -> int:
     found = total(rows)
     recovery = found.pop("recovery")
     print(json.dumps(found, indent=1))
-    print(f"{'hit':<18}{'count':>6}{'p50 s':>8}{'p99 s':>8}   once whole: p50 s, p99 s")
+    head = f"{'count':>6}{'unseen':>7}{'p50 s':>8}{'p99 s':>8}"
+    print(f"{'hit, and what is waited for':<46}{head}   once whole: p50 s, p99 s")
     for kind, one in recovery.items():
         print(
-            f"{kind:<18}{one['count']:>6}{one['p50_s']:>8}{one['p99_s']:>8}"
+            f"{kind:<46}{one['count']:>6}{one['never']:>7}{one['p50_s']:>8}{one['p99_s']:>8}"
             f"{one['whole_p50_s']:>11}{one['whole_p99_s']:>8}"
         )
     return 0 if found["clean"] == found["slices"] else 1

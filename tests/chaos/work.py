@@ -151,6 +151,10 @@ class Witness:
             run.begins += word == "begin"
             run.ends += word == "end"
 
+    def newest(self, count: int) -> list[Execution]:
+        """So many of those that began last."""
+        return list(itertools.islice(reversed(self.executions.values()), count))
+
     def doubled(self) -> list[str]:
         """What must not be: a run begun twice, two runs of a job alive at once, a token that did
         not rise. A sentence each."""

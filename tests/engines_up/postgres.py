@@ -46,27 +46,42 @@ class Postgres:
         Commits are durable (fsync stays on)."""
         folder = Path(tempfile.mkdtemp(prefix="westward-pg-"))
         made = cls(folder, options)
+        made.begin()
+        return made
+
+    def begin(self) -> None:
+        """Makes the data and starts the server. ``data`` below the folder may stand there, empty."""
+        folder = self.folder
         if os.geteuid() == 0:
-            shutil.chown(folder, USER)
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, USER)
         try:
-            made._run(
+            self._run(
                 "initdb", "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8",
                 "--locale=C", "--no-sync",
             )  # fmt: skip
-            made.again()
+            self.again()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return made
 
     def again(self) -> None:
         """Starts the server over its data."""
+        self._run(*self._start_command())
+
+    def starting(self) -> subprocess.Popen[bytes]:
+        """The program that starts the server over its data, and ends once that answers."""
+        quiet = subprocess.DEVNULL
+        command = self.program(*self._start_command())
+        return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, cwd="/")
+
+    def _start_command(self) -> list[str]:
         settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", *self.options]
         words = " ".join(f"-c {setting}" for setting in settings)
-        self._run(
+        return [
             "pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-o", words,
             "-w", "-t", str(START_S), "start",
-        )  # fmt: skip
+        ]  # fmt: skip
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}@/{database}?host={self.folder}"

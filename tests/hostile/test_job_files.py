@@ -195,6 +195,22 @@ def test_a_tree_deeper_than_python_recurses(output: Path, tmp_path: Path) -> Non
     assert not output.exists()
 
 
+def test_a_file_that_is_one_hole(output: Path, tmp_path: Path) -> None:
+    """It would be digested for hours, in one of the few threads that bring and keep data."""
+    os.truncate(_touched(output / "hole"), 2**40)
+    with pytest.raises(job_files.Unsafe, match="1099511627776 bytes of which 0 are"):
+        scan_output(output, "")
+    with pytest.raises(job_files.Unsafe, match="1099511627776 bytes of which 0 are"):
+        scan(output)
+    os.truncate(output / "hole", 2**20)
+    assert set(published(output, "", tmp_path / "store")) == {"good.txt", "hole"}
+
+
+def _touched(path: Path) -> Path:
+    path.touch()
+    return path
+
+
 def test_a_deep_run_is_pruned_with_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,13 +14,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from tests.live.harness import SITES, Witness, check_bills, until
-from tests.replicas.fleet import Fleet
+from tests.live.steps import Steps
+from tests.replicas.fleet import Fleet, folder_of
 from westward.store.leadership import NotLeader, check_office, load_office
 
 pytestmark = pytest.mark.timeout(420)
@@ -294,6 +297,41 @@ def test_tables_go_forward_while_servers_of_the_version_before_run(fleet: Fleet)
     with pytest.raises(AssertionError, match="made by a later version of Westward"):
         fleet.start_replica(leader)
     fleet.servers.pop(leader)
+
+
+def test_data_and_checkpoints_go_through_every_server(fleet: Fleet, tmp_path: Path) -> None:
+    """A job reads a data set, is moved with what it saved to another site, and publishes; each of
+    two servers is asked by some of the agents."""
+    fleet.start_fleet(2, SITES[:2])
+    lake = folder_of(tmp_path, "lake")
+    (lake / "a.bin").write_bytes(b"corpus" * 1000)
+    digest = hashlib.sha256((lake / "a.bin").read_bytes()).hexdigest()
+    files = [{"path": "a.bin", "size_bytes": 6000, "sha256": digest}]
+    body = {"name": "corpus", "site": SITES[0], "url": lake.as_uri(), "files": files}
+    status, told = fleet.call("POST", "/v1/datasets", body)
+    assert status == 201, told
+    steps = Steps(fleet.folder)
+    labels = '    westward.inputs: "dataset:corpus=data"\n    westward.outputs: "sum=sums"\n'
+    text = steps.task(80, labels=labels).replace(
+        'exec "$WESTWARD_PYTHON"',
+        'sha256sum data/a.bin > "$WESTWARD_OUTPUT/sum" || exit 9; exec "$WESTWARD_PYTHON"',
+    )
+    fleet.submit("job_moving", text)
+    until(lambda: steps.at("job_moving") >= 10, "it has done some steps")
+    (first,) = steps.sites("job_moving")
+    to = next(site for site in SITES[:2] if site != first)
+    status, answer = fleet.call("POST", "/v1/jobs/job_moving/move", {"to": to})
+    assert (status, answer["accepted"]) == (200, True), answer
+    job = fleet.finish("job_moving")
+    assert job["state"] == "succeeded", job
+    assert steps.sites("job_moving") == [first, to]
+    steps.check("job_moving", 80)
+    assert {use["digest"] for use in job["data"]["uses"]} == {told["digest"]}
+    assert [one["name"] for one in job["data"]["published"]] == ["sums"]
+    check_bills(fleet, "job_moving")
+    fleet.check_ledger()
+    for number in fleet.servers:
+        assert "Traceback" not in fleet.log(number), fleet.log(number)[-3000:]
 
 
 def test_a_token_is_good_everywhere_at_once_and_gone_everywhere_soon(fleet: Fleet) -> None:

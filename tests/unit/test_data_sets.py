@@ -48,11 +48,14 @@ from westward.store.catalogue import (
     copies_of,
     load_dataset,
 )
+from westward.store.checkpoints import holder
 from westward.store.data_runs import (
+    Reader,
     load_moved,
     load_uses,
     note_staged,
     publish,
+    reader_of,
     record_move,
 )
 from westward.store.database import Store, open_store
@@ -411,6 +414,18 @@ def test_a_run_is_granted_by_as_long_as_its_data_take_before_its_start(
     assert record.bound is not None
     assert record.bound.planned_start_ms - NOW == 4_000, "5 GB over 10 Gbit/s"
     assert (record.bound.not_before_ms, record.runs[0].granted_ms) == (NOW, NOW)
+
+
+def test_who_holds_a_run_is_read_without_locking_it(store: Store, network: Network) -> None:
+    """On PostgreSQL a transaction that only reads may not lock a row."""
+    add(store)
+    run_id, token = running(store, network)
+    assert holder(store, run_id, token) == "job_1"
+    reader = reader_of(store, run_id, token)
+    assert isinstance(reader, Reader)
+    assert (reader.job_id, reader.run_id) == ("job_1", run_id)
+    assert isinstance(holder(store, run_id, token + 1), Ignored)
+    assert isinstance(reader_of(store, run_id, token + 1), Ignored)
 
 
 def test_the_proof_is_written_before_a_source_is_given(store: Store, network: Network) -> None:

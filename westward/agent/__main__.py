@@ -34,6 +34,7 @@ from westward.agent.link import NotAdmitted, Refused, ServerLink
 from westward.agent.member import Member
 from westward.agent.site_file import SiteFile
 from westward.logs import harmless
+from westward.memory import keep_little
 from westward.model.faults import InputFaults
 
 log = logging.getLogger("westward.agent")
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+    keep_little()
     options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(options.state / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
+from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter
 
@@ -135,7 +136,8 @@ class Data:
         self.link = link
         self.root = engine.data_root() if isinstance(engine, SharesFiles) else None
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="data")
-        self._fetching: dict[str, asyncio.Lock] = {}
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By digest; gone with the last run that waits for it."""
         if self.root is not None:
             most = parse_bytes(CACHE_DEFAULT) if cache_bytes is None else cache_bytes
             self.cache = DataCache(self.root / "cache", most)

@@ -20,6 +20,10 @@ DEPTH_MOST = 200
 """Folders within each other that are looked into; beyond it the tree is refused."""
 ENTRIES_MOST = 1_000_000
 """Names in one tree."""
+HOLLOW_FROM_BYTES = 2**30
+HOLLOW_RATIO = 100
+"""A larger file of whose bytes not one in so many lies on a disk is refused: it costs its writer
+nothing, and whoever reads it hours of a processor and, where it is copied, the disk."""
 
 
 class Unsafe(OSError):
@@ -90,7 +94,11 @@ def open_inside(inside: Path, path: Path) -> int | None:
 
 
 def digest_of(file: int) -> str:
-    """SHA-256 (hex) of an open file, from its beginning."""
+    """SHA-256 (hex) of an open file, from its beginning. Raises Unsafe for one that is hollow."""
+    told = os.fstat(file)
+    there = 512 * told.st_blocks
+    if told.st_size > HOLLOW_FROM_BYTES and there * HOLLOW_RATIO < told.st_size:
+        raise Unsafe(f"it holds a file of {told.st_size} bytes of which {there} are on the disk")
     with open(os.dup(file), "rb") as reader:
         reader.seek(0)
         return hashlib.file_digest(reader, "sha256").hexdigest()

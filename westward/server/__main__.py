@@ -22,10 +22,10 @@ import uvicorn
 from sqlalchemy.exc import DBAPIError
 
 from westward.logs import OneLine
+from westward.memory import keep_little
 from westward.model.faults import InputFaults
 from westward.server.app import create_app
 from westward.server.core import Core
-from westward.server.memory import keep_little
 from westward.server.options import parse
 from westward.server.patience import PatientProtocol
 

@@ -15,6 +15,7 @@ from functools import partial
 from westward.control.records import TERMINAL_JOB_STATES
 from westward.ledger.charged import Charged
 from westward.ledger.price import PriceUnknown
+from westward.memory import give_back
 from westward.model.job import JobSpec
 from westward.model.network import PoolStatus
 from westward.model.plan import Plan, Policy
@@ -34,7 +35,6 @@ from westward.server.budgets import end_of_money, funded, outlasting
 from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.joined import network_at
-from westward.server.memory import give_back
 from westward.server.posting import post_readings, postings
 from westward.server.preempting import preemptions
 from westward.server.purse import LedgerBroken

@@ -35,7 +35,7 @@ def live_run(
     connection: Connection, run_id: str, token: int, *, lock: bool = True
 ) -> RowMapping | Ignored:
     """As ``run_under``, while the run holds its lease."""
-    row = run_under(connection, run_id, token)
+    row = run_under(connection, run_id, token, lock=lock)
     if not isinstance(row, Ignored) and row["live"] != 1:
         state = RunState(row["state"]).value
         return Ignored(code="run-over", reason=f"run {run_id} is over: {state}")
