@@ -185,7 +185,7 @@ def spawn(
     os._exit(127)
 
 
-def _replace(command: Sequence[str], env: dict[str, str]) -> None:
+def _replace(command: list[str], env: dict[str, str]) -> None:
     """As ``os.execvpe``, which loads ``warnings`` first, at every start. OSError."""
     name = command[0]
     places = [""] if "/" in name else env.get("PATH", os.defpath).split(":")
