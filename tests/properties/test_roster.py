@@ -184,3 +184,27 @@ def test_many_runs_of_one_priority_fall_in_order() -> None:
             leave_roster(j, run.pool, run.priority, now, roster)
             free.append(j)
     assert_recounts(roster, running, now)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    old=st.integers(1, 9), young=st.integers(1, 9), every=st.sampled_from((-1, 0, 7, 30)),
+    between=st.integers(0, 200), after=st.integers(0, 20), more=st.integers(1, 9),
+    leaves=st.integers(0, ROWS - 1),
+)  # fmt: skip
+def test_a_run_that_moves_to_another_block_lowers_its_bound(
+    old: int, young: int, every: int, between: int, after: int, more: int, leaves: int
+) -> None:
+    """A full block of runs that have long been going, beside it a few that have just begun."""
+    roster = make_roster(POOLS, 256)
+    running: dict[int, Run] = {}
+    now = 1_000
+    for need, count in ((old, ROWS), (young, more)):
+        for _ in range(count):
+            j = len(running)
+            join_roster(j, 0, 0, need, j + 7, every, now, roster)
+            running[j] = Run(0, 0, need, now, every)
+        now += between if len(running) == ROWS else after
+    run = running.pop(leaves)
+    leave_roster(leaves, run.pool, run.priority, now, roster)
+    assert_recounts(roster, running, now)

@@ -168,7 +168,15 @@ def main(names: list[str]) -> int:
         folder = Path(place)
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "westward", folder / "westward", ignore=ignore)
-        for part in ("tests/twin", "tests/properties", "tests/parity", "tests/unit", "networks"):
+        parts = (
+            "tests/twin",
+            "tests/properties",
+            "tests/parity",
+            "tests/unit",
+            "tests/checker",
+            "networks",
+        )
+        for part in parts:
             shutil.copytree(ROOT / part, folder / part, ignore=ignore)
         shutil.copy(ROOT / "pyproject.toml", folder)
         every = every_mutation()
