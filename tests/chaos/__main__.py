@@ -278,6 +278,8 @@ def _settle(stand: Stand, users: Users, killer: Killer, witness: Witness) -> lis
         stand.until(
             lambda: meanwhile(killer.at_rest and users.gone), "all is healed", SETTLE_PATIENCE_S
         )
+        if stand.cluster is not None:
+            _nodes_again(stand.cluster)
         stand.until(
             lambda: meanwhile(_all_over(stand.counts(), len(users.expected))),
             "every job is over",
@@ -292,6 +294,14 @@ def _settle(stand: Stand, users: Users, killer: Killer, witness: Witness) -> lis
     except TimeoutError as error:
         return [str(error)]
     return []
+
+
+def _nodes_again(cluster: Cluster) -> None:
+    """As an operator would: a slurmd that found no slurmctld when it started never asks again, and
+    jobs wait in Slurm's queue for its node. Jobs outlive their slurmd."""
+    for number in range(1, SLURM_NODES + 1):
+        cluster.end(f"{cluster.name}-n{number}", signal.SIGKILL)
+        cluster.start_node(number)
 
 
 def _all_over(counts: dict[str, int], jobs: int) -> bool:

@@ -15,7 +15,9 @@ import pytest
 from westward.agent import job_files
 from westward.agent.checkpoints import _read, _take_over, scan
 from westward.agent.data_urls import Folder
+from westward.agent.engines.base import RunStatus
 from westward.agent.engines.folders import RunFolders
+from westward.agent.engines.local import LocalEngine
 from westward.agent.outputs import scan_output, store_file
 from westward.model.dataset import file_problems
 
@@ -259,3 +261,35 @@ def test_a_link_in_a_circle_in_a_checkpoint(output: Path) -> None:
     (output / "a").symlink_to("b")
     (output / "b").symlink_to("a")
     assert "good.txt" in {one.path for one in scan(output)}
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    ["[]", "{}", "not json", '{"outcome": "what", "exit_code": 0, "detail": ""}',
+     '{"outcome": "succeeded", "exit_code": "x", "detail": ""}'],
+)  # fmt: skip
+def test_a_spoiled_end_is_none(tmp_path: Path, spoiled: str) -> None:
+    """The run whose supervisor is gone has vanished; it is cleaned, and over."""
+    engine = LocalEngine(tmp_path / "state", "a")
+    try:
+        folder = engine.runs.take("run_a")
+        for name in ("exit.json", "started.json", "supervisor.json"):
+            (folder / name).write_text(spoiled)
+        assert engine.look("run_a").status is RunStatus.VANISHED
+        engine.stop("run_a", "cancelled")
+        engine.clean("run_a", "gone")
+        view = engine.look("run_a")
+        assert view.result is not None
+        assert (view.status, view.result.outcome) == (RunStatus.ENDED, "lease-expired")
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("spoiled", ["[]", "{}", "not json", '{"token": "x"}'])
+def test_a_spoiled_order_keeps_no_agent_from_starting(tmp_path: Path, spoiled: str) -> None:
+    runs = RunFolders(tmp_path / "state")
+    for name, order in (("run_a", '{"token": 7}'), ("run_b", spoiled)):
+        (runs.take(name) / "order.json").write_text(order)
+    runs.take("run_c")  # nothing was ordered
+    assert [(held.run_id, held.token) for held in runs.recover()] == [("run_a", 7)]
+    assert sorted(os.listdir(tmp_path / "state" / "runs")) == ["run_a", "run_b"]

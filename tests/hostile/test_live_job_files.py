@@ -17,6 +17,7 @@ import pytest
 
 from tests.hostile.test_sandbox import MODES, MODES_HERE
 from tests.live.harness import Live, until
+from westward.agent import job_files
 
 pytestmark = pytest.mark.timeout(600)
 SITE, OTHER = "harbor", "basin"
@@ -66,6 +67,8 @@ def live(
         yield network
     finally:
         network.close()
+        for site in (SITE, OTHER):  # deeper than pytest's own cleaning goes
+            job_files.remove(network.state(site))
 
 
 def unharmed(live: Live) -> None:

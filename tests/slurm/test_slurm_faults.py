@@ -101,6 +101,22 @@ def test_a_dead_supervisor_is_never_success(site: Site) -> None:
     assert gone(child)
 
 
+def test_a_killed_batch_step_is_not_over_while_its_work_goes_on(site: Site) -> None:
+    """Slurm calls the job failed at once; where it tracks processes by their parents it leaves the
+    supervisor, and what that runs, alone. (Found by the chaos run: the job ran twice at once.)"""
+    run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
+    child = pid_in(site.folder / "child")
+    tree = subprocess.run(
+        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    ours = [line.split()[:2] for line in tree.splitlines() if line.endswith(f"{run} batch")]
+    batch = next(pid for pid, _ in ours if any(parent == pid for _, parent in ours))
+    subprocess.run(["kill", "-9", batch], check=False)
+    result = site.finish(run)
+    assert gone(child), "it was called over while its work went on"
+    assert result.outcome == "lease-expired"
+
+
 def test_a_lost_node_gives_the_run_back(site: Site, alpha: Cluster) -> None:
     """slurmd and what it watches over die, as when the machine does."""
     run = site.start(f"echo $$ > {site.folder}/rank$SKYPILOT_NODE_RANK; sleep 1000", nodes=2)

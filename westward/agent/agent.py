@@ -218,7 +218,14 @@ class Agent:
             self._stop_preparing(run_id, None)
         await self._stop(answer.stops, "cancelled")
         await self._stop(answer.pauses, "preempted")
-        await asyncio.gather(*(self._begin(grant, asked_ms) for grant in answer.grants))
+        begun = await asyncio.gather(
+            *(self._begin(grant, asked_ms) for grant in answer.grants), return_exceptions=True
+        )
+        for grant, fault in zip(answer.grants, begun, strict=True):
+            if isinstance(fault, Exception):  # as of a shipper: of this run alone
+                log.critical("run %s cannot be begun", grant.run_id, exc_info=fault)
+            elif fault is not None:
+                raise fault
 
     async def _stop(self, run_ids: tuple[str, ...], outcome: Outcome) -> None:
         for run_id in run_ids:

@@ -72,8 +72,11 @@ class Outputs:
         one: DataOutput,
         given_up: Callable[[], bool],
     ) -> None:
-        base, files = await self.data.in_thread(scan_output, folder, one.path)
         shown = f"its output {one.path} for the data set {one.dataset}"
+        try:
+            base, files = await self.data.in_thread(scan_output, folder, one.path)
+        except OSError as error:
+            raise _Failed(f"{shown}: {error}") from error
         problems = file_problems(files)
         if problems:
             path, text = problems[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args
 
 from westward.model.offer import DiscoveredPool as DiscoveredPool
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
@@ -63,6 +63,23 @@ def read_result(noted: Mapping[str, Any]) -> RunResult:
         exit_code=noted["exit_code"],
         detail=str(noted["detail"]),
     )
+
+
+def result_noted(noted: Mapping[str, Any] | None) -> RunResult | None:
+    """As ``read_result``, of a file in the run's own folder, which the run's job may have written
+    where nothing confines it: None where it is not there, or not as a supervisor writes it."""
+    if noted is None or not {"outcome", "exit_code", "detail"} <= noted.keys():
+        return None
+    code = noted["exit_code"]
+    if noted["outcome"] not in get_args(Outcome) or not isinstance(code, int | None):
+        return None
+    return read_result(noted)
+
+
+def whole_number(noted: Mapping[str, Any] | None, name: str) -> int | None:
+    """Of such a file."""
+    value = None if noted is None else noted.get(name)
+    return value if isinstance(value, int) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

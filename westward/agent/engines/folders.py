@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -18,8 +19,10 @@ from typing import Any, Protocol
 
 from westward.agent import job_files
 from westward.agent.engines import processes
-from westward.agent.engines.base import AlreadyStarted
+from westward.agent.engines.base import AlreadyStarted, whole_number
 from westward.model.wire import Grant, HeldRun, Outcome, Reading
+
+log = logging.getLogger("westward.agent")
 
 KEEP_FINISHED = 1_000
 """Folders of acknowledged runs kept, newest first."""
@@ -109,10 +112,15 @@ class RunFolders:
         held = []
         for folder in sorted((self.root / "runs").iterdir()):
             order = self.order(folder.name)
-            if order is None:  # the agent died while writing it: nothing was started
-                job_files.remove(folder)
+            token = whole_number(order, "token")
+            if order is None and not (folder / "order.json").exists():
+                job_files.remove(
+                    folder
+                )  # the agent died before it was written: nothing was started
+            elif token is None:  # not as we wrote it: its lease ends, and with it what runs
+                log.error("run %s: its order.json is spoiled; it is left alone", folder.name)
             else:
-                held.append(HeldRun(run_id=folder.name, token=int(order["token"])))
+                held.append(HeldRun(run_id=folder.name, token=token))
         return tuple(held)
 
 

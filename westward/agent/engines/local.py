@@ -25,7 +25,8 @@ from westward.agent.engines.base import (
     LeaseTimes,
     RunStatus,
     RunView,
-    read_result,
+    result_noted,
+    whole_number,
 )
 from westward.agent.engines.folders import (
     FolderEngine,
@@ -132,23 +133,23 @@ class LocalEngine(FolderEngine):
         folder = self.folder(run_id)
         if not note_stop(folder, outcome):
             return
-        supervisor = processes.read_json(str(folder / "supervisor.json"))
-        if supervisor is not None and _is_locked(folder):
+        supervisor = whole_number(processes.read_json(str(folder / "supervisor.json")), "pid")
+        if supervisor is not None and supervisor > 1 and _is_locked(folder):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(supervisor["pid"]), signal.SIGTERM)
+                os.kill(supervisor, signal.SIGTERM)
 
     def look(self, run_id: str) -> RunView:
         folder = self.folder(run_id)
         alive = self._supervisor_lives(run_id, folder)  # before exit.json: the file comes last
-        begun = processes.read_json(str(folder / "started.json"))
-        started = begun is not None
-        ago_ms = max(0, processes.boot_ms() - int(begun["at"])) if begun is not None else 0
-        ended = processes.read_json(str(folder / "exit.json"))
-        if ended is not None:
+        begun_at = whole_number(processes.read_json(str(folder / "started.json")), "at")
+        started = begun_at is not None
+        ago_ms = 0 if begun_at is None else max(0, processes.boot_ms() - begun_at)
+        result = result_noted(processes.read_json(str(folder / "exit.json")))
+        if result is not None:
             return RunView(
                 status=RunStatus.ENDED,
                 started=started,
-                result=read_result(ended),
+                result=result,
                 engine_state="exited",
                 started_ago_ms=ago_ms,
             )

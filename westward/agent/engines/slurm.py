@@ -26,10 +26,10 @@ from westward.agent.engines import processes, slurm_accounting
 from westward.agent.engines.base import (
     DiscoveredPool,
     LeaseTimes,
-    RunResult,
     RunStatus,
     RunView,
-    read_result,
+    result_noted,
+    whole_number,
 )
 from westward.agent.engines.folders import (
     FolderEngine,
@@ -177,18 +177,16 @@ class SlurmEngine(FolderEngine):
         run = self._watch.runs.get(run_id)  # before the files: they come last
         started_ago_ms = self._started_ago_ms(run_id)
         started = started_ago_ms is not None
-        ended = processes.read_json(str(folder / "result.json"))
-        if ended is None:
-            ended = processes.read_json(str(folder / "exit.json"))
-            if ended is not None and ended["ask_slurm"]:
-                ended = None
+        result = result_noted(processes.read_json(str(folder / "result.json")))
+        if result is None:
+            noted = processes.read_json(str(folder / "exit.json"))
+            if noted is not None and not noted.get("ask_slurm", True):
+                result = result_noted(noted)
         job = None if run is None else run.job
         state = "submitting" if job is None else job.state
         status = RunStatus.RUNNING if started else RunStatus.STARTING
-        result: RunResult | None = None
-        if ended is not None:
+        if result is not None:
             status, state = RunStatus.ENDED, "ended" if job is None else job.state
-            result = read_result(ended)
         elif run is None or not self._watch.knows:
             status, state = RunStatus.UNKNOWN, self._watch.silent or "not yet asked"
         elif run.absent >= ABSENT_ANSWERS and run.job_id is not None:
@@ -208,10 +206,11 @@ class SlurmEngine(FolderEngine):
     def _started_ago_ms(self, run_id: str) -> int | None:
         """Exact on the agent's own machine; elsewhere since the start was first seen here."""
         begun = processes.read_json(str(self.folder(run_id) / "started.json"))
-        if begun is None:
+        begun_at = whole_number(begun, "at")
+        if begun is None or begun_at is None:
             return None
-        if begun["boot_id"] == processes.boot_id():
-            return max(0, processes.boot_ms() - int(begun["at"]))
+        if begun.get("boot_id") == processes.boot_id():
+            return max(0, processes.boot_ms() - begun_at)
         run = self._watch.runs.get(run_id)
         if run is None or run.started_seen is None:
             return 0

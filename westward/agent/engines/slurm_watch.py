@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from westward.agent.engines import processes
+from westward.agent.engines.base import result_noted
 from westward.agent.engines.folders import RunFolders, claim
 from westward.agent.engines.slurm_accounting import AccountKeeper, Foretold, note_wait
 from westward.agent.engines.slurm_commands import (
@@ -331,10 +332,11 @@ class Watch:
 
     def _conclude_if_over(self, run: Tracked, folder: Path, job: QueuedJob | None) -> None:
         ended = processes.read_json(str(folder / "exit.json"))
+        ended = ended if result_noted(ended) is not None else None  # not spoiled by the job
         now = time.monotonic()
         if ended is not None:
             run.exit_seen = now if run.exit_seen is None else run.exit_seen
-            if not ended["ask_slurm"]:
+            if not ended.get("ask_slurm", True):
                 self._done(run)
                 return
         stop = _word(folder / "stop")
@@ -359,13 +361,16 @@ class Watch:
         self, run: Tracked, folder: Path, ended: dict[str, Any] | None, gone: bool
     ) -> bool:
         """Whether the run may live on though Slurm calls it over, or does not know it any more (a
-        slurmctld that lost its state), and its lease is not over yet."""
+        slurmctld that lost its state), and its lease is not over yet. A batch step that was killed
+        is over for Slurm at once; what it had started may go on where Slurm tracks processes by
+        their parents (proctrack/linuxproc)."""
         state = "" if run.job is None else run.job.state
         claimed = ended is None and (folder / "supervisor.json").exists()
         run.doubtful = (
             state in DOUBTFUL
-            or (ended is not None and bool(ended["unsure"]))
+            or (ended is not None and bool(ended.get("unsure", True)))
             or (gone and run.job_id is not None and claimed)
+            or (claimed and run.job is not None and run.job.over and _lives_here(run.run_id))
         )
         if not run.doubtful:
             return False
@@ -468,6 +473,11 @@ class Watch:
             }
             with contextlib.suppress(FileNotFoundError):
                 processes.write_atomic(path, json.dumps(lease))
+
+
+def _lives_here(run_id: str) -> bool:
+    """On the agent's own machine; of other nodes there is Slurm's word alone."""
+    return bool(processes.marked_processes(f"WESTWARD_RUN_ID={run_id}"))
 
 
 def _word(path: Path) -> str | None:
