@@ -229,13 +229,14 @@ _BAD_BOOKS = (
 
 def _book_work(store: Store, size: int, name: str, now_ms: int) -> None:
     dice = random.Random(f"westward-faultsim-book-{size}")
-    accounts = _BOOKS if dice.random() < 0.7 else (*_BOOKS, dice.choice(_BAD_BOOKS))
+    accounts = _BOOKS if dice.random() < 0.5 else (*_BOOKS, *_BAD_BOOKS)
     open_accounts(store, accounts, now_ms)
-    for number in range(dice.randint(2, 6)):
-        prefix = f"book:{name if dice.random() < 0.7 else 'again'}:{number}"
-        post(
-            store, [_transfer(dice, prefix, at, now_ms) for at in range(dice.randint(1, 4))], now_ms
-        )
+    for number in range(dice.randint(3, 8)):
+        prefix = f"book:{name}:{number}" if dice.random() < 0.7 else "book:again:0"
+        asked = [_transfer(dice, prefix, at, now_ms) for at in range(dice.randint(1, 7))]
+        post(store, asked, now_ms)
+        if dice.random() < 0.3:  # once more, as after an answer that was lost
+            post(store, asked, now_ms)
         if dice.random() < 0.4:
             expire_due(store, now_ms + dice.choice((0, 0, 3_000)))
 
@@ -246,7 +247,7 @@ def _transfer(dice: random.Random, prefix: str, at: int, now_ms: int) -> Transfe
     debit, credit = dice.sample(names, 2)
     kind = dice.choice(("posted", "posted", "pending", "pending", "post", "void", "expire"))
     earlier = f"{prefix}:{dice.randrange(max(1, at))}"
-    group = f"{prefix}:group" if dice.random() < 0.5 else ""
+    group = f"{prefix}:group" if prefix.endswith(("0", "3", "5")) else ""
     one = Transfer(
         transfer_id=f"{prefix}:{at}", kind=TransferKind(kind), debit=debit, credit=credit,
         amount=dice.choice((1, 5, 90, 5_000)), group_id=group, category="book",
@@ -255,7 +256,11 @@ def _transfer(dice: random.Random, prefix: str, at: int, now_ms: int) -> Transfe
         one = replace(one, expires_ms=now_ms + dice.choice((-5, 500, 5_000, 60_000)))
     if kind in ("post", "void", "expire"):
         one = replace(
-            one, debit="", credit="", pending_id=earlier, amount=1 if kind == "post" else 0
+            one,
+            debit="",
+            credit="",
+            pending_id=earlier,
+            amount=dice.choice((1, 1, 200)) if kind == "post" else 0,
         )
     if kind == "expire":
         one = replace(one, transfer_id=f"{EXPIRY_PREFIX}{one.transfer_id}")

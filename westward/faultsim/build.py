@@ -257,6 +257,8 @@ def paces_of(scenario: Scenario) -> Iterator[None]:
             stack.enter_context(patch.object(purse, "HOLD_LEAST_MS", hold_ms))
             stack.enter_context(patch.object(purse, "FURTHER_LEAST_MS", hold_ms))
             stack.enter_context(patch.object(loops, "MONEY_EARLY_MS", hold_ms // 2))
+        if scenario.at_once:
+            stack.enter_context(patch.object(loops, "APPLIED_AT_ONCE", scenario.at_once))
         if scenario.post_ms:
             stack.enter_context(patch.object(loops, "POST_EVERY_S", scenario.post_ms / 1000))
         yield

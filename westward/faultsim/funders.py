@@ -112,7 +112,7 @@ def _rule(dice: random.Random, at: int, before: list[Rule], unit: str, epoch_ms:
         share = _figure(dice, 0.8, 300_000, 700_000)
         tiers = (Tier(label="more", share_ppm=share, when=_clauses(dice, 1.0)),)
     steps: tuple[Step, ...] = ()
-    if dice.random() < 0.25:
+    if dice.random() < 0.4:
         steps = (
             Step(name="claim", evidence=("form",)), Step(name="approve"), Step(name="use"),
             Step(name="settle", evidence=("invoice",)), Step(name="redeem"),

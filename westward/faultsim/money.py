@@ -136,8 +136,12 @@ class MoneyChecker:
             if run_id in self._granted:
                 continue
             self._granted.add(run_id)
-            if run_id not in self._held_for:
+            if run_id not in self._held_for and not self._may_cost_nothing(site):
                 raise Broken("lease-without-money", f"{run_id} at {site} has nothing held")
+
+    def _may_cost_nothing(self, site: str) -> bool:
+        """Free devices, and power whose price falls below nought."""
+        return self.prices[site] == 0 and min(self.scenario.tariff, default=1.0) < 0
 
     def _new_bills(self) -> None:
         rows = self.raw.execute(

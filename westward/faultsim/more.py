@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from westward.faultsim.scenario import Act, JobPlan, Scenario
+from westward.faultsim.scenario import Act, BudgetPlan, JobPlan, Scenario, Whim
 
 TARIFF_STEP_MS = 4_000
 ENDS = ("killed", "no-code", "time-limit", "preempted", "unasked")
@@ -18,11 +18,12 @@ ACTS = (
     "admit", "step", "claw-back", "close-year", "dispute", "quote", "book", "book", "spoil",
     "spoil", "stranger",
 )  # fmt: skip
+FUNDERS_ACTS = ("fact", "contract", "revoke", "admit", "step", "step", "claw-back", "close-year")
 
 
 def with_more(one: Scenario) -> Scenario:
     """``one`` and what its seed draws here."""
-    return _acts(_money(_jobs(one)))
+    return _acts(_whims(_budgets(_money(_jobs(one)))))
 
 
 def _dice(one: Scenario, purpose: str) -> random.Random:
@@ -47,6 +48,7 @@ def _jobs(one: Scenario) -> Scenario:
                 only_codes=dice.choice(((), (), (3,), (137,), (5,))),
                 never_codes=dice.choice(((), (), (3,), (137,))),
                 attempts=3 if ends and dice.random() < 0.7 else job.attempts,
+                refused="it asks for\ttoo much" if dice.random() < 0.04 else "",
                 deadline_ms=dice.choice((None, None, None, 20_000, 60_000)),
             )
         )
@@ -74,7 +76,39 @@ def _money(one: Scenario) -> Scenario:
         )
     if dice.random() < 0.35:
         one = replace(one, rules=dice.randrange(1_000_000), pot_micros=None)
-    return replace(one, year_turns=dice.random() < 0.15)
+    at_once = dice.choice((0, 0, 1, 2))
+    return replace(one, year_turns=dice.random() < 0.15, at_once=at_once)
+
+
+def _budgets(one: Scenario) -> Scenario:
+    """Where money is held for seconds: enough to begin with, not to end."""
+    dice = _dice(one, "budgets")
+    if not one.hold_ms or dice.random() >= 0.4:
+        return one
+    budgets = tuple(
+        BudgetPlan(
+            project=project,
+            micros=dice.choice((1_000, 6_000, 20_000, 60_000)),
+            on_empty=dice.choice(("suspend", "cancel", "run-on")),
+        )
+        for project in ("alpha", "beta")
+    )
+    return replace(one, budgets=budgets)
+
+
+def _whims(one: Scenario) -> Scenario:
+    """An owner who changes his mind within a second."""
+    dice = _dice(one, "whims")
+    if dice.random() >= 0.3:
+        return one
+    job, at_ms = dice.choice(one.jobs), dice.randrange(500, one.heal_ms)
+    found = []
+    for _ in range(dice.randint(2, 5)):
+        kind = dice.choice(("suspend", "suspend", "resume", "move", "cancel"))
+        to = dice.choice(one.sites).name
+        found.append(Whim(at_ms=at_ms, kind=kind, job_id=job.job_id, to=to))
+        at_ms += dice.choice((1, 30, 250, 700))
+    return replace(one, whims=(*one.whims, *found))
 
 
 def _acts(one: Scenario) -> Scenario:
@@ -82,6 +116,8 @@ def _acts(one: Scenario) -> Scenario:
     if dice.random() >= 0.5:
         return one
     kinds = [kind for kind in ACTS if dice.random() < 0.4]
+    if one.rules is not None:
+        kinds += FUNDERS_ACTS
     if not kinds:
         return one
     found = []

@@ -71,6 +71,8 @@ class JobPlan:
     data_at: str = ""
     """Site at which its private input lies."""
     data_bytes: int = 0
+    refused: str = ""
+    """Why it is refused as it is handed in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,8 @@ class Scenario:
     """Per GB between any two sites; None: no price is known, nothing is charged."""
     rules: int | None = None
     """The funders' rules are drawn from this; None: the one of ``pot_micros``."""
+    at_once: int = 0
+    """Jobs of a plan that are written in one go; 0: as shipped, 50."""
     year_turns: bool = False
     """At half of phase one."""
     acts: tuple[Act, ...] = ()

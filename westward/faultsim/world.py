@@ -276,7 +276,9 @@ class World:
         for job in self.scenario.jobs:
             self.truth.wanted.add(job.job_id)
             self._later(
-                job.at_ms, self._user, submits(self.net, self.truth, job_spec(self.scenario, job))
+                job.at_ms,
+                self._user,
+                submits(self.net, self.truth, job_spec(self.scenario, job), job.refused),
             )
         for whim in self.scenario.whims:
             self._later(whim.at_ms, self._user, follows(self.net, self.truth, whim))
@@ -300,6 +302,7 @@ class World:
             looks += 1
             if looks % 10 == 0:  # a repeated "suspend" may have come after the last "resume"
                 self._resume_all()
+                self._open_all()
                 self._give_up()
             if left is None:
                 self._guarded(lambda: self._look(True))
@@ -373,12 +376,19 @@ class World:
             return
         self.note("act", act.kind, act.target, act.size)
         if act.kind == "spoil":
-            done = self.spoiler.spoil(act.target, act.size)
+            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
+            done = next(filter(None, (self.spoiler.spoil(one, act.size) for one in ids)), "")
             if done:
+                self._forget_specs()
                 self.injected("spoiled")
                 self.note("spoiled", done)
             return
         self._ask_for(act)
+
+    def _forget_specs(self) -> None:
+        """Jobs' texts never change: a server reads each once. It is to read them now."""
+        if self.server is not None and self.server.core is not None:
+            self.server.core.store.specs.clear()
 
     def _ask_for(self, act: Act) -> None:
         raw = self.disk.raw
@@ -514,14 +524,18 @@ class World:
         for node in self.agents.values():
             node.start()
         self.spoiler.repair()
+        self._forget_specs()
         projects = [one.project for one in self.scenario.budgets]
         projects += [one.target for one in self.scenario.acts if one.kind == "budget"]
         for project in dict.fromkeys(projects):
             self._user(fills(self.net, project))
+        self._open_all()
+        self._resume_all()
+
+    def _open_all(self) -> None:
         closed = [one.target for one in self.scenario.acts if one.kind in ("cordon", "drain")]
         for site in dict.fromkeys(closed):
             self._ask_for(Act(at_ms=0, kind="open", target=site, size=0))
-        self._resume_all()
 
     def _give_up(self) -> None:
         """A job that cannot end by its deadline waits until its owner takes it back."""
