@@ -17,6 +17,7 @@ ACTS = (
     "cordon", "drain", "open", "open", "gift", "no-budget", "budget", "fact", "contract", "revoke",
     "admit", "step", "claw-back", "close-year", "dispute", "quote", "book", "book", "spoil",
     "spoil", "stranger",
+    "restart",
 )  # fmt: skip
 FUNDERS_ACTS = ("fact", "contract", "revoke", "admit", "step", "step", "claw-back", "close-year")
 

@@ -383,6 +383,10 @@ class World:
                 self.injected("spoiled")
                 self.note("spoiled", done)
             return
+        if act.kind == "restart":
+            if self.server is not None:
+                self.server.stop()
+            return
         self._ask_for(act)
 
     def _forget_specs(self) -> None:
@@ -602,6 +606,21 @@ class Server:
         )
         self.loops = Loops(self.core)
         self.loops.start()
+
+    def stop(self) -> None:
+        """In good order, as for an update."""
+        if self.process.alive and self.loops is not None:
+            self.world.injected("server-stopped")
+            context = self.process.context.copy()
+            self.world.loop.create_task(self._end(), context=context)
+
+    async def _end(self) -> None:
+        assert self.core is not None
+        assert self.loops is not None
+        self.core.closing = True
+        await self.loops.stop()
+        self.core.writer.close()
+        self.process.kill()
 
     def _died(self) -> None:
         world = self.world
