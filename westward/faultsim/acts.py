@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fastapi import Response
 
@@ -86,7 +87,7 @@ async def _gift(one: Acting, core: Core) -> None:
 
 async def _budget(one: Acting, core: Core) -> None:
     made = Budget(
-        project=one.act.target, on_empty=("suspend", "cancel", "run-on")[one.act.size % 3],  # type: ignore[arg-type]
+        project=one.act.target, on_empty=("suspend", "cancel", "run-on")[one.act.size % 3],
         set_ms=core.clock.now_ms(), set_by="lead",
     )  # fmt: skip
     await core.write(set_budget, core.store, made)
@@ -271,7 +272,7 @@ def _transfer(dice: random.Random, prefix: str, at: int, now_ms: int) -> Transfe
     return one
 
 
-_WRONGS: tuple[dict[str, object], ...] = (
+_WRONGS: tuple[dict[str, Any], ...] = (
     {"transfer_id": "has spaces"},
     {"transfer_id": f"{EXPIRY_PREFIX}mine"},
     {"transfer_id": "x" * 198, "expires_ms": 10**13},

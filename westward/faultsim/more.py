@@ -15,8 +15,7 @@ TARIFF_STEP_MS = 4_000
 ENDS = ("killed", "no-code", "time-limit", "preempted", "unasked")
 ACTS = (
     "cordon", "drain", "open", "open", "gift", "no-budget", "budget", "fact", "contract", "revoke",
-    "admit", "step", "claw-back", "close-year", "dispute", "quote", "book", "book", "spoil",
-    "spoil", "stranger",
+    "admit", "step", "claw-back", "close-year", "dispute", "quote", "book", "book", "stranger",
     "restart",
 )  # fmt: skip
 FUNDERS_ACTS = ("fact", "contract", "revoke", "admit", "step", "step", "claw-back", "close-year")
@@ -24,7 +23,7 @@ FUNDERS_ACTS = ("fact", "contract", "revoke", "admit", "step", "step", "claw-bac
 
 def with_more(one: Scenario) -> Scenario:
     """``one`` and what its seed draws here."""
-    return _acts(_whims(_budgets(_money(_jobs(one)))))
+    return _spoils(_acts(_whims(_budgets(_money(_jobs(one))))))
 
 
 def _dice(one: Scenario, purpose: str) -> random.Random:
@@ -139,3 +138,19 @@ def _acts(one: Scenario) -> Scenario:
         )
     found.sort(key=lambda act: (act.at_ms, act.kind))
     return replace(one, acts=tuple(found))
+
+
+def _spoils(one: Scenario) -> Scenario:
+    dice = _dice(one, "spoils")
+    if dice.random() >= 0.15:
+        return one
+    found = [
+        Act(
+            at_ms=dice.randrange(100, one.heal_ms),
+            kind="spoil",
+            target=dice.choice(one.jobs).job_id,
+            size=dice.randrange(1_000_000),
+        )
+        for _ in range(6)
+    ]
+    return replace(one, acts=tuple(sorted((*one.acts, *found), key=lambda act: act.at_ms)))

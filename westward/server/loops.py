@@ -356,7 +356,9 @@ class Loops:
             await self._notice_sites()
         due = now_ms + settings.lease_ttl_ms // 4
         if ends_ms is not None:
-            due = min(due, max(ends_ms + settings.margin_ms, opens_ms) + SOON_MS)
+            next_ms = max(ends_ms + settings.margin_ms, opens_ms) + SOON_MS
+            if next_ms > now_ms:  # else it is a lease that could not be ended: set aside
+                due = min(due, next_ms)
         await asyncio.sleep(max(SOON_MS, due - core.clock.now_ms()) / 1000)
 
     async def _notice_sites(self) -> None:
