@@ -113,7 +113,7 @@ def _whims(one: Scenario) -> Scenario:
 
 def _acts(one: Scenario) -> Scenario:
     dice = _dice(one, "acts")
-    if dice.random() >= 0.5:
+    if dice.random() >= 0.4:
         return one
     kinds = [kind for kind in ACTS if dice.random() < 0.4]
     if one.rules is not None:
@@ -142,7 +142,7 @@ def _acts(one: Scenario) -> Scenario:
 
 def _spoils(one: Scenario) -> Scenario:
     dice = _dice(one, "spoils")
-    if dice.random() >= 0.15:
+    if dice.random() >= 0.1:
         return one
     found = [
         Act(
