@@ -162,8 +162,6 @@ class MoneyChecker:
         kept = self.raw.execute(
             "SELECT sequence, device_milli_ms, wall_ms FROM readings WHERE run_id = ?", (run_id,)
         ).fetchall()
-        # ``spoil`` may have turned one since the bill was worked out.
-        kept = [(sequence, milli_ms, abs(wall_ms)) for sequence, milli_ms, wall_ms in kept]
         true = {} if piece is None else {
             one.sequence: (one.device_milli_ms, one.wall_ms) for one in piece.readings
         }  # fmt: skip

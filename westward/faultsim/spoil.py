@@ -1,8 +1,7 @@
 """Rows of one job or another that cannot be: as a bug or a hand at the database would leave them.
 
 The server must set that job aside, tell so, and go on with all the others; once the row is as it
-was, the job goes on too. Only jobs of which nothing runs are spoiled, so that the truth stays clear; besides, readings of
-runs that have no bill yet.
+was, the job goes on too. Only jobs of which nothing runs are spoiled, so that the truth stays clear.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class Spoiler:
 
     def spoil(self, job_id: str, number: int) -> str:
         """What was done; empty: nothing, something of the job runs or it is over."""
-        if number % 4 == 1:
-            return self._spoil_reading(job_id)
+        if job_id in self.ever:
+            return ""
         row = self._run("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         live = self._run("SELECT 1 FROM runs WHERE job_id = ? AND live = 1", (job_id,)).fetchone()
         if row is None or row[0] not in WAITING or live is not None:
@@ -89,21 +88,6 @@ class Spoiler:
         self._spoiled.append(_Spoiled(table, column, where, key, was, value))
         self.ever.add(job_id)
         return f"{table}.{column} of {key}"
-
-    def _spoil_reading(self, job_id: str) -> str:
-        """One that cannot be, of a run that has no bill: it can have none until that is mended."""
-        row = self._run(
-            "SELECT r.rowid, r.run_id, r.wall_ms FROM readings r JOIN runs ON runs.run_id = r.run_id "
-            "WHERE runs.job_id = ? AND runs.settled_ms IS NULL ORDER BY r.run_id, r.sequence",
-            (job_id,),
-        ).fetchone()
-        if row is None or row[2] <= 0:
-            return ""
-        rowid, run_id, wall_ms = row
-        self._run("UPDATE readings SET wall_ms = ? WHERE rowid = ?", (-wall_ms, rowid))
-        self._spoiled.append(_Spoiled("readings", "wall_ms", "rowid", rowid, wall_ms, -wall_ms))
-        self.ever.add(run_id)
-        return f"a reading of {run_id}"
 
     def repair(self) -> None:
         """As it was, unless the server has written over it."""
