@@ -32,6 +32,7 @@ from westward.ledger.transfers import Accepted, Transfer, TransferKind
 from westward.model.network import Network
 from westward.model.voucher import Rule
 from westward.model.wire import Reading
+from westward.server.budgets import outlasting
 from westward.server.posting import Posting, post_readings, postings
 from westward.server.purse import Purse, project_id
 from westward.settlement.charges import Charge
@@ -205,6 +206,31 @@ def test_a_run_that_was_settled_meanwhile_is_left_alone(store: Store, network: N
     with store.together():
         assert post_readings(store, own, found, NOW + HOUR) == 0
     assert -posted(store, project_id("lab", UNIT, budget=False)) == total
+
+
+def test_holding_further_keeps_what_was_posted_or_settled_since_the_look(
+    store: Store, network: Network
+) -> None:
+    """The loop that holds further reads a run's money some time before it writes: what was posted
+    in between was lost, and the run could never be settled (found by the fault simulation)."""
+    own = purse()
+    run = began(store, network, own)
+    seen, _ = outlasting(store, NOW + 10 * HOUR, network)
+    assert len(seen) == 1
+    record_readings(store, run.run_id, run.token, (reading(run, 0, HOUR // 2),), NOW)
+    assert post_now(store, network, own, NOW + HOUR // 2) == 1
+    with store.together():
+        assert own.extend(store, network, seen, NOW + HOUR // 2) == []
+    known = money.load_runs(store, [run.run_id])[run.run_id]
+    assert (known.postings, known.holds) == (1, 2)
+    assert known.posted is not None
+    end = RunEnded(run_id=run.run_id, token=run.token, outcome="succeeded", exit_code=0)
+    report_run(store, run.run_id, end, NOW + HOUR, (reading(run, 1, HOUR // 2),))
+    total = settle(store, network, own, NOW + HOUR)
+    assert -posted(store, project_id("lab", UNIT, budget=False)) == total
+    with store.together():
+        assert own.extend(store, network, seen, NOW + HOUR) == []
+    assert money.load_runs(store, [run.run_id])[run.run_id].settled, "and stays so"
 
 
 def test_the_ledgers_side_of_the_reconciliation_is_its_own_rows(

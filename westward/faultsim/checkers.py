@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from westward.faultsim.site import Piece
@@ -58,6 +59,19 @@ class Checker:
         self._aim: dict[str, str] = {}
         """Where jobs were to go as of the last look, and as of the one before."""
         self._aim_before: dict[str, str] = {}
+        self._closed_us: dict[str, int] = {}
+        """Sites that take nothing new, and since when that was answered."""
+        self.now_us: Callable[[], int] = lambda: 0
+        self.patience_us: int | None = None
+        """What was planned before a site was closed is granted so much later at most; None: nobody
+        can say."""
+
+    def mark(self, site: str, closed: bool, now_us: int) -> None:
+        """The operator's word was taken."""
+        if closed:
+            self._closed_us.setdefault(site, now_us)
+        else:
+            self._closed_us.pop(site, None)
 
     # -- when work begins, at any site --------------------------------------------------------
 
@@ -163,6 +177,12 @@ class Checker:
         if aim is not None and aim != site and self._aim.get(job_id, aim) == aim:
             raise Broken("aim-missed", f"{job_id} was to go to {aim}, {run_id} is at {site}")
 
+        since_us = self._closed_us.get(site)
+        if since_us is not None and self.patience_us is not None:
+            late_us = self.now_us() - since_us
+            if late_us > self.patience_us:
+                raise Broken("closed-site", f"{run_id} at {site}, {late_us} us after it was closed")
+
     def _worked(self, run_id: str) -> None:
         piece = self.truth.pieces.get(run_id)
         if piece is None or piece.over_us is None:
@@ -185,7 +205,10 @@ class Checker:
         row = ask("SELECT run_id FROM runs WHERE settled_ms IS NULL LIMIT 1").fetchone()
         if row is not None:
             return f"run {row[0]} has no bill"
-        row = ask("SELECT transfer_id FROM ledger_holds WHERE state = 'open' LIMIT 1").fetchone()
+        row = ask(
+            "SELECT transfer_id FROM ledger_holds "
+            "WHERE state = 'open' AND transfer_id NOT LIKE 'book:%' LIMIT 1"
+        ).fetchone()
         if row is not None:
             return f"{row[0]} is still held"
         for piece in self.truth.pieces.values():

@@ -16,8 +16,8 @@ from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 LOOPS = (
-    "aside", "applier", "budgets", "holds", "loops", "preempting", "purse", "reconsidering",
-    "resumed", "snapshot", "writer",
+    "aside", "applier", "billing", "budgets", "holds", "loops", "posting", "preempting", "purse",
+    "reconsidering", "resumed", "snapshot", "writer",
 )  # fmt: skip
 """Of ``server``: its loops and what they call."""
 ROAD = ("accounts", "batch", "charged", "price", "road", "rounding", "transfers")

@@ -59,6 +59,20 @@ class JobPlan:
     priority: int
     start_after_ms: int | None
     grace_ms: int
+    also_after: tuple[str, ...] = ()
+    only_codes: tuple[int, ...] = ()
+    """Of its retries."""
+    never_codes: tuple[int, ...] = ()
+    deadline_ms: int | None = None
+    """After its submission."""
+    ends: str = ""
+    """How its first two runs end: killed, no-code, time-limit, preempted (by the site's own
+    scheduler), unasked; empty: with ``exit_code``."""
+    data_at: str = ""
+    """Site at which its private input lies."""
+    data_bytes: int = 0
+    refused: str = ""
+    """Why it is refused as it is handed in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +103,17 @@ class BudgetPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What operators, funders and owners do besides: see ``acts``. ``target``: a site, a job, a
+    project, or empty."""
+
+    at_ms: int
+    kind: str
+    target: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     seed: int
     ttl_ms: int
@@ -111,6 +136,19 @@ class Scenario:
     """What a funder has paid in who bears half of project ``alpha``'s compute; None: no funder."""
     hold_ms: int = 0
     """Money is held for so long at a time, so that runs of seconds outlast it; 0: as shipped."""
+    post_ms: int = 0
+    """Readings are posted in mid-run so often; 0: as shipped, which no world outlasts."""
+    tariff: tuple[float, ...] = ()
+    """CNY per kWh, a step each ``TARIFF_STEP_MS``, over and over; empty: 1."""
+    line_micros: int | None = None
+    """Per GB between any two sites; None: no price is known, nothing is charged."""
+    rules: int | None = None
+    """The funders' rules are drawn from this; None: the one of ``pot_micros``."""
+    at_once: int = 0
+    """Jobs of a plan that are written in one go; 0: as shipped, 50."""
+    year_turns: bool = False
+    """At half of phase one."""
+    acts: tuple[Act, ...] = ()
     ablate: tuple[str, ...] = ()
     only: str = ""
     """Of a kept story: what it shows."""
@@ -124,13 +162,13 @@ def load(text: str) -> Scenario:
     raw: dict[str, Any] = json.loads(text)
     kinds = {
         "sites": SitePlan, "jobs": JobPlan, "whims": Whim, "faults": FaultPlan,
-        "budgets": BudgetPlan,
+        "budgets": BudgetPlan, "acts": Act,
     }  # fmt: skip
     for name, kind in kinds.items():
-        raw[name] = tuple(_one(kind, row) for row in raw[name])
-    raw.setdefault("hold_ms", 0)
+        raw[name] = tuple(_one(kind, row) for row in raw.get(name, ()))
     raw["ablate"] = tuple(raw["ablate"])
-    return Scenario(**{one.name: raw[one.name] for one in fields(Scenario)})
+    raw["tariff"] = tuple(raw.get("tariff", ()))
+    return Scenario(**{one.name: raw[one.name] for one in fields(Scenario) if one.name in raw})
 
 
 def _one(kind: Any, row: dict[str, Any]) -> Any:
@@ -286,5 +324,7 @@ class _Draw:
 
 def draw(seed: int, ablate: tuple[str, ...] = ()) -> Scenario:
     """The world of ``seed``."""
+    from westward.faultsim.more import with_more
+
     hold_ms = random.Random(f"westward-faultsim-{seed}-holds").choice((0, 0, 3_000, 10_000))
-    return replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate)
+    return with_more(replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate))

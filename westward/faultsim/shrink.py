@@ -15,7 +15,7 @@ from westward.faultsim.scenario import Scenario
 from westward.faultsim.world import World
 
 TRIALS_MOST = 300
-LISTS = ("faults", "whims", "jobs", "budgets", "sites")
+LISTS = ("faults", "whims", "acts", "jobs", "budgets", "sites")
 
 
 def shrink(
@@ -57,6 +57,14 @@ def _smaller(one: Scenario) -> Iterator[Scenario]:
             step //= 2
     if one.pot_micros is not None:
         yield replace(one, pot_micros=None)
+    if one.rules is not None:
+        yield replace(one, rules=None)
+    if one.tariff:
+        yield replace(one, tariff=())
+    if one.post_ms:
+        yield replace(one, post_ms=0)
+    if one.year_turns:
+        yield replace(one, year_turns=False)
     if one.preempt:
         yield replace(one, preempt=False)
     if one.reconsider_ms:
@@ -77,11 +85,14 @@ def _sound(one: Scenario) -> Scenario:
             replace(
                 job,
                 after=job.after if job.after in jobs else None,
+                also_after=tuple(other for other in job.also_after if other in jobs),
+                data_at=job.data_at if job.data_at in sites else "",
                 region=job.region if job.region in regions else None,
                 nodes=min(job.nodes, room),
             )
             for job in one.jobs
         ),
         whims=tuple(w for w in one.whims if w.job_id in jobs and w.to in sites),
+        acts=tuple(a for a in one.acts if a.target in {*jobs, *sites, "alpha", "beta"}),
         faults=tuple(f for f in one.faults if f.target in sites or not f.target),
     )

@@ -137,10 +137,28 @@ class SiteMachine:
     def _own_end(self, piece: Piece) -> None:
         if not piece.alive:
             return
+        if piece.grant.attempt <= 2 and self._other_end(piece):
+            return
         code = piece.plan.exit_code
         if piece.plan.heals and piece.grant.attempt > 1:
             code = 0
         self._end(piece, "succeeded" if code == 0 else "failed", code)
+
+    def _other_end(self, piece: Piece) -> bool:
+        match piece.plan.ends:
+            case "killed":
+                self._end(piece, "failed", -9)
+            case "no-code":
+                self._end(piece, "failed", None)
+            case "time-limit":
+                self._end(piece, "time-limit", None)
+            case "preempted":
+                self._end(piece, "preempted", -15)
+            case "unasked":
+                self._end(piece, "cancelled", -15)
+            case _:
+                return False
+        return True
 
     def _term(self, piece: Piece) -> None:
         """The lease may have been renewed since this was set."""

@@ -30,8 +30,8 @@ GIFT_MICROS = 10**15
 Ask = Callable[[], Awaitable[None]]
 
 
-def submits(net: Net, truth: Truth, job: JobSpec) -> Ask:
-    submission = Submission(job=job, body_digest=f"digest of {job.job_id}")
+def submits(net: Net, truth: Truth, job: JobSpec, refused: str = "") -> Ask:
+    submission = Submission(job=job, body_digest=f"digest of {job.job_id}", refused=refused or None)
 
     async def serve(core: Core, _caller: Caller) -> Answer:
         answers = await core.write(submit_jobs, core.store, (submission,), core.clock.now_ms())

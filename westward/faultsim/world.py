@@ -23,12 +23,15 @@ from westward.agent.link import Refused
 from westward.control.machine import InvalidTransition
 from westward.control.validate import BrokenInvariant
 from westward.faultsim.ablations import without
+from westward.faultsim.acts import Acting, acts
+from westward.faultsim.audits import audited
 from westward.faultsim.build import (
-    EPOCH_MS,
+    epoch_ms,
+    funders_of,
     funding,
-    holds_of,
     job_spec,
     network_of,
+    paces_of,
     vouchers_of,
 )
 from westward.faultsim.checkers import Broken, Checker, Truth
@@ -36,8 +39,9 @@ from westward.faultsim.disk import Disk, DiskWriter
 from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
 from westward.faultsim.money import MoneyChecker
 from westward.faultsim.net import Net, SimLink
-from westward.faultsim.scenario import FaultPlan, JobPlan, Scenario, Whim
+from westward.faultsim.scenario import Act, FaultPlan, JobPlan, Scenario, Whim
 from westward.faultsim.site import Piece, SimEngine, SiteMachine
+from westward.faultsim.spoil import Spoiler
 from westward.faultsim.users import fills, follows, submits
 from westward.server.aside import STORE_TROUBLE
 from westward.server.clock import Clock
@@ -50,6 +54,8 @@ SETTLE_MOST_MS = 30 * 60_000
 """Of virtual time, after everything has healed."""
 RESTART_MS = 1_500
 """After an agent ended by itself."""
+GRANTED_LATE_US = 15_000_000
+"""A plan made before a site was closed is written by then, where nothing holds the server up."""
 WHOLE_LOOK_EVERY = 16
 """Commits between two looks at every row."""
 NOWHERE = Path("/nonexistent/westward-faultsim")
@@ -97,9 +103,17 @@ class World:
         self.truth = self._truth()
         disk.reset()
         self.checker = Checker(disk.raw, self.truth)
+        self.checker.now_us = lambda: self.loop.now_us
+        slow = ("server-pause", "slow-disk", "full-disk")
+        if not any(one.kind in slow for one in scenario.faults):
+            self.checker.patience_us = GRANTED_LATE_US
         self.money = MoneyChecker(
-            disk.raw, self.truth, {one.name: one.price_micros for one in scenario.sites}
+            disk.raw, self.truth, scenario, funders_of(scenario), epoch_ms(scenario)
         )
+        self.spoiler = Spoiler(disk.raw)
+        self._opened: dict[str, int] = {}
+        """How often somebody asked for each closed site to be opened."""
+        self.began_wall_ms = epoch_ms(scenario)
         self.net = Net(
             self.loop, self._dice("net"), scenario.delay_ms, self.injected, self.trouble, self.note
         )
@@ -186,7 +200,7 @@ class World:
 
     def trouble(self, core: Core, error: Exception) -> None:
         """A request ended in an internal error. A full disk may do that; nothing else may."""
-        if not isinstance(error, STORE_TROUBLE):
+        if not isinstance(error, STORE_TROUBLE) and not self._of_spoiled(str(error)):
             self.fail(Broken("internal-error", f"{type(error).__name__}: {error}"))
 
     def logged(self, record: logging.LogRecord) -> None:
@@ -199,8 +213,14 @@ class World:
             return
         if error is not None or record.levelno >= logging.CRITICAL:
             text = f"{record.getMessage()} {type(error).__name__ if error else ''} {error or ''}"
+            if self._of_spoiled(text):
+                return
             broken = isinstance(error, InvalidTransition | BrokenInvariant)
             self.fail(Broken("invariant" if broken else "unexpected-error", text.strip()))
+
+    def _of_spoiled(self, text: str) -> bool:
+        """Whether it is said of a job whose row was spoiled."""
+        return any(job_id in text for job_id in self.spoiler.ever)
 
     def _uncaught(self, text: str, error: BaseException | None) -> None:
         self.fail(Broken("uncaught", f"{text}: {type(error).__name__}: {error}"))
@@ -226,7 +246,7 @@ class World:
         return f"agt_{self._agents:04d}"
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + self.loop.now_us // 1000 + self.wall_offset_ms
+        return self.began_wall_ms + self.loop.now_us // 1000 + self.wall_offset_ms
 
     # -- playing ------------------------------------------------------------------------------
 
@@ -237,7 +257,7 @@ class World:
         log.propagate = False
         log.handlers = [_Listener(self.logged)]
         try:
-            with without(self.scenario.ablate), holds_of(self.scenario.hold_ms):
+            with without(self.scenario.ablate), paces_of(self.scenario):
                 self._play()
         finally:
             self.loop.close()
@@ -256,10 +276,14 @@ class World:
         for job in self.scenario.jobs:
             self.truth.wanted.add(job.job_id)
             self._later(
-                job.at_ms, self._user, submits(self.net, self.truth, job_spec(self.scenario, job))
+                job.at_ms,
+                self._user,
+                submits(self.net, self.truth, job_spec(self.scenario, job), job.refused),
             )
         for whim in self.scenario.whims:
             self._later(whim.at_ms, self._user, follows(self.net, self.truth, whim))
+        for act in self.scenario.acts:
+            self._later(act.at_ms, self._act, act)
         for fault in self.scenario.faults:
             self._later(fault.at_ms, self._fault, fault)
         stop = lambda: self.broken is not None  # noqa: E731
@@ -278,8 +302,12 @@ class World:
             looks += 1
             if looks % 10 == 0:  # a repeated "suspend" may have come after the last "resume"
                 self._resume_all()
+                self._open_all()
+                self._give_up()
             if left is None:
                 self._guarded(lambda: self._look(True))
+                if self.scenario.acts:
+                    self._guarded(lambda: audited(self.disk.raw, self._dice("audit")))
                 return
         if self.broken is None:
             self.fail(Broken("did-not-settle", left or ""))
@@ -342,6 +370,51 @@ class World:
             except (TimeoutError, OSError):
                 await asyncio.sleep(pause_s)
                 pause_s = min(8.0, pause_s * 2)
+
+    def _act(self, act: Act) -> None:
+        if self.healed:
+            return
+        self.note("act", act.kind, act.target, act.size)
+        if act.kind == "spoil":
+            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
+            done = next(filter(None, (self.spoiler.spoil(one, act.size) for one in ids)), "")
+            if done:
+                self._forget_specs()
+                self.injected("spoiled")
+                self.note("spoiled", done)
+            return
+        if act.kind == "restart":
+            if self.server is not None:
+                self.server.stop()
+            return
+        self._ask_for(act)
+
+    def _forget_specs(self) -> None:
+        """Jobs' texts never change: a server reads each once. It is to read them now."""
+        if self.server is not None and self.server.core is not None:
+            self.server.core.store.specs.clear()
+
+    def _ask_for(self, act: Act) -> None:
+        raw = self.disk.raw
+
+        def billed() -> list[str]:
+            return [row[0] for row in raw.execute("SELECT run_id FROM bills ORDER BY run_id")]
+
+        def stale() -> tuple[str, int] | None:
+            query = "SELECT run_id, token FROM runs WHERE live = 0 ORDER BY run_id LIMIT 1"
+            found = raw.execute(query).fetchone()
+            return None if found is None else (found[0], found[1])
+
+        if act.kind == "open":  # from now on it may be open, whether an answer comes or not
+            self._opened[act.target] = self._opened.get(act.target, 0) + 1
+            self.checker.mark(act.target, False, self.loop.now_us)
+        opened = self._opened.get(act.target, 0)
+
+        def done() -> None:
+            if act.kind in ("cordon", "drain") and self._opened.get(act.target, 0) == opened:
+                self.checker.mark(act.target, True, self.loop.now_us)
+
+        self._user(acts(self.net, Acting(self.scenario, act, billed, stale), done))
 
     # -- faults -------------------------------------------------------------------------------
 
@@ -454,9 +527,26 @@ class World:
         self.start_server()
         for node in self.agents.values():
             node.start()
-        for budget in self.scenario.budgets:
-            self._user(fills(self.net, budget.project))
+        self.spoiler.repair()
+        self._forget_specs()
+        projects = [one.project for one in self.scenario.budgets]
+        projects += [one.target for one in self.scenario.acts if one.kind == "budget"]
+        for project in dict.fromkeys(projects):
+            self._user(fills(self.net, project))
+        self._open_all()
         self._resume_all()
+
+    def _open_all(self) -> None:
+        closed = [one.target for one in self.scenario.acts if one.kind in ("cordon", "drain")]
+        for site in dict.fromkeys(closed):
+            self._ask_for(Act(at_ms=0, kind="open", target=site, size=0))
+
+    def _give_up(self) -> None:
+        """A job that cannot end by its deadline waits until its owner takes it back."""
+        for job in self.scenario.jobs:
+            if job.deadline_ms is not None:
+                whim = Whim(at_ms=0, kind="cancel", job_id=job.job_id)
+                self._user(follows(self.net, self.truth, whim))
 
     def _resume_all(self) -> None:
         for job in self.scenario.jobs:
@@ -516,6 +606,21 @@ class Server:
         )
         self.loops = Loops(self.core)
         self.loops.start()
+
+    def stop(self) -> None:
+        """In good order, as for an update."""
+        if self.process.alive and self.loops is not None:
+            self.world.injected("server-stopped")
+            context = self.process.context.copy()
+            self.world.loop.create_task(self._end(), context=context)
+
+    async def _end(self) -> None:
+        assert self.core is not None
+        assert self.loops is not None
+        self.core.closing = True
+        await self.loops.stop()
+        self.core.writer.close()
+        self.process.kill()
 
     def _died(self) -> None:
         world = self.world

@@ -337,7 +337,10 @@ class Loops:
         core, settings = self.core, self.core.settings
         opens_ms = core.since_ms + settings.lease_ttl_ms + settings.margin_ms
         now_ms = core.clock.now_ms()
-        if now_ms >= opens_ms:
+        ends_ms = await core.read(next_lease_end, core.store)
+        # Nothing is written where nothing is over: what is renewed meanwhile the writer sees.
+        over = ends_ms is not None and ends_ms + settings.margin_ms <= now_ms
+        if now_ms >= opens_ms and over:
             outcome: Outcome = await core.write(
                 expire_leases,
                 core.store,
@@ -348,11 +351,14 @@ class Loops:
             await core.set_aside(outcome.broken)
             core.metrics.expired.inc(len(outcome.changed_jobs))
             core.announce(outcome)
+            ends_ms = await core.read(next_lease_end, core.store)
+        if now_ms >= opens_ms:
             await self._notice_sites()
-        ends_ms = await core.read(next_lease_end, core.store)
         due = now_ms + settings.lease_ttl_ms // 4
         if ends_ms is not None:
-            due = min(due, max(ends_ms + settings.margin_ms, opens_ms) + SOON_MS)
+            next_ms = max(ends_ms + settings.margin_ms, opens_ms) + SOON_MS
+            if next_ms > now_ms:  # else it is a lease that could not be ended: set aside
+                due = min(due, next_ms)
         await asyncio.sleep(max(SOON_MS, due - core.clock.now_ms()) / 1000)
 
     async def _notice_sites(self) -> None:

@@ -184,10 +184,17 @@ class Purse:
         now_ms: int,
     ) -> list[Short]:
         """Hold further for runs that outlast what is held; those nobody has the money for. A run
-        that this raises for is logged, and looked at again later: the others must not wait."""
+        that this raises for is logged, and looked at again later: the others must not wait.
+
+        Their money is read again here: since the look that found them short, readings may have been
+        posted, or the run may have been settled."""
         parties = money.load_parties(store, {run.project for run, *_ in runs})
+        known = money.load_runs(store, [run.run_id for run, *_ in runs])
         short = []
-        for run, job, place, record in runs:
+        for found, job, place, record in runs:
+            run = known.get(found.run_id)
+            if run is None or run.settled:
+                continue
             try:
                 with whole(store):
                     lacks = self._extend_one(

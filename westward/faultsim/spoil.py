@@ -1,0 +1,104 @@
+"""Rows of one job or another that cannot be: as a bug or a hand at the database would leave them.
+
+The server must set that job aside, tell so, and go on with all the others; once the row is as it
+was, the job goes on too. Only jobs of which nothing runs are spoiled, so that the truth stays clear.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+WAITING = ("pending", "held", "bound")
+PAUSE = '{"kind":"suspend","by":"nobody"}'
+NO_OPTIONS = "nothing that it could run on"
+"""Of a job's own text, which can be read: it is the planner that cannot do with it."""
+JOB_SPOILS: tuple[tuple[str, object], ...] = (
+    ("attempts_max", 0),
+    ("attempts_max", -1),
+    ("finished_ms", 1),
+    ("ending", "it ended, and did not"),
+    ("holds", None),
+    (
+        "holds",
+        '[{"code":"retry","text":"","until_ms":null},{"code":"retry","text":"","until_ms":5}]',
+    ),
+    ("holds", '[{"code":"after","text":"","until_ms":null}]'),
+    ("pause", PAUSE),
+    ("bound", None),
+    ("state", "leased"),
+    ("state", "running"),
+    ("state", "suspending"),
+    ("state", "pending"),
+    ("spec", "{"),
+    ("spec", "[]"),
+    ("spec", NO_OPTIONS),
+    ("spec", NO_OPTIONS),
+)
+RUN_SPOILS: tuple[tuple[str, object], ...] = (
+    ("attempt", 9),
+    ("ended_ms", None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoiled:
+    table: str
+    column: str
+    where: str
+    key: object
+    was: object
+    now: object
+
+
+class Spoiler:
+    """``ever``: ids of jobs that were spoiled, for those who judge what was logged."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.ever: set[str] = set()
+        self._spoiled: list[_Spoiled] = []
+
+    @property
+    def now(self) -> bool:
+        return bool(self._spoiled)
+
+    def spoil(self, job_id: str, number: int) -> str:
+        """What was done; empty: nothing, something of the job runs or it is over."""
+        if job_id in self.ever:
+            return ""
+        row = self._run("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        live = self._run("SELECT 1 FROM runs WHERE job_id = ? AND live = 1", (job_id,)).fetchone()
+        if row is None or row[0] not in WAITING or live is not None:
+            return ""
+        last = self._run(
+            "SELECT run_id FROM runs WHERE job_id = ? ORDER BY token DESC LIMIT 1", (job_id,)
+        ).fetchone()
+        table, where, key, spoils = "jobs", "job_id", job_id, JOB_SPOILS
+        if last is not None and number % 3 == 0:
+            table, where, key, spoils = "runs", "run_id", last[0], RUN_SPOILS
+        column, value = spoils[number // 3 % len(spoils)]
+        (was,) = self._run(f"SELECT {column} FROM {table} WHERE {where} = ?", (key,)).fetchone()
+        if value == NO_OPTIONS:
+            value = json.dumps({**json.loads(was), "options": [], "nodes": None})
+        if was == value:
+            return ""
+        self._run(f"UPDATE {table} SET {column} = ? WHERE {where} = ?", (value, key))
+        self._spoiled.append(_Spoiled(table, column, where, key, was, value))
+        self.ever.add(job_id)
+        return f"{table}.{column} of {key}"
+
+    def repair(self) -> None:
+        """As it was, unless the server has written over it."""
+        for one in reversed(self._spoiled):
+            self._run(
+                f"UPDATE {one.table} SET {one.column} = ? WHERE {one.where} = ? "
+                f"AND {one.column} IS ?",
+                (one.was, one.key, one.now),
+            )
+        self._spoiled.clear()
+
+    def _run(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        """Below the failing disk."""
+        return sqlite3.Connection.execute(self.raw, sql, values)
