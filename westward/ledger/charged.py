@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from westward.ledger.price import (
 from westward.ledger.road import bill_lines
 from westward.ledger.vouchers.calendar import next_year_ms
 from westward.model.voucher import BillLine, NamedFact
+
+SPENT = ("device_micros", "power_micros", "transfer_micros", "data_micros")
+"""Of a bill: what vouchers may pay."""
 
 
 class Charged(NamedTuple):
@@ -49,8 +53,7 @@ def charged(
         while turn < max(edges):
             edges.add(turn)
             turn = next_year_ms(turn, offset)
-    total: Bill | None = None
-    lines: list[BillLine] = []
+    parts: list[tuple[int, Bill]] = []
     for number, (since, until) in enumerate(pairwise(sorted(edges))):
         first = number == 0
         part = bill(
@@ -59,10 +62,26 @@ def charged(
             transfers if first else (),
             reads if first else (),
         )
-        lines += bill_lines(part, prices.site, since, facts=facts)
-        total = part if total is None else add_bills(total, part)
-    assert total is not None
-    return Charged(total, tuple(lines))
+        parts.append((since, part))
+    lines: list[BillLine] = []
+    for (since, _), seen in zip(parts, _netted([part for _, part in parts]), strict=True):
+        lines += bill_lines(seen, prices.site, since, facts=facts)
+    return Charged(reduce(add_bills, [part for _, part in parts]), tuple(lines))
+
+
+def _netted(parts: Sequence[Bill]) -> list[Bill]:
+    """The years' bills as vouchers see them: what is below nought in one year (power at a negative
+    price) lowers what is above it in the others, the earliest first. So the lines are as much as
+    the parts of the whole bill that are above nought, which is what is earned."""
+    seen = list(parts)
+    for name in SPENT:
+        short = -sum(min(0, getattr(part, name)) for part in parts)
+        for at, part in enumerate(seen):
+            micros = max(0, getattr(part, name))
+            lowered = min(short, micros)
+            short -= lowered
+            seen[at] = replace(part, **{name: micros - lowered})
+    return seen
 
 
 def _within(

@@ -170,8 +170,10 @@ class Site:
 
         ``running``: once the run is seen running and has written ``files``; else ``after_ms`` after start() has returned or
         was entered. ``lease_left_ms``: the lease's last renewal before death. ``full``: the process
-        can write no byte to any file; exit code 7 says that start() raised OSError.
+        can write no byte to any file; exit code 7 says that start() raised OSError. A site has one
+        agent at a time: this one's engine is closed meanwhile.
         """
+        self.engine.close()
         grant = self.grant(script, **changes)
         engine = self.harness
         order = {
@@ -184,6 +186,7 @@ class Site:
             check=False,
             cwd=Path(__file__).resolve().parents[3],
         )
+        self.engine = self.open()
         return grant.run_id, done.returncode
 
     def look(self, run_id: str) -> RunView:

@@ -63,6 +63,7 @@ class KubernetesEngine(WatchedEngine):
     def close(self) -> None:
         self.watch.close()
         self._thread.join(CLOSE_S)
+        self.watch.stop_logs()
         self.link.close()
         self.runs.close()
 

@@ -26,7 +26,13 @@ class PodLog:
         self.last_at = 0
         self.skip = runs.log_size(run_id, rank)
         self.over = threading.Event()
+        self._appending = threading.Lock()
         threading.Thread(target=self._follow, name=f"log of {pod}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Nothing is appended after this: the next agent goes on behind what is in the file."""
+        with self._appending:
+            self.over.set()
 
     def _follow(self) -> None:
         while not self.over.is_set() and not self.runs.has_ended(self.run_id):
@@ -47,6 +53,8 @@ class PodLog:
         kept = b""
         for piece in self.link.log(self.pod, since_s):
             *lines, kept = (kept + piece).split(b"\n")
+            if self.over.is_set():
+                return
             for line in lines:
                 self._line(line + b"\n", seen)
         if kept:
@@ -60,7 +68,9 @@ class PodLog:
         self.last, self.last_at = stamp, boot_ms()
         known = min(self.skip, len(text))
         self.skip -= known
-        self.runs.append_log(self.run_id, self.rank, text[known:])
+        with self._appending:
+            if not self.over.is_set():
+                self.runs.append_log(self.run_id, self.rank, text[known:])
 
 
 def _comparable(stamp: str) -> str:

@@ -80,6 +80,11 @@ class KubernetesWatch:
         self.closing = True
         self.news.set()
 
+    def stop_logs(self) -> None:
+        """Once the loop has ended: what it follows is not appended to any more."""
+        for each in list(self.logs.values()):
+            each.stop()
+
     def loop(self) -> None:
         while not self.closing:
             try:
