@@ -16,6 +16,7 @@ from westward.control import machine
 from westward.control.events import (
     CancelRequested,
     JobBound,
+    JobUnbound,
     LeaseExpired,
     LeaseRenewed,
     RunEnded,
@@ -238,6 +239,23 @@ def test_a_plan_made_on_an_older_view_is_stale(store: Store) -> None:
     assert "cancelled" in late.reason
     assert isinstance(lifecycle.apply_event(store, "job_no", CancelRequested(), 3), Stale)
     assert isinstance(grant(store, "job_1", version=2), Stale)
+
+
+def test_what_follows_a_stale_event_of_a_job_is_stale_too(store: Store) -> None:
+    """A waiting job is moved by two events. Cancelled meanwhile, it is at the version that the
+    second one expects (found by fault simulation, seed 110366)."""
+    submit(store, "job_1", "job_2")
+    bind(store, "job_1")
+    lifecycle.apply_event(store, "job_1", CancelRequested(), 3)
+    moves = [
+        Change(job_id="job_1", event=JobUnbound(reason="elsewhere"), expected_version=2),
+        Change(job_id="job_2", event=JobBound(binding=PLACE), expected_version=1),
+        Change(job_id="job_1", event=JobBound(binding=PLACE), expected_version=3),
+    ]
+    first, other, second = lifecycle.apply_events(store, moves, 4)
+    assert isinstance(first, Stale)
+    assert isinstance(other, Applied)
+    assert second == first
 
 
 def test_an_impossible_event_raises_with_the_story_and_writes_nothing(store: Store) -> None:

@@ -44,19 +44,25 @@ def apply_events(
 ) -> tuple[Applied | Ignored | Stale, ...]:
     """Each event in the order given, all in one transaction, durable on return.
 
-    ``Stale``: no such job, or its version is not the expected one. ``Ignored``: the machine
-    refused a late or repeated report. Raises ``InvalidTransition`` with the job's story for an
+    ``Stale``: no such job, or its version is not the expected one; then the job's later events in
+    this batch are as well, for they were decided for what the first would have made of it.
+    ``Ignored``: the machine refused a late or repeated report. Raises ``InvalidTransition`` with the job's story for an
     impossible event; then nothing of the batch is written.
     """
     answers: list[Applied | Ignored | Stale] = []
     with store.write() as connection:
         records = load_records(store, connection, [c.job_id for c in changes], lock=True)
         moved = False
+        behind: dict[str, Stale] = {}
         for change in changes:
             record = records.get(change.job_id)
-            stale = _stale(change.job_id, record, change.expected_version)
+            stale = behind.get(change.job_id) or _stale(
+                change.job_id, record, change.expected_version
+            )
             if stale is not None or record is None:
-                answers.append(stale or Stale(job_id=change.job_id, reason="no such job"))
+                stale = stale or Stale(job_id=change.job_id, reason="no such job")
+                behind[change.job_id] = stale
+                answers.append(stale)
                 continue
             answer = step_record(connection, record, change.event, now_ms)
             answers.append(answer)
