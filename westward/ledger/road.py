@@ -179,8 +179,10 @@ def post(
     if sum(micros for _, micros in owed) != sum(earned.values()):
         raise ValueError(f"run {run.run_id}: its bill and its split differ")
     group = _Group(run, number, held)
+    short = dict(lacking or {})
     for account, micros in owed:
-        group.collect(account, micros, (lacking or {}).get(account, 0))
+        borne = group.collect(account, micros, short.get(account, 0))
+        short[account] = short.get(account, 0) - borne
     for account, micros in earned.items():
         group.pay(account, run.clearing, -micros, "given-back")
     for account, micros in owed:
@@ -190,7 +192,10 @@ def post(
     for account, micros in _growth(beside, run, billed, before).items():
         own_rounding = account == standard_id(AccountKind.ROUNDING, "", run.unit)
         category = "rounding" if own_rounding else "negative-price"
-        group.pay(run.project, account, micros, category)
+        borne = max(0, min(micros, short.get(run.project, 0)))
+        short[run.project] = short.get(run.project, 0) - borne
+        group.pay(run.project, account, micros - borne, category)
+        group.pay(group.unfunded, account, borne, "unfunded")
         group.pay(account, run.project, -micros, category)
     for part in change:
         if part.payee:
@@ -232,14 +237,16 @@ class _Group:
         self.transfers: list[Transfer] = []
         self._run = run
         self._name = f"{run.run_id}:post:{number}"
+        self.unfunded = standard_id(AccountKind.EXTERNAL, UNFUNDED, run.unit)
         self._left = {
             one.transfer.transfer_id: (one.transfer.debit, one.hold.left)
             for one in held
             if one.hold.state is HoldState.OPEN
         }
 
-    def collect(self, account: str, micros: int, lacking: int) -> None:
-        """From what the account has held for this run, then from the account."""
+    def collect(self, account: str, micros: int, lacking: int) -> int:
+        """From what the account has held for this run, then from the account; what it lacks from
+        the network: that is what is returned."""
         for pending_id, (payer, left) in self._left.items():
             taken = min(left, micros)
             if payer == account and taken > 0:
@@ -248,8 +255,8 @@ class _Group:
                 micros -= taken
         borne = max(0, min(micros, lacking))
         self.pay(account, self._run.clearing, micros - borne, "beyond-hold")
-        unfunded = standard_id(AccountKind.EXTERNAL, UNFUNDED, self._run.unit)
-        self.pay(unfunded, self._run.clearing, borne, "unfunded")
+        self.pay(self.unfunded, self._run.clearing, borne, "unfunded")
+        return borne
 
     def pay(self, debit: str, credit: str, micros: int, category: str) -> None:
         if micros > 0:
