@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from test_server_parts import NOW, POLICY, TTL, greet, job, look, network, state, submit
 
 from tests.databases import DATABASES, new_database
@@ -39,6 +40,7 @@ from westward.store.lifecycle import report_run
 from westward.store.metering import load_bills, unsettled_runs
 from westward.store.money import Budget
 from westward.store.people import create_organisation, create_project
+from westward.store.schema import JOBS
 from westward.store.sets import load_held
 from westward.store.sites import poll_site
 
@@ -280,6 +282,26 @@ def test_money_that_runs_out_in_mid_run(
     assert 0 <= posted(store, name) < 1_000_000, "no budget is overspent"
     borne = -posted(store, standard_id(AccountKind.EXTERNAL, UNFUNDED, UNIT))
     assert borne + (2_000_000 - posted(store, name)) == total
+
+
+def test_a_job_that_cannot_be_read_keeps_no_other_run_from_its_money(
+    store: Store, network: Network
+) -> None:
+    """Found by fault simulation (seed 134407): one spoiled row had stopped the loop for all."""
+    greet(store, "harbor", "basin")
+    own = purse()
+    with_budget(store, "lab", 50_000_000)
+    submit(store, job("job_1", account="lab", duration_ms=HOUR),
+           job("job_2", account="lab", duration_ms=HOUR))  # fmt: skip
+    go(store, network, own)
+    before, _ = outlasting(store, NOW + 2 * HOUR, network)
+    assert {run.job_id for run, *_ in before} == {"job_1", "job_2"}
+    with store.write() as connection:
+        connection.execute(update(JOBS).where(JOBS.c.job_id == "job_1").values(spec="[]"))
+    store.specs.clear()  # as after a restart
+    runs, strays = outlasting(store, NOW + 2 * HOUR, network)
+    assert [run.job_id for run, *_ in runs] == ["job_2"]
+    assert strays == [], "what is held for it is not given back"
 
 
 def test_a_refusal_that_is_no_lack_of_money_stops_nobody(store: Store, network: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from westward.control.events import CancelRequested, HoldEnded, PauseRequested
@@ -15,17 +16,23 @@ from westward.store.money import RunMoney, short_runs
 from westward.store.results import Change
 
 Outlasting = tuple[RunMoney, JobSpec, Binding, RunRecord]
+log = logging.getLogger("westward.server")
 
 
 def outlasting(
     store: Store, before_ms: int, network: Network
 ) -> tuple[list[Outlasting], list[str]]:
     """Live runs whose money reaches no further than ``before_ms``, at pools there still are; and
-    ids of runs that were held for and never granted (a write broke off between the two)."""
+    ids of runs that were held for and never granted (a write broke off between the two). A run
+    whose job's row cannot be read keeps what it has: the others must not wait for it."""
     found: list[Outlasting] = []
     strays: list[str] = []
     for run in short_runs(store, before_ms):
-        record = load_job(store, run.job_id)
+        try:
+            record = load_job(store, run.job_id)
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("run %s is not held for any further: its job: %s", run.run_id, error)
+            continue
         live = None if record is None else record.live_run
         if record is None or record.run(run.run_id) is None:
             strays.append(run.run_id)
