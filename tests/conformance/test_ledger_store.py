@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -248,16 +249,18 @@ def test_many_who_ask_at_once_hear_what_they_would_hear_one_after_another(
     same()
 
 
-def through_writer(store: Store, calls: int, asked: list[list[Transfer]]) -> list[list[object]]:
+def through_writer(
+    store: Store, calls: int, asked: list[list[Transfer]]
+) -> list[list[tuple[Outcome, ...]]]:
     """Each of so many callers asks for all that, one thing after another."""
     bulk = Bulk(lambda several: ledger.post_each(store, several, 5), 50)
     batches: list[int] = []
 
-    async def everybody() -> list[list[object]]:
+    async def everybody() -> list[list[tuple[Outcome, ...]]]:
         writer = Writer(store)
 
-        async def caller(me: int) -> list[object]:
-            told: list[object] = []
+        async def caller(me: int) -> list[tuple[Outcome, ...]]:
+            told: list[tuple[Outcome, ...]] = []
             for transfers in asked:
                 mine = [replace(one, transfer_id=one.transfer_id.format(me)) for one in transfers]
                 told.append(await writer.write_in_bulk(bulk, mine))
@@ -287,7 +290,7 @@ def test_callers_of_the_writer_share_batches_and_get_their_own_answers(store: St
     singles = [[one(transfer_id=f"d{{}}-{n}", amount=3)] for n in range(10)]
     told = through_writer(store, 16, [*singles, pair])
     accepted = [
-        [isinstance(outcome, Accepted) for outcome in outcomes]  # type: ignore[attr-defined]
+        [isinstance(outcome, Accepted) for outcome in outcomes]
         for answers in told
         for outcomes in answers
     ]
@@ -302,7 +305,7 @@ def test_a_group_that_many_ask_for_at_once_is_taken_once(store: Store) -> None:
     pair = [one(transfer_id=f"pair-{n}", amount=5, group_id="pair") for n in (1, 2)]
     told = through_writer(store, 16, [pair, [one(transfer_id="s{}", amount=1)]])
     for answers in told:
-        assert all(isinstance(one, Accepted) for outcomes in answers for one in outcomes)  # type: ignore[attr-defined]
+        assert all(isinstance(one, Accepted) for outcomes in answers for one in outcomes)
     assert of(store, "pot") == Balances(0, 26, 0, 100)
     assert audit_ledger(store).faults == ()
 
@@ -310,7 +313,7 @@ def test_a_group_that_many_ask_for_at_once_is_taken_once(store: Store) -> None:
 def test_the_databases_trouble_is_told_to_all_who_wait_and_nothing_is_kept(store: Store) -> None:
     bulk = Bulk(lambda several: ledger.post_each(store, several, 5), 50)
 
-    async def ask() -> list[object]:
+    async def ask() -> list[Any]:
         writer = Writer(store)
         try:
             return await asyncio.gather(
@@ -326,7 +329,7 @@ def test_the_databases_trouble_is_told_to_all_who_wait_and_nothing_is_kept(store
     with store.write() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO ledger_holds"))
     told = asyncio.run(ask())
-    assert all(isinstance(answers[0], Accepted) for answers in told)  # type: ignore[index]
+    assert all(isinstance(answers[0], Accepted) for answers in told)
     assert audit_ledger(store).faults == ()
 
 

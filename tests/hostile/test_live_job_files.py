@@ -8,7 +8,6 @@ job comes to its end, the secret is nowhere else, and nobody writes a traceback.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -246,9 +245,11 @@ def test_a_job_that_spoils_its_runs_notes_harms_only_itself(live: Live) -> None:
             job_id = f"job_spoils-{len(ids)}"
             here = f"$STATE/runs/$WESTWARD_RUN_ID/{name}"
             spoil = f"printf '{text}' > {here}" if texts else f"mkfifo {here}. && mv {here}. {here}"
-            live.submit(job_id, task(live, f"{spoil} 2>/dev/null || true\nsleep 2"))
+            live.submit(
+                job_id, task(live, f"{spoil} 2>/dev/null || true\ntouch $SHARED/spoiled\nsleep 2")
+            )
             ids.append(job_id)
-    time.sleep(1)
+    until(lambda: (live.folder / "spoiled").exists(), "a job has spoiled its notes")
     live.submit("job_beside", task(live, "sleep 1"))
     assert live.finish("job_beside")["state"] == "succeeded"
     for job_id in ids:

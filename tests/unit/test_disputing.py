@@ -28,6 +28,7 @@ from westward.ledger.transfers import TransferKind
 from westward.model.network import Network
 from westward.server.disputing import close_and_post
 from westward.server.purse import project_id
+from westward.settlement.charges import Part
 from westward.settlement.disputes import Dispute, Refused
 from westward.settlement.periods import period_of
 from westward.settlement.reconcile import reconcile
@@ -43,9 +44,9 @@ SITE = standard_id(AccountKind.SITE, "harbor", UNIT)
 POWER = standard_id(AccountKind.NETWORK_POWER, "", UNIT)
 
 
-def doubt(store: Store, run_id: str, part: str | None, name: str = "dsp_1") -> None:
+def doubt(store: Store, run_id: str, part: Part | None, name: str = "dsp_1") -> None:
     made = Dispute(
-        dispute_id=name, run_id=run_id, job_id="", site="", part=part,  # type: ignore[arg-type]
+        dispute_id=name, run_id=run_id, job_id="", site="", part=part,
         reason="too much", opened_by="lab", opened_ms=NOW + HOUR,
     )  # fmt: skip
     assert isinstance(open_dispute(store, made), Kept)

@@ -31,7 +31,7 @@ from sqlalchemy.exc import (
 )
 
 from westward.store.database import Store, open_store
-from westward.store.lean import LeanConnection
+from westward.store.lean import LeanConnection, lean_of
 from westward.store.schema import COUNTERS, LOG_CHUNKS, META
 
 KEYS = select(META).where(META.c.key.in_(bindparam("keys", expanding=True))).order_by(META.c.key)
@@ -184,7 +184,7 @@ def test_columns_to_set_are_those_that_are_given(store: Store) -> None:
         assert connection.execute(change, {"of_key": "k1", "value": "a"}).rowcount == 1
         assert connection.execute(change, {"of_key": "k2", "value": "b"}).rowcount == 1
         assert connection.execute(change, {"of_key": "k3", "key": "k9"}).rowcount == 1
-    found = both(store, lambda c: dict(c.execute(select(META.c.key, META.c.value)).all()))  # type: ignore[arg-type]
+    found = both(store, lambda c: {row.key: row.value for row in c.execute(select(META))})
     assert (found["k1"], found["k2"], found["k9"], "k3" in found) == ("a", "b", "v3", False)
 
 
@@ -232,7 +232,9 @@ def test_a_reader_sees_one_state_while_others_write(store: Store) -> None:
 def test_a_closed_store_keeps_no_connection(tmp_path: Path) -> None:
     opened = open_store(f"sqlite:///{tmp_path / 'closed.db'}")
     with opened.read() as connection:
-        raw = connection.raw  # type: ignore[attr-defined]
+        lean = lean_of(connection)
+        assert lean is not None
+        raw = lean.raw
         opened.close()
         assert connection.execute(select(func.count()).select_from(META)).scalar_one() >= 0
     with pytest.raises(sqlite3.ProgrammingError):

@@ -6,7 +6,6 @@ import gc
 import multiprocessing
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import closing, contextmanager
@@ -15,7 +14,7 @@ from itertools import islice
 
 from westward.faultsim.disk import Disk
 from westward.faultsim.scenario import draw
-from westward.faultsim.world import Verdict, World
+from westward.faultsim.world import Counts, Verdict, World
 
 AHEAD = 3
 """Worlds handed out for each worker: the one it plays, and what it goes on with."""
@@ -23,30 +22,17 @@ COLLECT_EVERY = 5
 """Worlds between two collections: a killed process is a heap of circles, some 20 MB a world."""
 
 
-@dataclass(slots=True)
-class Totals:
+@dataclass(slots=True, kw_only=True)
+class Totals(Counts):
     """``seeds``: played so far. ``failed``: verdicts with a broken rule, by seed."""
 
     seeds: int = 0
-    jobs: int = 0
-    runs: int = 0
-    commits: int = 0
-    looks: int = 0
-    virtual_ms: int = 0
     seconds: float = 0.0
-    cpu_s: float = 0.0
-    injected: Counter[str] = field(default_factory=Counter)
     failed: list[Verdict] = field(default_factory=list)
 
     def add(self, verdict: Verdict) -> None:
         self.seeds += 1
-        self.jobs += verdict.jobs
-        self.runs += verdict.runs
-        self.commits += verdict.commits
-        self.looks += verdict.looks
-        self.virtual_ms += verdict.virtual_ms
-        self.cpu_s += verdict.cpu_s
-        self.injected.update(verdict.injected or {})
+        self.count(verdict)
         if verdict.rule:
             self.failed.append(verdict)
 

@@ -18,29 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from westward import __version__
-from westward.faultsim.world import Verdict
+from westward.faultsim.world import Counts, Verdict
 
 SAVE_EVERY_S = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Part:
+class Part(Counts):
     """Of one state of the code. ``seeds``: ranges [first, last + 1), ascending, apart."""
 
     code: str
     ablated: list[str] = field(default_factory=list)
     seeds: list[list[int]] = field(default_factory=list)
     worlds: int = 0
-    jobs: int = 0
-    runs: int = 0
-    commits: int = 0
-    looks: int = 0
-    virtual_ms: int = 0
-    cpu_s: float = 0.0
-    """CPU time of the worlds alone."""
     wall_s: float = 0.0
     """With all workers together, as long as somebody waited."""
-    injected: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
 
     def holds(self, seed: int) -> bool:
@@ -64,14 +56,7 @@ class Part:
     def add(self, verdict: Verdict) -> None:
         self.note(verdict.seed)
         self.worlds += 1
-        self.jobs += verdict.jobs
-        self.runs += verdict.runs
-        self.commits += verdict.commits
-        self.looks += verdict.looks
-        self.virtual_ms += verdict.virtual_ms
-        self.cpu_s += verdict.cpu_s
-        for kind, count in (verdict.injected or {}).items():
-            self.injected[kind] = self.injected.get(kind, 0) + count
+        self.count(verdict)
         if verdict.rule:
             found = {"seed": verdict.seed, "rule": verdict.rule, "text": verdict.text}
             self.failed.append(found)

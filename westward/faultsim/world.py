@@ -14,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,34 @@ WHOLE_LOOK_EVERY = 16
 NOWHERE = Path("/nonexistent/westward-faultsim")
 
 
-@dataclass(slots=True)
-class Verdict:
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What was played, of one world or of several."""
+
+    jobs: int = 0
+    runs: int = 0
+    commits: int = 0
+    looks: int = 0
+    """Of the rules at the server's rows."""
+    virtual_ms: int = 0
+    cpu_s: float = 0.0
+    """CPU time of the worlds alone; set by who measures."""
+    injected: dict[str, int] = field(default_factory=dict)
+    """By kind of fault."""
+
+    def count(self, more: Counts) -> None:
+        self.jobs += more.jobs
+        self.runs += more.runs
+        self.commits += more.commits
+        self.looks += more.looks
+        self.virtual_ms += more.virtual_ms
+        self.cpu_s += more.cpu_s
+        for kind, times in more.injected.items():
+            self.injected[kind] = self.injected.get(kind, 0) + times
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict(Counts):
     """What became of a world. ``rule`` empty: nothing was broken."""
 
     seed: int
@@ -64,14 +90,6 @@ class Verdict:
     text: str = ""
     trace: str = ""
     """Digest of everything that happened, in its order."""
-    injected: Counter[str] | None = None
-    jobs: int = 0
-    runs: int = 0
-    commits: int = 0
-    looks: int = 0
-    virtual_ms: int = 0
-    cpu_s: float = 0.0
-    """It took so much; set by who measures."""
 
 
 class World:

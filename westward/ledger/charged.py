@@ -21,8 +21,8 @@ from westward.ledger.road import bill_lines
 from westward.ledger.vouchers.calendar import next_year_ms
 from westward.model.voucher import BillLine, NamedFact
 
-SPENT = ("device_micros", "power_micros", "transfer_micros", "data_micros")
-"""Of a bill: what vouchers may pay."""
+SPEND_FIELDS = ("device_micros", "power_micros", "transfer_micros", "data_micros")
+"""Parts of a bill that vouchers may pay, millionths."""
 
 
 class Charged(NamedTuple):
@@ -63,10 +63,12 @@ def charged(
             reads if first else (),
         )
         parts.append((since, part))
+    bills = [part for _, part in parts]
     lines: list[BillLine] = []
-    for (since, _), seen in zip(parts, _netted([part for _, part in parts]), strict=True):
+    # Of one year there is nothing to net, and that is nearly every bill.
+    for (since, _), seen in zip(parts, _netted(bills) if len(bills) > 1 else bills, strict=True):
         lines += bill_lines(seen, prices.site, since, facts=facts)
-    return Charged(reduce(add_bills, [part for _, part in parts]), tuple(lines))
+    return Charged(reduce(add_bills, bills), tuple(lines))
 
 
 def _netted(parts: Sequence[Bill]) -> list[Bill]:
@@ -74,7 +76,7 @@ def _netted(parts: Sequence[Bill]) -> list[Bill]:
     price) lowers what is above it in the others, the earliest first. So the lines are as much as
     the parts of the whole bill that are above nought, which is what is earned."""
     seen = list(parts)
-    for name in SPENT:
+    for name in SPEND_FIELDS:
         short = -sum(min(0, getattr(part, name)) for part in parts)
         for at, part in enumerate(seen):
             micros = max(0, getattr(part, name))

@@ -14,7 +14,7 @@ from westward.ledger.charged import Charged
 from westward.ledger.road import Billed, Held, RunOnRoad, post
 from westward.ledger.transfers import RefusalCode, Refused, Transfer
 from westward.ledger.vouchers import released, used
-from westward.server.purse import LedgerBroken, Purse, first_refusal, whole
+from westward.server.purse import LedgerBroken, Purse, first_refusal
 from westward.store import ledger, money
 from westward.store.database import Store
 from westward.store.jobs import load_job
@@ -65,7 +65,7 @@ def settle_runs(store: Store, purse: Purse, asked: Sequence[Owed]) -> list[bool]
     """Save their bills and post them in one batch of the ledger: what each has cost beyond what was
     posted from its readings (``server.posting``), and what is left of its holds is given back. False
     for a run that was settled before. All or nothing; raises LedgerBroken."""
-    with whole(store):
+    with store.whole():
         new = [
             save_bill(store, one.ended.job_id, one.ended.run.run_id, one.charged.bill, one.now_ms)
             for one in asked

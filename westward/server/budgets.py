@@ -11,7 +11,7 @@ from westward.model.job import JobSpec
 from westward.model.network import Network
 from westward.server.purse import Purse, Short
 from westward.store.database import Store
-from westward.store.jobs import load_job
+from westward.store.jobs import load_readable
 from westward.store.money import RunMoney, short_runs
 from westward.store.results import Change
 
@@ -27,12 +27,14 @@ def outlasting(
     whose job's row cannot be read keeps what it has: the others must not wait for it."""
     found: list[Outlasting] = []
     strays: list[str] = []
-    for run in short_runs(store, before_ms):
-        try:
-            record = load_job(store, run.job_id)
-        except (ValueError, TypeError, KeyError) as error:
-            log.error("run %s is not held for any further: its job: %s", run.run_id, error)
+    runs = short_runs(store, before_ms)
+    records, unreadable = load_readable(store, [run.job_id for run in runs])
+    for run in runs:
+        if run.job_id in unreadable:
+            problem = unreadable[run.job_id]
+            log.error("run %s is not held for any further: its job: %s", run.run_id, problem)
             continue
+        record = records.get(run.job_id)
         live = None if record is None else record.live_run
         if record is None or record.run(run.run_id) is None:
             strays.append(run.run_id)

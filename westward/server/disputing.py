@@ -28,7 +28,7 @@ def close_and_post(
 ) -> Dispute | Refused:
     """As ``close_dispute``. The same words again post what was not posted then. Raises ApiError with
     the ledger's code; nothing is kept of it then."""
-    with store.write() if store.sharing else store.together():
+    with store.whole():
         made = close_dispute(store, dispute_id, outcome, correction_micros, note, by, now_ms)
         if isinstance(made, Dispute) and made.correction_micros:
             _post(store, unit, made, now_ms)

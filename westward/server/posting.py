@@ -20,7 +20,7 @@ from westward.model.network import Network
 from westward.model.units import MS_PER_HOUR
 from westward.server.applier import run_charge
 from westward.server.aside import STORE_TROUBLE
-from westward.server.purse import Purse, whole
+from westward.server.purse import Purse
 from westward.store import ledger, money
 from westward.store.database import Store
 from westward.store.money import Party, RunMoney
@@ -97,7 +97,7 @@ def _worth_rows(run: RunMoney, metered: int, record: RunRecord) -> bool:
 def post_readings(store: Store, purse: Purse, found: Sequence[Posting], now_ms: int) -> int:
     """Posts them in one batch; how many runs were posted for. A run whose money has changed since
     (it is over, or was held for further) is left for the next time."""
-    with whole(store):
+    with store.whole():
         known = money.load_runs(store, [one.run.run_id for one in found])
         same = [one for one in found if known.get(one.run.run_id) == one.run]
         for one in same:

@@ -43,7 +43,7 @@ def bring_in(
         credit=account.account_id, amount=micros, category="funding", reason=reason,
     )  # fmt: skip
     try:
-        with store.write() if store.sharing else store.together():
+        with store.whole():
             open_accounts(store, [*network_accounts(account.unit), account], now_ms)
             (outcome,) = post(store, [asked], now_ms)
             if isinstance(outcome, Refused):

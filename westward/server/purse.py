@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -103,13 +102,12 @@ class Purse:
 
         A pool without a price holds nothing: its runs are told at their settlement.
         """
-        with whole(store):
-            if store.sharing:
-                try:
-                    with whole(store):
-                        return self._reserve(store, network, starts, now_ms)
-                except _OneIsShort:
-                    pass
+        with store.whole():
+            try:
+                with store.whole():
+                    return self._reserve(store, network, starts, now_ms)
+            except _OneIsShort:
+                pass
             short: dict[str, Short] = {}
             for one in starts:
                 short |= self._reserve(store, network, [one], now_ms)
@@ -196,7 +194,7 @@ class Purse:
             if run is None or run.settled:
                 continue
             try:
-                with whole(store):
+                with store.whole():
                     lacks = self._extend_one(
                         store, network, run, job, place, record, parties[run.project], now_ms
                     )
@@ -419,11 +417,6 @@ def pot_account(rule: Rule, year: int, unit: str) -> Account:
         account_id=pot_id(rule.name, year, unit), kind=AccountKind.POT, unit=unit,
         overdraft=rule.pot_year_micros.value is None, owner=rule.funder, label=rule.label[:200],
     )  # fmt: skip
-
-
-def whole(store: Store) -> AbstractContextManager[object]:
-    """What is written within is rolled back together; a part of the transaction around it."""
-    return store.write() if store.sharing else nullcontext()
 
 
 def _moves(network: Network, job: JobSpec, site: str) -> Iterable[DataMove]:

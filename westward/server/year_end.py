@@ -236,7 +236,7 @@ def take_back(
             for one in sorted({one.project for one in taken})
         ]  # fmt: skip
         pots = [pot_account(rule, year, unit) for year in sorted({one.year for one in taken})]
-        with store.write() if store.sharing else store.together():
+        with store.whole():
             if transfers:
                 _post(store, transfers, [*accounts, *pots], unit, now_ms)
             save_claim(store, back.claim, now_ms, by)
@@ -318,7 +318,7 @@ def _post(
     if len(transfers) > GROUP_MOST:
         text = f"{len(transfers)} transfers: more than the {GROUP_MOST} of one group"
         raise ApiError(409, "too-many-at-once", text)
-    with store.write() if store.sharing else store.together():
+    with store.whole():
         open_accounts(store, [*network_accounts(unit), *accounts], now_ms)
         outcomes: tuple[Outcome, ...] = post(store, transfers, now_ms)
         refused = [one for one in outcomes if isinstance(one, Refused)]

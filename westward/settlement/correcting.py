@@ -56,10 +56,11 @@ def correction_transfers(
             if part > 0 and account in lacking:
                 bearer = standard_id(AccountKind.EXTERNAL, UNFUNDED, unit)
             owed[bearer] += part
+    by_part = _sums(made, "part")
     earned = {
-        standard_id(kind, site if kind is AccountKind.SITE else "", unit): micros
-        for part, micros in _sums(made, "part").items()
-        for kind in (_EARNS[part],)  # type: ignore[index]
+        standard_id(kind, site if kind is AccountKind.SITE else "", unit): by_part[part]
+        for part, kind in _EARNS.items()
+        if part in by_part
     }
     clearing = clearing_id(site, unit)
     moves = [

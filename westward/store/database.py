@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -104,6 +104,11 @@ class Store:
             finally:
                 self._mine.connection = None
             say(connection, "RELEASE SAVEPOINT whole")
+
+    def whole(self) -> AbstractContextManager[object]:
+        """What is written within is kept or rolled back as one: a part of the transaction that this
+        thread is in, or one of its own."""
+        return self.write() if self.sharing else self.together()
 
     @property
     def sharing(self) -> bool:

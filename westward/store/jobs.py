@@ -143,6 +143,16 @@ def load_job(store: Store, job_id: str) -> JobRecord | None:
         return load_records(store, connection, [job_id]).get(job_id)
 
 
+def load_readable(
+    store: Store, job_ids: Collection[str]
+) -> tuple[dict[str, JobRecord], dict[str, str]]:
+    """Those of ``job_ids`` that exist, by id; and of those that cannot be read what is wrong."""
+    unreadable: list[Unreadable] = []
+    with store.read() as connection:
+        found = load_records(store, connection, list(job_ids), unreadable=unreadable)
+    return found, {one.job_id: one.problem for one in unreadable}
+
+
 def list_jobs(
     store: Store,
     *,

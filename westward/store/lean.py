@@ -429,7 +429,10 @@ class Result:
         return found[0] if found else None
 
     def fetchone(self) -> Any:
-        raw = self._cursor.fetchone()
+        try:
+            raw = self._cursor.fetchone()
+        except sqlite3.Error as error:
+            raise self._connection.wrapped(error, None, None) from error
         return None if raw is None else self._made([raw])[0]
 
     def one_or_none(self) -> Any:

@@ -114,9 +114,8 @@ class RunFolders:
             order = self.order(folder.name)
             token = whole_number(order, "token")
             if order is None and not (folder / "order.json").exists():
-                job_files.remove(
-                    folder
-                )  # the agent died before it was written: nothing was started
+                # The agent died before it was written: nothing was started.
+                job_files.remove(folder)
             elif token is None:  # not as we wrote it: its lease ends, and with it what runs
                 log.error("run %s: its order.json is spoiled; it is left alone", folder.name)
             else:

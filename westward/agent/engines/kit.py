@@ -80,18 +80,11 @@ sys.exit(main(folder))
 """Of a node's Python, within BOOTSTRAP: ``k`` is the kit."""
 
 
-def _bare(text: str) -> str:
-    """Without the lines that are comments alone: what is sent should be short."""
-    return "".join(
-        line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#")
-    )
-
-
 @functools.cache
 def packed_kit(*, compiled: bool = True) -> str:
     """The modules as texts and ``compiled``, packed, in base64: the same text for the same code."""
     folder = Path(__file__).parent
-    texts = {name: _bare((folder / f"{name}.py").read_text("utf-8")) for name in MODULES}
+    texts = {name: (folder / f"{name}.py").read_text("utf-8") for name in MODULES}
     codes = {
         name: marshal.dumps(
             compile(texts[name], f"{name}.py", "exec", dont_inherit=True, optimize=2)
