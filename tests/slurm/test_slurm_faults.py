@@ -85,15 +85,21 @@ def test_a_second_job_of_a_run_runs_nothing(site: Site, alpha: Cluster) -> None:
     assert witness.read_text() == "ran\n"
 
 
-def test_a_dead_supervisor_is_never_success(site: Site) -> None:
-    run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
-    child = pid_in(site.folder / "child")
+def watchers(run: str) -> tuple[str, str]:
+    """Pids of a run's batch step, which guards, and of the supervisor below it."""
     tree = subprocess.run(
         ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
     ours = [line.split()[:2] for line in tree.splitlines() if line.endswith(f"{run} batch")]
     guard = next(pid for pid, _ in ours if any(parent == pid for _, parent in ours))
     (supervisor,) = [pid for pid, parent in ours if parent == guard]
+    return guard, supervisor
+
+
+def test_a_dead_supervisor_is_never_success(site: Site) -> None:
+    run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
+    child = pid_in(site.folder / "child")
+    _, supervisor = watchers(run)
     subprocess.run(["kill", "-9", supervisor], check=False)
     result = site.finish(run)
     assert result.outcome == "lease-expired"
@@ -106,11 +112,7 @@ def test_a_killed_batch_step_is_not_over_while_its_work_goes_on(site: Site) -> N
     supervisor, and what that runs, alone. (Found by the chaos run: the job ran twice at once.)"""
     run = site.start(f"sleep 1000 & echo $! > {site.folder}/child; wait")
     child = pid_in(site.folder / "child")
-    tree = subprocess.run(
-        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    ours = [line.split()[:2] for line in tree.splitlines() if line.endswith(f"{run} batch")]
-    batch = next(pid for pid, _ in ours if any(parent == pid for _, parent in ours))
+    batch, _ = watchers(run)
     subprocess.run(["kill", "-9", batch], check=False)
     result = site.finish(run)
     assert gone(child), "it was called over while its work went on"
