@@ -39,6 +39,7 @@ from westward.store.settlement import answer_dispute, open_dispute
 
 MARKS = {"cordon": "cordoned", "drain": "draining", "open": "open"}
 LAST_YEAR = 2026
+"""Worlds begin in 2027: the year that may be closed."""
 
 
 @dataclass(frozen=True, slots=True)
