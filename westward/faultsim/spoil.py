@@ -90,11 +90,13 @@ class Spoiler:
         return f"{table}.{column} of {key}"
 
     def repair(self) -> None:
-        """As it was, unless the server has written over it."""
+        """As it was, unless the server has written over it: a job without its place can be held or
+        cancelled, and then has no place to get back."""
         for one in reversed(self._spoiled):
+            still = " AND state = 'bound'" if one.column == "bound" else ""
             self._run(
                 f"UPDATE {one.table} SET {one.column} = ? WHERE {one.where} = ? "
-                f"AND {one.column} IS ?",
+                f"AND {one.column} IS ?{still}",
                 (one.was, one.key, one.now),
             )
         self._spoiled.clear()

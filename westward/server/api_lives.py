@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from westward.control.events import PauseRequested, ResumeRequested
+from westward.control.machine import handle
 from westward.control.records import Aim, JobRecord, JobState
 from westward.model.job import JobSpec
 from westward.model.plan import Plan
@@ -115,11 +116,15 @@ async def move(job_id: str, body: MoveRequest, core: CoreDep) -> Json:
     if record is None:
         raise not_found("job", job_id)
     aim = _aim(core, body.to)
+    event = PauseRequested(kind="move", by=body.by, aim=aim)
     if not record.terminal and record.state is not JobState.CANCELLING:
         problem = await core.read(_cannot_go, core, record, aim)
         if problem is not None:
+            ignored = handle(record, event, core.clock.now_ms()).ignored
+            if ignored is not None:  # that it cannot stop says more than where it cannot go
+                return {**job_view(record), "accepted": False, "reason": ignored.reason}
             raise ApiError(409, "cannot-move", problem)
-    return await to_all(core, job_id, PauseRequested(kind="move", by=body.by, aim=aim))
+    return await to_all(core, job_id, event)
 
 
 def _aim(core: Core, to: str) -> Aim:
@@ -143,8 +148,6 @@ def _cannot_go(core: Core, record: JobRecord, aim: Aim) -> str | None:
             f"its checkpoint is larger than the server takes and lies at {checkpoint.site}: "
             "it can go on there only"
         )
-    if record.job.checkpoint is None and record.live_run is not None:
-        return None  # the machine refuses it, with a better reason
     sites = {site.name for site in core.network.sites}
     spec = with_data(resumed_spec(record, checkpoint, core.network), found.copies, sites)
     part = found.towards(spec, aim)

@@ -408,7 +408,7 @@ class Loops:
             if core.runs_aside.add(broken, now_ms):
                 expected = isinstance(charged, PriceUnknown | KeyError)
                 log.error(
-                    "run %s has no price: %s", run.run_id, charged,
+                    "run %s of job %s has no price: %s", run.run_id, ended.job_id, charged,
                     exc_info=None if expected else charged,
                 )  # fmt: skip
             return
@@ -417,7 +417,9 @@ class Loops:
             await core.write_in_bulk(Bulk(self._settle_all, SETTLED_AT_ONCE), owed)
         except LedgerBroken as error:  # nothing of it was written: no bill without its money
             core.runs_aside.add(Broken(key=run.run_id, step="settle it", error=error), now_ms)
-            log.critical("run %s cannot be settled", run.run_id, exc_info=error)
+            log.critical(
+                "run %s of job %s cannot be settled", run.run_id, ended.job_id, exc_info=error
+            )
             return
         core.runs_aside.settle(run.run_id)
         core.metrics.billed_run(run, charged.bill)
