@@ -89,9 +89,14 @@ def long_run(jobs: int, repeats: int) -> Found:
 
 
 def flat(jobs: int, repeats: int) -> Found:
-    """A hundredth of the jobs, and all."""
+    """A hundredth of the jobs, and all: from an empty network, and once it is full."""
     few = [child("speed.py", "steady", str(jobs // 100)) for _ in range(max(3, repeats))]
-    return {"few": middle(few), "many": once("speed.py", "steady", str(jobs))}
+    filled = [child("speed.py", "steady", str(jobs), "filled") for _ in range(repeats)]
+    return {
+        "few": middle(few),
+        "many": once("speed.py", "steady", str(jobs)),
+        "filled": middle(filled, "ratio"),
+    }
 
 
 def memory(jobs: int, repeats: int) -> Found:
