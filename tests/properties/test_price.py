@@ -9,13 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from westward.ledger.price import (
-    BILL_FIELDS,
     Bill,
     MeteredInterval,
     PriceList,
     Transfer,
     bill,
-    charge,
     intervals,
     measure,
 )
@@ -83,26 +81,17 @@ def test_cutting_a_reading_changes_nothing(
         max_size=3,
     ),
 )
-def test_postings_add_up_to_the_bill(
+def test_a_bills_parts_add_up_however_many_readings_there_are(
     prices: PriceList, walls_ms: list[int], milli: int, transfers: list[Transfer]
 ) -> None:
-    """Whatever is posted reading by reading sums to the last bill, to the millionth, and each
-    posting balances."""
+    """To the millionth, and rounding is no more than its parts may differ by."""
     metered = even_use(prices.series_origin_ms, walls_ms, milli)
-    before = bill(prices, (), ())
-    posted = dict.fromkeys(BILL_FIELDS, 0)
-    for known in range(1, len(metered) + 1):
-        after = bill(prices, metered[:known], transfers)
-        part = charge(before, after)
-        assert part.total_micros == (
-            part.device_micros + part.power_micros + part.transfer_micros + part.rounding_micros
+    for known in range(len(metered) + 1):
+        one = bill(prices, metered[:known], transfers)
+        assert one.total_micros == (
+            one.device_micros + one.power_micros + one.transfer_micros + one.rounding_micros
         )
-        assert abs(after.rounding_micros) <= 2
-        for name in BILL_FIELDS:
-            posted[name] += getattr(part, name) or 0
-        before = after
-    last = bill(prices, metered, transfers)
-    assert posted == {name: getattr(last, name) or 0 for name in BILL_FIELDS}
+        assert abs(one.rounding_micros) <= 2
 
 
 @settings(max_examples=60, deadline=None)

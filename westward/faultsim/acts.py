@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Response
 
 from westward.control.events import RunEnded
+from westward.faultsim.bookkeeper import ask_all
 from westward.faultsim.build import UNIT, epoch_ms, job_spec
 from westward.faultsim.funders import ENTITY, funders
 from westward.faultsim.net import Answer, Caller, Net
@@ -316,4 +317,5 @@ _HANDLERS: dict[str, Callable[[Acting, Core], Awaitable[None]]] = {
     "quote": _quote,
     "stranger": _stranger,
     "book": _book,
+    "unsound": ask_all,
 }

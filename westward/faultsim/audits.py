@@ -7,6 +7,7 @@ import random
 import sqlite3
 from typing import Any
 
+from westward.faultsim.blind import all_found, told_exactly
 from westward.faultsim.checkers import Broken
 from westward.ledger.audit import audit
 
@@ -25,8 +26,8 @@ CHANGES: tuple[tuple[int, str, Any], ...] = (
 )  # fmt: skip
 
 
-def audited(raw: sqlite3.Connection, dice: random.Random) -> None:
-    """Raises Broken."""
+def audited(raw: sqlite3.Connection, dice: random.Random, *, every_kind: bool) -> None:
+    """``every_kind``: the rows hold one of everything. Raises Broken."""
     tables = [_rows(raw, f"SELECT * FROM {name}") for name in TABLES]
     report = audit(*tables)
     if report.faults:
@@ -36,6 +37,9 @@ def audited(raw: sqlite3.Connection, dice: random.Random) -> None:
         text = _change(wrong, dice)
         if text and not audit(*wrong).faults:
             raise Broken("audit-blind", f"nobody minds {text}")
+    if every_kind:
+        all_found(tables[0], tables[1], tables[2], dice)
+        told_exactly(tables[0])
 
 
 def _rows(raw: sqlite3.Connection, query: str) -> list[Row]:

@@ -11,6 +11,7 @@ from westward.faultsim.funders import ENTITY, Funders, funders
 from westward.faultsim.money import POWER_W, TARIFF_PER_KWH
 from westward.faultsim.more import TARIFF_STEP_MS
 from westward.faultsim.scenario import JobPlan, Scenario, SitePlan
+from westward.faultsim.terms import richer
 from westward.ledger.accounts import Account, AccountKind, standard_id
 from westward.ledger.transfers import Transfer, TransferKind
 from westward.ledger.vouchers.calendar import year_of
@@ -61,7 +62,10 @@ def epoch_ms(scenario: Scenario) -> int:
 def funders_of(scenario: Scenario) -> Funders | None:
     if scenario.rules is None:
         return None
-    return funders(scenario.rules, UNIT, epoch_ms(scenario))
+    found = funders(scenario.rules, UNIT, epoch_ms(scenario))
+    if scenario.office is not None:
+        found = richer(found, scenario.office, epoch_ms(scenario))
+    return found
 
 
 def network_of(scenario: Scenario) -> Network:

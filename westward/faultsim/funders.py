@@ -178,7 +178,9 @@ def _contract(dice: random.Random, epoch_ms: int) -> Contract:
 def never_pays(rule: Rule, epoch_ms: int) -> bool:
     """By its plainest terms, whatever happens in a world that begins then."""
     until = rule.valid_until_ms.value
-    return rule.standing == "press" or (until is not None and until <= epoch_ms - DAY_MS)
+    silent = not rule.spend or (rule.share_ppm.value is None and not rule.tiers)
+    over = until is not None and until <= epoch_ms - DAY_MS
+    return rule.standing == "press" or silent or over
 
 
 def most_ppm(rule: Rule) -> int:

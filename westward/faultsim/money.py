@@ -84,7 +84,7 @@ class MoneyChecker:
             if kind in ("posted", "post"):
                 self._account(debit).posted -= amount
                 self._account(credit).posted += amount
-                if category not in ("funding", "share-out"):
+                if category not in ("funding", "share-out", "history"):
                     self._spend(debit, amount)
                     self._spend(credit, -amount)
                 if run_id is not None and category != "reward":

@@ -146,6 +146,8 @@ class Scenario:
     """The funders' rules are drawn from this; None: the one of ``pot_micros``."""
     at_once: int = 0
     """Jobs of a plan that are written in one go; 0: as shipped, 50."""
+    office: int | None = None
+    """Funders have an office (``office``), whose rules are made richer by this; None: they have not."""
     year_turns: bool = False
     """At half of phase one."""
     acts: tuple[Act, ...] = ()
@@ -325,6 +327,7 @@ class _Draw:
 def draw(seed: int, ablate: tuple[str, ...] = ()) -> Scenario:
     """The world of ``seed``."""
     from westward.faultsim.more import with_more
+    from westward.faultsim.office import with_office
 
     hold_ms = random.Random(f"westward-faultsim-{seed}-holds").choice((0, 0, 3_000, 10_000))
-    return with_more(replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate))
+    return with_office(with_more(replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate)))

@@ -38,6 +38,7 @@ from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
 from westward.faultsim.money import MoneyChecker
 from westward.faultsim.net import Net
 from westward.faultsim.nodes import AgentNode, Server
+from westward.faultsim.office import Office
 from westward.faultsim.scenario import Act, FaultPlan, JobPlan, Scenario, Whim
 from westward.faultsim.site import Piece, SiteMachine
 from westward.faultsim.spoil import Spoiler
@@ -212,7 +213,9 @@ class World:
 
     def trouble(self, core: Core, error: Exception) -> None:
         """A request ended in an internal error. A full disk may do that; nothing else may."""
-        if not isinstance(error, STORE_TROUBLE) and not self._of_spoiled(str(error)):
+        if isinstance(error, Broken):
+            self.fail(error)
+        elif not isinstance(error, STORE_TROUBLE) and not self._of_spoiled(str(error)):
             self.fail(Broken("internal-error", f"{type(error).__name__}: {error}"))
 
     def logged(self, record: logging.LogRecord) -> None:
@@ -282,6 +285,8 @@ class World:
         assert self.server is not None
         assert self.server.core is not None
         funding(self.scenario, self.server.core)
+        if self.scenario.office is not None:
+            self._office().before()
         for name in self.sites:
             self.agents[name] = AgentNode(self, name)
             self.agents[name].start()
@@ -318,11 +323,27 @@ class World:
                 self._give_up()
             if left is None:
                 self._guarded(lambda: self._look(True))
-                if self.scenario.acts:
-                    self._guarded(lambda: audited(self.disk.raw, self._dice("audit")))
+                if self.scenario.office is not None:
+                    self._guarded(self._office_closes)
+                    self._guarded(lambda: self._look(True))
+                if self.scenario.acts or self.scenario.office is not None:
+                    self._guarded(self._audit)
                 return
         if self.broken is None:
             self.fail(Broken("did-not-settle", left or ""))
+
+    def _office(self) -> Office:
+        assert self.server is not None
+        assert self.server.core is not None
+        return Office(self.scenario, self.server.core, self.disk.raw, self._dice("office"))
+
+    def _audit(self) -> None:
+        every_kind = any(one.kind == "unsound" for one in self.scenario.acts)
+        audited(self.disk.raw, self._dice("audit"), every_kind=every_kind)
+
+    def _office_closes(self) -> None:
+        with self.loop.running():
+            self._office().closing()
 
     def _agents_busy(self) -> str | None:
         for name, node in self.agents.items():

@@ -242,19 +242,6 @@ def bill(
     )
 
 
-def charge(before: Bill, after: Bill) -> Bill:
-    """What is to be posted when a bill grows from ``before`` to ``after``.
-
-    Postings made so add up to the last bill exactly, however the readings arrived; none can drift
-    by rounding. A part unknown in either bill is unknown in the difference.
-    """
-    difference: dict[str, int | None] = {}
-    for name in BILL_FIELDS:
-        old, new = getattr(before, name), getattr(after, name)
-        difference[name] = None if old is None or new is None else new - old
-    return Bill(**difference)  # type: ignore[arg-type]
-
-
 def _mean(series: Series, prices: PriceList, interval: MeteredInterval) -> Fraction:
     """The series' mean over the interval, weighted by time, exactly.
 

@@ -18,9 +18,9 @@ from westward.ledger.transfers import (
     Transfer,
     TransferKind,
 )
-from westward.ledger.vouchers import Split, Usage
+from westward.ledger.vouchers import NO_USAGE, Split, Usage
 from westward.ledger.vouchers.calendar import day_start_ms, year_of
-from westward.ledger.vouchers.claims import claw_back
+from westward.ledger.vouchers.claims import claw_back, returned
 from westward.ledger.vouchers.year_end import (
     Entitled,
     PaidTo,
@@ -240,16 +240,7 @@ def take_back(
             if transfers:
                 _post(store, transfers, [*accounts, *pots], unit, now_ms)
             save_claim(store, back.claim, now_ms, by)
-            by_year: dict[int, int] = defaultdict(int)
-            for one in taken:
-                by_year[one.year] -= one.micros
-            free = Usage(
-                pot={(rule.name, year): amount for year, amount in by_year.items()},
-                entity={
-                    (rule.name, organisation, year): amount for year, amount in by_year.items()
-                },
-            )
-            count_usage(store, _usage_alone(free), 1)
+            count_usage(store, _usage_alone(returned(NO_USAGE, back)), 1)
     left = sum(one.micros for one in paid) - sum(one.amount for one in transfers)
     return _back_view(rule, organisation, unit, transfers, left, posted=not dry_run, repeated=False)
 
