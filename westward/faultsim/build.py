@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from unittest.mock import patch
 
+from westward.faultsim.files import data_input
 from westward.faultsim.funders import ENTITY, Funders, funders
 from westward.faultsim.money import POWER_W, TARIFF_PER_KWH
 from westward.faultsim.more import TARIFF_STEP_MS
@@ -159,6 +160,7 @@ def job_spec(scenario: Scenario, job: JobPlan) -> JobSpec:
         ),
         deadline_ms=None if job.deadline_ms is None else submit_ms + job.deadline_ms,
         inputs=(InputData(site=job.data_at, size_bytes=job.data_bytes),) if job.data_at else (),
+        datasets=(data_input(job.reads),) if job.reads else (),
         work=Work(run="true"),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from westward.agent.link import ServerLink
+from westward.faultsim import files
 from westward.faultsim.loop import Process, VirtualLoop
 from westward.model.wire import (
     Ack,
@@ -217,6 +218,9 @@ async def serve(core: Core, caller: Caller, path: str, body: bytes) -> Answer:
     if what == "hello":
         welcome = await api_agent.say_hello(_HELLO.validate_json(body), core, SPEAKER)
         return 200, _WELCOME.dump_json(welcome)
+    about_files = await files.serve(core, path, body)
+    if about_files is not None:
+        return about_files
     adapter, handler = _KINDS[what]
     run_id = path.split("/")[4]
     ack: Ack = await handler(run_id, adapter.validate_json(body), core)

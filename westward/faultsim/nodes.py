@@ -136,9 +136,11 @@ class AgentNode:
         with world.loop.running():
             link = SimLink(world.net, self.site, dice, machine.boot_ms)
             link.heard = self._heard
+            files = world.files
+            engine = SimEngine(machine) if files is None else files.engine(machine)
             self.agent = Agent(
                 site=self.site, agent_id=world.new_agent_id(), pools=(),
-                engine=SimEngine(machine), link=link, clock=machine.boot_ms, rng=dice,
+                engine=engine, link=link, clock=machine.boot_ms, rng=dice,
             )  # fmt: skip
 
     async def _run(self, agent: Agent) -> None:
@@ -161,5 +163,7 @@ class AgentNode:
 
     def _heard(self, path: str, said: bytes, answer: bytes) -> None:
         """What the server has acknowledged must never be gone."""
+        if self.world.files is not None:
+            self.world.files.heard(path, said, answer)
         if path.endswith("/ended") and b'"accepted":true' in answer:
             self.world.truth.ends.add(path.split("/")[4])

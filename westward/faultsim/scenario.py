@@ -73,6 +73,8 @@ class JobPlan:
     data_bytes: int = 0
     refused: str = ""
     """Why it is refused as it is handed in."""
+    reads: str = ""
+    """A data set of the catalogue (``files``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,8 @@ class Scenario:
     """The funders' rules are drawn from this; None: the one of ``pot_micros``."""
     at_once: int = 0
     """Jobs of a plan that are written in one go; 0: as shipped, 50."""
+    files: int | None = None
+    """Work has files (``files``), and what becomes of them is drawn from this; None: it has none."""
     office: int | None = None
     """Funders have an office (``office``), whose rules are made richer by this; None: they have not."""
     year_turns: bool = False
@@ -326,8 +330,10 @@ class _Draw:
 
 def draw(seed: int, ablate: tuple[str, ...] = ()) -> Scenario:
     """The world of ``seed``."""
+    from westward.faultsim.files import with_files
     from westward.faultsim.more import with_more
     from westward.faultsim.office import with_office
 
     hold_ms = random.Random(f"westward-faultsim-{seed}-holds").choice((0, 0, 3_000, 10_000))
-    return with_office(with_more(replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate)))
+    plain = replace(_Draw(seed).scenario(), hold_ms=hold_ms, ablate=ablate)
+    return with_files(with_office(with_more(plain)))

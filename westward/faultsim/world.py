@@ -13,6 +13,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from westward.faultsim.build import (
 )
 from westward.faultsim.checkers import Broken, Checker, Truth
 from westward.faultsim.disk import Disk
+from westward.faultsim.files import Files
 from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
 from westward.faultsim.money import MoneyChecker
 from westward.faultsim.net import Net
@@ -135,9 +137,12 @@ class World:
         self.loop.executor_us = self._thread_us
         self.loop.uncaught = self._uncaught
         disk.commit_us = self._commit_us
+        number = scenario.files
+        self.files = None if number is None else Files(scenario, number)
         self.settings = Settings(
             network=NOWHERE,
             data=NOWHERE,
+            checkpoint_folder=None if self.files is None else self.files.at_server,
             policy=replace(LIVE_POLICY, defer_limit_ms=0, discipline=scenario.discipline),  # type: ignore[arg-type]
             lease_ttl_ms=scenario.ttl_ms,
             margin_ms=scenario.margin_ms,
@@ -185,9 +190,15 @@ class World:
         self.note("work", piece.grant.run_id, "begins at", piece.site)
         self.truth.pieces[piece.grant.run_id] = piece
         self._guarded(lambda: self.checker.work_began(piece))
+        files = self.files
+        if files is not None:
+            self._guarded(lambda: files.began(piece))
 
     def ended(self, piece: Piece) -> None:
         self.note("work", piece.grant.run_id, "is over at", piece.site)
+        files = self.files
+        if files is not None:
+            self._guarded(lambda: files.ended(piece))
 
     def committed(self) -> None:
         """After every transaction of the writer."""
@@ -272,13 +283,18 @@ class World:
         log.propagate = False
         log.handlers = [_Listener(self.logged)]
         try:
-            with without(self.scenario.ablate), paces_of(self.scenario):
+            with without(self.scenario.ablate), paces_of(self.scenario), self._folders():
                 self._play()
         finally:
             self.loop.close()
             log.setLevel(had[0])
             log.propagate, log.handlers = had[1], had[2]
         return self._verdict()
+
+    def _folders(self) -> AbstractContextManager[None]:
+        if self.files is None:
+            return nullcontext()
+        return self.files.kept(lambda: self.loop.now_us // 1000)
 
     def _play(self) -> None:
         self.start_server()
@@ -287,6 +303,8 @@ class World:
         funding(self.scenario, self.server.core)
         if self.scenario.office is not None:
             self._office().before()
+        if self.files is not None:
+            self.files.catalogue(self.server.core.store, self.wall_ms())
         for name in self.sites:
             self.agents[name] = AgentNode(self, name)
             self.agents[name].start()
