@@ -51,7 +51,7 @@ def test_a_checkpoint_that_is_not_fetched_is_missed(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Checkpoints, "must_fetch", lambda _self, _grant: False)
-    assert any(played(one, disk).rule == "checkpoint-older" for one in worlds(990, 1_160))
+    assert any(played(one, disk).rule == "checkpoint-older" for one in worlds(1_000, 1_160))
 
 
 def test_data_that_nobody_checks_is_found_wrong(
@@ -64,4 +64,4 @@ def test_data_that_nobody_checks_is_found_wrong(
         return True
 
     monkeypatch.setattr(DataCache, "accept", accept)
-    assert any(played(one, disk).rule == "data-wrong" for one in worlds(300, 520))
+    assert any(played(one, disk).rule == "data-wrong" for one in worlds(20, 60))

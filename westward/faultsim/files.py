@@ -74,7 +74,7 @@ _HANDLERS: dict[str, tuple[TypeAdapter[Any], TypeAdapter[Any], Any]] = {
 def with_files(one: Scenario) -> Scenario:
     """A part of all worlds, by dice of its own. Nothing is paid for lines there."""
     dice = random.Random(f"westward-faultsim-{one.seed}-files")
-    if dice.random() >= 0.05:
+    if dice.random() >= 0.03:
         return one
     jobs = tuple(
         replace(

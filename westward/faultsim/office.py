@@ -63,10 +63,10 @@ def with_office(one: Scenario) -> Scenario:
     """A part of all worlds, by dice of its own: funders' offices, and somebody who asks of the ledger
     what nobody should."""
     dice = random.Random(f"westward-faultsim-{one.seed}-office")
-    if dice.random() < 0.08:
+    if dice.random() < 0.06:
         rules = dice.randrange(1_000_000) if one.rules is None else one.rules
         one = replace(one, office=dice.randrange(1_000_000), rules=rules, pot_micros=None)
-    if dice.random() < 0.04:
+    if dice.random() < 0.03:
         act = Act(at_ms=dice.randrange(200, one.heal_ms), kind="unsound", target="", size=0)
         one = replace(one, acts=tuple(sorted((*one.acts, act), key=lambda act: act.at_ms)))
     return one
@@ -97,7 +97,7 @@ class Office:
         self.core.people = load_people(store)
 
     def _foretells(self) -> bool:
-        return (self.scenario.office or 0) % 4 == 0
+        return (self.scenario.office or 0) % 10 == 0
 
     def _past(self, now_ms: int) -> list[tuple[int, list[Transfer]]]:
         rule = self._first()
