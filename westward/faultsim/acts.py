@@ -15,7 +15,8 @@ from typing import Any
 from fastapi import Response
 
 from westward.control.events import RunEnded
-from westward.faultsim.build import UNIT, epoch_ms, job_spec
+from westward.faultsim.build import UNIT, epoch_ms, job_spec, network_of
+from westward.faultsim.checkers import Broken
 from westward.faultsim.funders import ENTITY, funders
 from westward.faultsim.net import Answer, Caller, Net
 from westward.faultsim.scenario import Act, Scenario
@@ -28,6 +29,7 @@ from westward.server import api_money, api_site
 from westward.server.core import Core
 from westward.server.disputing import close_and_post
 from westward.server.people import OPERATOR
+from westward.server.possible import judge
 from westward.server.programmes import take_step
 from westward.server.quoting import Asked, quote_view
 from westward.settlement.disputes import Dispute
@@ -197,6 +199,22 @@ async def _quote(one: Acting, core: Core) -> None:
     await core.read(view)
 
 
+async def _possible(one: Acting, core: Core) -> None:
+    """What is asked of every job that is handed in: nobody has so many nodes."""
+    planned = next(job for job in one.scenario.jobs if job.job_id == one.act.target)
+    spec = replace(job_spec(one.scenario, planned), job_id="asked", after=(), deadline_ms=None)
+    found = [
+        await core.read(
+            judge, core.network, core.series_origin_ms, core.settings.policy, asked,
+            core.clock.now_ms(),
+        )
+        for asked in (spec, replace(spec, nodes=99))
+    ]  # fmt: skip
+    whole = core.network == network_of(one.scenario)
+    if found[1] is None or (whole and found[0] is not None):
+        raise Broken("judged-otherwise", f"{spec.nodes} nodes: {found[0]}; 99: {found[1]}")
+
+
 async def _stranger(one: Acting, core: Core) -> None:
     """An agent of long ago, or of nobody's, tells of runs that are not its own."""
     known = await core.read(one.stale) or ("run_none", 7)
@@ -314,6 +332,7 @@ _HANDLERS: dict[str, Callable[[Acting, Core], Awaitable[None]]] = {
     "close-year": _close_year,
     "dispute": _dispute,
     "quote": _quote,
+    "possible": _possible,
     "stranger": _stranger,
     "book": _book,
 }

@@ -17,7 +17,7 @@ from typing import Any
 PACKAGE = Path(__file__).parents[1]
 LOOPS = (
     "aside", "applier", "billing", "budgets", "holds", "loops", "posting", "preempting", "purse",
-    "reconsidering", "resumed", "snapshot", "writer",
+    "reconsidering", "resumed", "snapshot", "sound", "writer",
 )  # fmt: skip
 """Of ``server``: its loops and what they call."""
 ROAD = ("accounts", "batch", "charged", "price", "road", "rounding", "transfers")

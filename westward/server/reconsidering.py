@@ -16,10 +16,10 @@ from westward.control.records import Aim, JobRecord, JobState, RunRecord
 from westward.model.job import InputData, JobSpec
 from westward.model.plan import Estimate, Plan, Policy
 from westward.model.units import BYTES_PER_GB, MILLI, format_money
-from westward.placement import plan
 from westward.server.data_names import with_data
 from westward.server.resumed import resumed_spec, speed_of
 from westward.server.snapshot import Situation
+from westward.server.sound import plan_sound
 from westward.store.results import Change, Checkpoint
 
 LOOKED_AT_MOST = 200
@@ -77,7 +77,10 @@ def moves_that_pay(
 
 
 def plan_one(part: Situation, spec: JobSpec, policy: Policy) -> Plan:
-    return plan(part.snapshot, (spec,), policy, part.now_ms)
+    """Of this job alone, behind those that wait already; as if there were none of those that
+    cannot be planned with. Where that is the job itself, nothing is said of it."""
+    decided, _broken = plan_sound(replace(part, to_place=(spec,)), policy)
+    return decided
 
 
 def _left_ms(record: JobRecord, run: RunRecord, now_ms: int) -> int:
