@@ -31,15 +31,19 @@ from westward.server.disputing import close_and_post
 from westward.server.people import OPERATOR
 from westward.server.possible import judge
 from westward.server.programmes import take_step
+from westward.server.purse import Start
 from westward.server.quoting import Asked, quote_view
 from westward.settlement.disputes import Dispute
 from westward.store.database import Store
+from westward.store.jobs import load_active
 from westward.store.ledger import expire_due, open_accounts, post
 from westward.store.lifecycle import report_run
-from westward.store.money import Budget, set_budget
+from westward.store.money import Budget, load_runs, set_budget
 from westward.store.settlement import answer_dispute, open_dispute
 
 MARKS = {"cordon": "cordoned", "drain": "draining", "open": "open"}
+STRAY_MOST_MS = 300_000
+"""What is held for a run that never came is given back when its time is nearly over."""
 LAST_YEAR = 2026
 """Worlds begin in 2027: the year that may be closed."""
 
@@ -224,6 +228,25 @@ async def _stranger(one: Acting, core: Core) -> None:
     await core.write(report_run, core.store, run_id, event, core.clock.now_ms())
 
 
+async def _stray(one: Acting, core: Core) -> None:
+    """Money is held for a run, and the caller breaks off before it asks for the lease."""
+    await core.write(_stray_work, core, f"run_stray{one.act.at_ms}")
+
+
+def _stray_work(core: Core, run_id: str) -> None:
+    store, now_ms = core.store, core.clock.now_ms()
+    placed = [
+        one
+        for one in load_active(store).records
+        if one.bound is not None and one.bound.duration_ms <= STRAY_MOST_MS
+    ]
+    if not placed or load_runs(store, [run_id]):
+        return
+    assert placed[0].bound is not None
+    start = Start(run_id=run_id, job=placed[0].job, place=placed[0].bound)
+    core.purse.reserve(store, core.network, [start], now_ms)
+
+
 # -- the ledger's own rules -------------------------------------------------------------------
 
 
@@ -334,5 +357,6 @@ _HANDLERS: dict[str, Callable[[Acting, Core], Awaitable[None]]] = {
     "quote": _quote,
     "possible": _possible,
     "stranger": _stranger,
+    "stray": _stray,
     "book": _book,
 }

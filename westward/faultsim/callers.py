@@ -32,9 +32,9 @@ from westward.control.events import (
     RunStarted,
 )
 from westward.control.machine import Ignored, InvalidTransition
-from westward.control.records import Aim, Binding
+from westward.control.records import Aim
 from westward.faultsim.checkers import OVER, Broken
-from westward.faultsim.copies import on_copies
+from westward.faultsim.copies import PLACE, on_copies
 from westward.faultsim.net import Answer, Caller, Net
 from westward.faultsim.users import TIMEOUT_MS, Ask
 from westward.model.wire import HeldRun
@@ -50,10 +50,6 @@ ASKED_MOST = 2
 """Jobs, those with a run first: asking takes as long as some seconds of a world."""
 TOKEN = 10**9
 """Above all that were given."""
-PLACE = Binding(
-    pool="nowhere", site="nowhere", option=0, need_milli=1, duration_ms=1, not_before_ms=0,
-    planned_start_ms=0,
-)  # fmt: skip
 _ROWS = (
     "SELECT * FROM jobs ORDER BY job_id",
     "SELECT * FROM runs ORDER BY run_id",

@@ -13,7 +13,15 @@ from dataclasses import replace
 from westward.control.events import LeaseGranted, LeaseRenewed, RunEnded, RunOffered, RunStarted
 from westward.control.machine import InvalidTransition, handle
 from westward.control.preempt import Runner, choose_victims
-from westward.control.records import Hold, JobRecord, JobState, Pause, RunRecord, RunState
+from westward.control.records import (
+    Binding,
+    Hold,
+    JobRecord,
+    JobState,
+    Pause,
+    RunRecord,
+    RunState,
+)
 from westward.control.steps import Step
 from westward.control.transitions import move_run
 from westward.control.validate import BrokenInvariant, problems_of
@@ -24,6 +32,10 @@ from westward.store.rows import save_step
 
 TEXT_MOST = 4_000
 """Of a line of a job's story."""
+PLACE = Binding(
+    pool="nowhere", site="nowhere", option=0, need_milli=1, duration_ms=1, not_before_ms=0,
+    planned_start_ms=0,
+)  # fmt: skip
 LONG = "because\t" * 1_000
 CANCELLED_ENDS: tuple[tuple[Outcome, str], ...] = (
     ("succeeded", "succeeded"), ("failed", "failed"), ("time-limit", "failed"),
@@ -179,6 +191,11 @@ def _never_moved(record: JobRecord, now_ms: int) -> None:
         begun = replace(run, state=RunState.RUNNING, offered_session=None)
         _must_refuse(lambda: handle(_with_last(record, begun), offer, now_ms), "an offer too late")  # noqa: B023
         over = replace(run, state=RunState.LOST)
+        again = replace(_with_last(record, over), state=JobState.BOUND, bound=PLACE)
+        for wrong in (replace(grant, token=run.token), replace(grant, run_id=run.run_id)):
+            _must_refuse(lambda: handle(again, wrong, now_ms), "a lease twice")  # noqa: B023
+        worn = replace(again, attempts_max=0)
+        _must_refuse(lambda: handle(worn, grant, now_ms), "an attempt too many")  # noqa: B023
         start = RunStarted(run_id=run.run_id, token=run.token)
         _must_refuse(lambda: move_run(record, over, start, RunState.RUNNING), "a run came back")  # noqa: B023
 

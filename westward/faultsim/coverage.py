@@ -45,9 +45,11 @@ def files() -> dict[str, list[Path]]:
 
 
 def _bodies(code: CodeType) -> Iterator[CodeType]:
+    """Not those that run as a module is read: a comprehension at its top, say."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            if constant.co_flags & CO_NEWLOCALS:
+            at_top = code.co_name == "<module>" and constant.co_name.startswith("<gen")
+            if constant.co_flags & CO_NEWLOCALS and not at_top:
                 yield constant
             yield from _bodies(constant)
 

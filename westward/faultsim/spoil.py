@@ -60,6 +60,8 @@ class Spoiler:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
         self.ever: set[str] = set()
+        self.of_money = False
+        """Whether an account was."""
         self._spoiled: list[_Spoiled] = []
 
     @property
@@ -84,6 +86,20 @@ class Spoiler:
             column, text = ("bound", poisoned_place(bound, number // 2))
         self.ever.add(job_id)
         return self._put("jobs", column, "job_id", job_id, text)
+
+    def account(self, number: int) -> str:
+        """An account that runs pay to or from counts in another unit: whatever names it is refused,
+        and no bill may be saved without its money."""
+        found = self._run(
+            "SELECT account_id FROM ledger_accounts WHERE account_id NOT LIKE 'book:%' "
+            "ORDER BY account_id",
+            (),
+        ).fetchall()
+        if self.of_money or not found:
+            return ""
+        self.of_money = True
+        chosen = found[number % len(found)][0]
+        return self._put("ledger_accounts", "unit", "account_id", chosen, "XXX")
 
     def spoil(self, job_id: str, number: int) -> str:
         """What was done; empty: nothing, something of the job runs or it is over."""

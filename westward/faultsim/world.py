@@ -55,6 +55,8 @@ GRANTED_LATE_US = 15_000_000
 """A plan made before a site was closed is written by then, where nothing holds the server up."""
 WHOLE_LOOK_EVERY = 16
 """Commits between two looks at every row."""
+REFUSED_MONEY = "unit-differs"
+"""What the ledger says where an account was spoiled."""
 NOWHERE = Path("/nonexistent/westward-faultsim")
 
 
@@ -238,7 +240,9 @@ class World:
             self.fail(Broken("invariant" if broken else "unexpected-error", text.strip()))
 
     def _of_spoiled(self, text: str) -> bool:
-        """Whether it is said of a job whose row was spoiled."""
+        """Whether it is said of a job, or of an account, whose row was spoiled."""
+        if self.spoiler.of_money and REFUSED_MONEY in text:
+            return True
         return any(job_id in text for job_id in self.spoiler.ever)
 
     def _uncaught(self, text: str, error: BaseException | None) -> None:
@@ -394,14 +398,8 @@ class World:
         if self.healed:
             return
         self.note("act", act.kind, act.target, act.size)
-        if act.kind in ("spoil", "poison"):
-            harm = self.spoiler.spoil if act.kind == "spoil" else self.spoiler.poison
-            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
-            done = next(filter(None, (harm(one, act.size) for one in ids)), "")
-            if done:
-                self._forget_specs()
-                self.injected("spoiled" if act.kind == "spoil" else "poisoned")
-                self.note("spoiled", done)
+        if act.kind in ("spoil", "poison", "account"):
+            self._spoil(act)
             return
         if act.kind == "wrong-caller":
             wrong = Callers(self.disk.raw, self.spoiler.ever, self.fail, act.size)
@@ -417,6 +415,19 @@ class World:
             self._stop_server()
             return
         self._ask_for(act)
+
+    def _spoil(self, act: Act) -> None:
+        if act.kind == "account":
+            done = self.spoiler.account(act.size)
+        else:
+            harm = self.spoiler.spoil if act.kind == "spoil" else self.spoiler.poison
+            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
+            done = next(filter(None, (harm(one, act.size) for one in ids)), "")
+        if done:
+            self._forget_specs()
+            kinds = {"spoil": "spoiled", "poison": "poisoned", "account": "account-spoiled"}
+            self.injected(kinds[act.kind])
+            self.note("spoiled", done)
 
     def _stop_server(self) -> None:
         """It is started again as after any end."""
