@@ -18,7 +18,7 @@ from westward.faultsim.disk import Disk
 from westward.faultsim.folders import edited, unpriced
 from westward.faultsim.moving import Moves
 from westward.faultsim.richer import with_richer
-from westward.faultsim.scenario import Act, JobPlan, Scenario, SitePlan, draw
+from westward.faultsim.scenario import Act, JobPlan, Scenario, SitePlan, Whim, draw
 from westward.faultsim.world import World
 from westward.server import loops
 from westward.server.core import Core
@@ -195,7 +195,7 @@ def test_a_store_that_checks_nothing_is_missed(disk: Disk, monkeypatch: pytest.M
 def test_an_end_that_comes_out_otherwise_is_missed(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = copies.handle
+    handle = machine.handle
 
     def longer(record: Any, event: Any, now_ms: int) -> Step:
         step = handle(record, event, now_ms)
@@ -219,3 +219,16 @@ def test_no_bill_is_saved_while_its_money_is_refused(disk: Disk) -> None:
         verdict = World(calm([job(0), job(1)], [act("account", 5_000, size=size)]), disk).play()
         assert verdict.text == ""
         assert verdict.injected["account-spoiled"] == 1
+
+
+def test_a_move_of_a_job_that_cannot_be_planned_is_refused_with_the_reason(disk: Disk) -> None:
+    """Found by simulation: it was an internal error."""
+    whims = (
+        Whim(at_ms=2_000, kind="suspend", job_id="job_0"),
+        Whim(at_ms=4_000, kind="move", job_id="job_0", to="site1"),
+    )
+    acts = [act("poison", 3_000, "job_0", 0)]
+    lines: list[str] = []
+    verdict = World(calm([job(0)], acts, whims=whims), disk, lines.append).play()
+    assert verdict.text == ""
+    assert any(line.endswith("answers users move 409") for line in lines)

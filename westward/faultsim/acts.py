@@ -240,6 +240,7 @@ def _stray_work(core: Core, run_id: str) -> None:
         for one in load_active(store).records
         if one.bound is not None and one.bound.duration_ms <= STRAY_MOST_MS
     ]
+    placed.sort(key=lambda one: one.live_run is not None)
     if not placed or load_runs(store, [run_id]):
         return
     assert placed[0].bound is not None

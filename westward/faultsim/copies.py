@@ -152,9 +152,7 @@ def _wrong_records(record: JobRecord, now_ms: int) -> Iterator[tuple[JobRecord, 
         yield replace(record, runs=(*record.runs, second)), "lease at once"
 
 
-def _wrong_runs(
-    record: JobRecord, last: RunRecord, now_ms: int
-) -> Iterator[tuple[JobRecord, str]]:
+def _wrong_runs(record: JobRecord, last: RunRecord, now_ms: int) -> Iterator[tuple[JobRecord, str]]:
     ended = None if last.ended_ms is not None else now_ms
     yield _with_last(record, replace(last, attempt=last.attempt + 1)), "counts as attempt"
     yield _with_last(record, replace(last, token=0)), "the one before had"

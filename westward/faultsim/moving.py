@@ -24,9 +24,7 @@ class Moves:
         self, raw: sqlite3.Connection, scenario: Scenario, injected: Callable[[str], None]
     ) -> None:
         self.raw = raw
-        self.looks = (
-            scenario.reconsider_ms > 0 and scenario.rules is None and not scenario.tariff
-        )
+        self.looks = scenario.reconsider_ms > 0 and scenario.rules is None and not scenario.tariff
         self.prices = {one.name: one.price_micros for one in scenario.sites}
         self.injected = injected
         self._seen: set[str] = set()

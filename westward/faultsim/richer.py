@@ -7,17 +7,19 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from westward.faultsim.funders import funders
 from westward.faultsim.scenario import Act, BudgetPlan, Scenario, SitePlan, Whim
 
 DEAR_MICROS = 7_777_777
 CHEAP_MICROS = 1_000_000
+SELLERS_TRIED_MOST = 40
 LONG_PROJECT = "项目 of many words " * 11
 """As long as an account may be named."""
 
 
 def with_richer(one: Scenario) -> Scenario:
     """``one`` and what its seed draws here."""
-    return _names(_restarts(_money(_short(_moves(_asked(_poisons(_folders(one))))))))
+    return _sellers(_names(_restarts(_money(_short(_moves(_asked(_poisons(_folders(one)))))))))
 
 
 def _dice(one: Scenario, purpose: str) -> random.Random:
@@ -46,7 +48,8 @@ def _folders(one: Scenario) -> Scenario:
 def _looked_at(one: Scenario) -> Scenario:
     """Runs of half a minute, whose money is looked at every few seconds."""
     jobs = tuple(
-        replace(job, at_ms=job.at_ms // 2, work_ms=max(job.work_ms, one.heal_ms)) for job in one.jobs
+        replace(job, at_ms=job.at_ms // 2, work_ms=max(job.work_ms, one.heal_ms))
+        for job in one.jobs
     )
     return replace(one, jobs=jobs, hold_ms=3_000, post_ms=1_000, reading_ms=2_000)
 
@@ -86,7 +89,9 @@ def _moves(one: Scenario) -> Scenario:
     if dice.random() >= 0.04 or len(one.sites) < 2:
         return one
     cheap, *dear = one.sites
-    sites: list[SitePlan] = [replace(cheap, price_micros=dice.choice((0, CHEAP_MICROS, DEAR_MICROS - 1)))]
+    sites: list[SitePlan] = [
+        replace(cheap, price_micros=dice.choice((0, CHEAP_MICROS, DEAR_MICROS - 1)))
+    ]
     sites += [replace(site, price_micros=DEAR_MICROS, region=cheap.region) for site in dear]
     jobs = []
     for job in one.jobs:
@@ -145,18 +150,35 @@ def _money(one: Scenario) -> Scenario:
     dice = _dice(one, "money")
     acts = []
     if dice.random() < 0.03:
-        at_ms, size = dice.randrange(500, one.heal_ms), dice.randrange(1_000_000)
+        at_ms, size = dice.randrange(2_000, one.heal_ms // 2), dice.randrange(1_000_000)
         acts.append(Act(at_ms=at_ms, kind="account", target="", size=size))
-        one = _looked_at(one)
+        early = [
+            replace(job, at_ms=job.at_ms // 4, work_ms=min(job.work_ms, 8_000)) for job in one.jobs
+        ]
+        one = replace(one, jobs=tuple(early), post_ms=1_000, reading_ms=2_000)
     if dice.random() < 0.03:
         one = replace(one, hold_ms=3_000)
         for _ in range(3):
             job_id, at_ms = dice.choice(one.jobs).job_id, dice.randrange(300, one.heal_ms)
             acts.append(Act(at_ms=at_ms, kind="stray", target=job_id, size=0))
             if dice.random() < 0.5:
-                size = dice.randrange(1_000_000)
-                acts.append(Act(at_ms=at_ms + 100, kind="spoil", target=job_id, size=size))
+                # Its place is by an option that it has not: nobody can read it any more.
+                acts.append(Act(at_ms=at_ms + 100, kind="poison", target=job_id, size=1))
     return _with_acts(one, acts) if acts else one
+
+
+def _sellers(one: Scenario) -> Scenario:
+    """Funders who reward the sites that sell."""
+    dice = _dice(one, "sellers")
+    if dice.random() >= 0.03:
+        return one
+    for _ in range(SELLERS_TRIED_MOST):
+        number = dice.randrange(1_000_000)
+        rules = funders(number, "", 0).rules
+        if any(rule.pays == "supplier" and not rule.eligible for rule in rules):
+            jobs = tuple(replace(job, project="alpha") for job in one.jobs)
+            return replace(one, rules=number, pot_micros=None, jobs=jobs)
+    return one
 
 
 def _names(one: Scenario) -> Scenario:
@@ -164,9 +186,7 @@ def _names(one: Scenario) -> Scenario:
     dice = _dice(one, "names")
     if dice.random() >= 0.03:
         return one
-    jobs = [
-        replace(job, project=LONG_PROJECT) if dice.random() < 0.5 else job for job in one.jobs
-    ]
+    jobs = [replace(job, project=LONG_PROJECT) if dice.random() < 0.5 else job for job in one.jobs]
     return replace(one, jobs=tuple(jobs))
 
 
