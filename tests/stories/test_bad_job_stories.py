@@ -258,3 +258,31 @@ def test_each_apart_sets_aside_what_fails_but_not_trouble_with_the_store() -> No
 def test_the_sound_part_is_all_that_works(bad: set[int]) -> None:
     found = sound_part(range(10), lambda items: not bad.intersection(items))
     assert found == [item for item in range(10) if item not in bad]
+
+
+def test_a_job_bound_by_an_option_that_it_has_not_is_left_out(
+    store: Store, network: Network, path: Path
+) -> None:
+    """It is not to stop the planning of all others (found by fault simulation)."""
+    for name in ("job_1", "job_bad"):
+        submit(store, name)
+    before = look(store, network)
+    decided, _ = plan_sound(before, POLICY)
+    apply_plan(store, decided, before, TTL, NOW)
+    damage(path, "UPDATE jobs SET bound = json_set(bound, '$.option', 7) WHERE job_id = 'job_bad'")
+    active = load_active(store)
+    assert [one.job_id for one in active.records] == ["job_1"]
+    assert "option 7" in active.unreadable[0].problem
+
+
+def test_a_job_bound_to_a_pool_that_another_site_has_now_is_placed_anew(
+    store: Store, network: Network, path: Path
+) -> None:
+    submit(store, "job_1", start_after_ms=NOW + 3_600_000)
+    before = look(store, network)
+    decided, _ = plan_sound(before, POLICY)
+    apply_plan(store, decided, before, TTL, NOW)
+    assert state(store, "job_1") is JobState.BOUND
+    assert look(store, network).to_place == ()
+    damage(path, "UPDATE jobs SET bound = json_set(bound, '$.site', 'elsewhere')")
+    assert [one.job_id for one in look(store, network).to_place] == ["job_1"]

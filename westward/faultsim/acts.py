@@ -16,7 +16,8 @@ from fastapi import Response
 
 from westward.control.events import RunEnded
 from westward.faultsim.bookkeeper import ask_all
-from westward.faultsim.build import UNIT, epoch_ms, job_spec
+from westward.faultsim.build import UNIT, epoch_ms, job_spec, network_of
+from westward.faultsim.checkers import Broken
 from westward.faultsim.funders import ENTITY, funders
 from westward.faultsim.net import Answer, Caller, Net
 from westward.faultsim.scenario import Act, Scenario
@@ -29,16 +30,21 @@ from westward.server import api_money, api_site
 from westward.server.core import Core
 from westward.server.disputing import close_and_post
 from westward.server.people import OPERATOR
+from westward.server.possible import judge
 from westward.server.programmes import take_step
+from westward.server.purse import Start
 from westward.server.quoting import Asked, quote_view
 from westward.settlement.disputes import Dispute
 from westward.store.database import Store
+from westward.store.jobs import load_active
 from westward.store.ledger import expire_due, open_accounts, post
 from westward.store.lifecycle import report_run
-from westward.store.money import Budget, set_budget
+from westward.store.money import Budget, load_runs, set_budget
 from westward.store.settlement import answer_dispute, open_dispute
 
 MARKS = {"cordon": "cordoned", "drain": "draining", "open": "open"}
+STRAY_MOST_MS = 300_000
+"""What is held for a run that never came is given back when its time is nearly over."""
 LAST_YEAR = 2026
 """Worlds begin in 2027: the year that may be closed."""
 
@@ -198,6 +204,22 @@ async def _quote(one: Acting, core: Core) -> None:
     await core.read(view)
 
 
+async def _possible(one: Acting, core: Core) -> None:
+    """What is asked of every job that is handed in: nobody has so many nodes."""
+    planned = next(job for job in one.scenario.jobs if job.job_id == one.act.target)
+    spec = replace(job_spec(one.scenario, planned), job_id="asked", after=(), deadline_ms=None)
+    found = [
+        await core.read(
+            judge, core.network, core.series_origin_ms, core.settings.policy, asked,
+            core.clock.now_ms(),
+        )
+        for asked in (spec, replace(spec, nodes=99))
+    ]  # fmt: skip
+    whole = core.network == network_of(one.scenario)
+    if found[1] is None or (whole and found[0] is not None):
+        raise Broken("judged-otherwise", f"{spec.nodes} nodes: {found[0]}; 99: {found[1]}")
+
+
 async def _stranger(one: Acting, core: Core) -> None:
     """An agent of long ago, or of nobody's, tells of runs that are not its own."""
     known = await core.read(one.stale) or ("run_none", 7)
@@ -205,6 +227,26 @@ async def _stranger(one: Acting, core: Core) -> None:
     wrong = token if one.act.size % 2 else token + 1_000
     event = RunEnded(run_id=run_id, token=wrong, outcome="failed", exit_code=1, detail="tab\there")
     await core.write(report_run, core.store, run_id, event, core.clock.now_ms())
+
+
+async def _stray(one: Acting, core: Core) -> None:
+    """Money is held for a run, and the caller breaks off before it asks for the lease."""
+    await core.write(_stray_work, core, f"run_stray{one.act.at_ms}")
+
+
+def _stray_work(core: Core, run_id: str) -> None:
+    store, now_ms = core.store, core.clock.now_ms()
+    placed = [
+        one
+        for one in load_active(store).records
+        if one.bound is not None and one.bound.duration_ms <= STRAY_MOST_MS
+    ]
+    placed.sort(key=lambda one: one.live_run is not None)
+    if not placed or load_runs(store, [run_id]):
+        return
+    assert placed[0].bound is not None
+    start = Start(run_id=run_id, job=placed[0].job, place=placed[0].bound)
+    core.purse.reserve(store, core.network, [start], now_ms)
 
 
 # -- the ledger's own rules -------------------------------------------------------------------
@@ -315,7 +357,9 @@ _HANDLERS: dict[str, Callable[[Acting, Core], Awaitable[None]]] = {
     "close-year": _close_year,
     "dispute": _dispute,
     "quote": _quote,
+    "possible": _possible,
     "stranger": _stranger,
+    "stray": _stray,
     "book": _book,
     "unsound": ask_all,
 }

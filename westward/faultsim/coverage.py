@@ -17,7 +17,7 @@ from typing import Any
 PACKAGE = Path(__file__).parents[1]
 LOOPS = (
     "aside", "applier", "billing", "budgets", "holds", "loops", "posting", "preempting", "purse",
-    "reconsidering", "resumed", "snapshot", "writer",
+    "reconsidering", "resumed", "snapshot", "sound", "writer",
 )  # fmt: skip
 """Of ``server``: its loops and what they call."""
 ROAD = ("accounts", "batch", "charged", "price", "road", "rounding", "transfers")
@@ -45,9 +45,11 @@ def files() -> dict[str, list[Path]]:
 
 
 def _bodies(code: CodeType) -> Iterator[CodeType]:
+    """Not those that run as a module is read: a comprehension at its top, say."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            if constant.co_flags & CO_NEWLOCALS:
+            at_top = code.co_name == "<module>" and constant.co_name.startswith("<gen")
+            if constant.co_flags & CO_NEWLOCALS and not at_top:
                 yield constant
             yield from _bodies(constant)
 

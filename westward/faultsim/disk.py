@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from sqlalchemy import create_engine
 
 from westward.faultsim.loop import OWNER, Crash, VirtualLoop
-from westward.server.writer import Bulk, Task, Writer
+from westward.server.writer import Task, Writer
 from westward.store.database import Store, open_store
 from westward.store.lean import LeanConnection, LeanEngine
 from westward.store.sqlite import STATEMENTS_KEPT
@@ -143,6 +144,18 @@ def die() -> None:
         raise Crash
 
 
+class _Queue(SimpleQueue[Task | None]):
+    """Whatever is handed in gets its turn."""
+
+    def __init__(self, turn_later: Callable[[], None]) -> None:
+        self._turn_later = turn_later
+
+    def put(self, item: Task | None, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        if item is not None:
+            self._turn_later()
+
+
 class DiskWriter(Writer):
     """The shipped writer without its thread: its transactions run between two steps of the loop."""
 
@@ -158,6 +171,7 @@ class DiskWriter(Writer):
         """Whether a transaction takes no more than it has so far."""
         self._committed = committed
         super().__init__(store, self._elapsed)
+        self._queue = _Queue(self._turn_later)
 
     def _elapsed(self) -> float:
         self._asked += 1
@@ -165,14 +179,6 @@ class DiskWriter(Writer):
 
     def _start(self) -> None:
         """There is no thread."""
-
-    async def _hand_in(
-        self, work: Callable[[], Any], bulk: Bulk | None = None, item: Any = None
-    ) -> Any:
-        future = self._loop.create_future()
-        self._queue.put(Task(work, future, self._loop, bulk=bulk, item=item))
-        self._turn_later()
-        return await future
 
     def _turn_later(self) -> None:
         if not self._turning:

@@ -64,6 +64,8 @@ class MoneyChecker:
         self._held_for: set[str] = set()
         self._bills: dict[str, tuple[object, ...]] = {}
         self._granted: set[str] = set()
+        self.unpriced: set[str] = set()
+        """Sites whose prices were once not all stated (``folders``)."""
 
     def look(self, whole: bool = False) -> None:
         self._transfers()
@@ -140,8 +142,10 @@ class MoneyChecker:
                 raise Broken("lease-without-money", f"{run_id} at {site} has nothing held")
 
     def _may_cost_nothing(self, site: str) -> bool:
-        """Free devices, and power whose price falls below nought."""
-        return self.prices[site] == 0 and min(self.scenario.tariff, default=1.0) < 0
+        """Free devices, and power whose price falls below nought; or nobody knows the price."""
+        return site in self.unpriced or (
+            self.prices[site] == 0 and min(self.scenario.tariff, default=1.0) < 0
+        )
 
     def _new_bills(self) -> None:
         rows = self.raw.execute(

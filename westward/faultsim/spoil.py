@@ -10,6 +10,8 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from westward.faultsim.poison import poisoned_place, poisoned_spec
+
 WAITING = ("pending", "held", "bound")
 PAUSE = '{"kind":"suspend","by":"nobody"}'
 NO_OPTIONS = "nothing that it could run on"
@@ -58,19 +60,50 @@ class Spoiler:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
         self.ever: set[str] = set()
+        self.of_money = False
+        """Whether an account was."""
         self._spoiled: list[_Spoiled] = []
 
     @property
     def now(self) -> bool:
         return bool(self._spoiled)
 
-    def spoil(self, job_id: str, number: int) -> str:
-        """What was done; empty: nothing, something of the job runs or it is over."""
-        if job_id in self.ever:
-            return ""
+    def _waits(self, job_id: str) -> bool:
+        """Nothing of it runs, it is not over, and it was never spoiled."""
         row = self._run("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         live = self._run("SELECT 1 FROM runs WHERE job_id = ? AND live = 1", (job_id,)).fetchone()
-        if row is None or row[0] not in WAITING or live is not None:
+        return job_id not in self.ever and row is not None and row[0] in WAITING and live is None
+
+    def poison(self, job_id: str, number: int) -> str:
+        """As ``spoil``: the row can be read, and nothing can be planned with it."""
+        if not self._waits(job_id):
+            return ""
+        spec, bound = self._run(
+            "SELECT spec, bound FROM jobs WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        column, text = ("spec", poisoned_spec(spec, number // 2))
+        if bound is not None and number % 2:
+            column, text = ("bound", poisoned_place(bound, number // 2))
+        self.ever.add(job_id)
+        return self._put("jobs", column, "job_id", job_id, text)
+
+    def account(self, number: int) -> str:
+        """An account that runs pay to or from counts in another unit: whatever names it is refused,
+        and no bill may be saved without its money."""
+        found = self._run(
+            "SELECT account_id FROM ledger_accounts WHERE account_id NOT LIKE 'book:%' "
+            "ORDER BY account_id",
+            (),
+        ).fetchall()
+        if self.of_money or not found:
+            return ""
+        self.of_money = True
+        chosen = found[number % len(found)][0]
+        return self._put("ledger_accounts", "unit", "account_id", chosen, "XXX")
+
+    def spoil(self, job_id: str, number: int) -> str:
+        """What was done; empty: nothing, something of the job runs or it is over."""
+        if not self._waits(job_id):
             return ""
         last = self._run(
             "SELECT run_id FROM runs WHERE job_id = ? ORDER BY token DESC LIMIT 1", (job_id,)
@@ -82,11 +115,18 @@ class Spoiler:
         (was,) = self._run(f"SELECT {column} FROM {table} WHERE {where} = ?", (key,)).fetchone()
         if value == NO_OPTIONS:
             value = json.dumps({**json.loads(was), "options": [], "nodes": None})
+        done = self._put(table, column, where, key, value)
+        if done:
+            self.ever.add(job_id)
+        return done
+
+    def _put(self, table: str, column: str, where: str, key: object, value: object) -> str:
+        query = f"SELECT {column} FROM {table} WHERE {where} = ?"
+        (was,) = self._run(query, (key,)).fetchone()
         if was == value:
             return ""
         self._run(f"UPDATE {table} SET {column} = ? WHERE {where} = ?", (value, key))
         self._spoiled.append(_Spoiled(table, column, where, key, was, value))
-        self.ever.add(job_id)
         return f"{table}.{column} of {key}"
 
     def repair(self) -> None:

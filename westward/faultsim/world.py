@@ -33,11 +33,14 @@ from westward.faultsim.build import (
     paces_of,
     vouchers_of,
 )
+from westward.faultsim.callers import Callers, callers
 from westward.faultsim.checkers import Broken, Checker, Truth
 from westward.faultsim.disk import Disk
 from westward.faultsim.files import Files
+from westward.faultsim.folders import edited, unpriced
 from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
 from westward.faultsim.money import MoneyChecker
+from westward.faultsim.moving import Moves
 from westward.faultsim.net import Net
 from westward.faultsim.nodes import AgentNode, Server
 from westward.faultsim.office import Office
@@ -55,6 +58,8 @@ GRANTED_LATE_US = 15_000_000
 """A plan made before a site was closed is written by then, where nothing holds the server up."""
 WHOLE_LOOK_EVERY = 16
 """Commits between two looks at every row."""
+REFUSED_MONEY = "unit-differs"
+"""What the ledger says where an account was spoiled."""
 NOWHERE = Path("/nonexistent/westward-faultsim")
 
 
@@ -112,7 +117,9 @@ class World:
         self.commits = 0
         self._run_ids = 0
         self._agents = 0
-        self.network = network_of(scenario)
+        self.folder = network_of(scenario)
+        self.network = self.folder
+        """As the folder says now: a server reads it when it starts."""
         self.vouchers = vouchers_of(scenario)
         self.plans: dict[str, JobPlan] = {one.job_id: one for one in scenario.jobs}
         self.truth = self._truth()
@@ -125,6 +132,7 @@ class World:
         self.money = MoneyChecker(
             disk.raw, self.truth, scenario, funders_of(scenario), epoch_ms(scenario)
         )
+        self.moves = Moves(disk.raw, scenario, self.injected)
         self.spoiler = Spoiler(disk.raw)
         self._opened: dict[str, int] = {}
         """How often somebody asked for each closed site to be opened."""
@@ -209,6 +217,7 @@ class World:
     def _look(self, whole: bool) -> None:
         self.checker.look()
         self.money.look(whole)
+        self.moves.look()
 
     def _guarded(self, look: Callable[[], None]) -> None:
         if self.broken is None:
@@ -245,7 +254,9 @@ class World:
             self.fail(Broken("invariant" if broken else "unexpected-error", text.strip()))
 
     def _of_spoiled(self, text: str) -> bool:
-        """Whether it is said of a job whose row was spoiled."""
+        """Whether it is said of a job, or of an account, whose row was spoiled."""
+        if self.spoiler.of_money and REFUSED_MONEY in text:
+            return True
         return any(job_id in text for job_id in self.spoiler.ever)
 
     def _uncaught(self, text: str, error: BaseException | None) -> None:
@@ -426,19 +437,41 @@ class World:
         if self.healed:
             return
         self.note("act", act.kind, act.target, act.size)
-        if act.kind == "spoil":
-            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
-            done = next(filter(None, (self.spoiler.spoil(one, act.size) for one in ids)), "")
-            if done:
-                self._forget_specs()
-                self.injected("spoiled")
-                self.note("spoiled", done)
+        if act.kind in ("spoil", "poison", "account"):
+            self._spoil(act)
+            return
+        if act.kind == "wrong-caller":
+            wrong = Callers(self.disk.raw, self.spoiler.ever, self.fail, act.size)
+            self._user(callers(self.net, wrong))
+            return
+        if act.kind == "folder":
+            self.network = edited(self.folder, act.target, act.size)
+            self.money.unpriced |= unpriced(self.network)
+            self.injected("folder-edited")
+            self._stop_server()
             return
         if act.kind == "restart":
-            if self.server is not None:
-                self.server.stop()
+            self._stop_server()
             return
         self._ask_for(act)
+
+    def _spoil(self, act: Act) -> None:
+        if act.kind == "account":
+            done = self.spoiler.account(act.size)
+        else:
+            harm = self.spoiler.spoil if act.kind == "spoil" else self.spoiler.poison
+            ids = [act.target, *(one.job_id for one in self.scenario.jobs)]
+            done = next(filter(None, (harm(one, act.size) for one in ids)), "")
+        if done:
+            self._forget_specs()
+            kinds = {"spoil": "spoiled", "poison": "poisoned", "account": "account-spoiled"}
+            self.injected(kinds[act.kind])
+            self.note("spoiled", done)
+
+    def _stop_server(self) -> None:
+        """It is started again as after any end."""
+        if self.server is not None:
+            self.server.stop()
 
     def _forget_specs(self) -> None:
         """Jobs' texts never change: a server reads each once. It is to read them now."""
@@ -580,6 +613,9 @@ class World:
             node.start()
         self.spoiler.repair()
         self._forget_specs()
+        if self.network is not self.folder:
+            self.network = self.folder
+            self._stop_server()
         projects = [one.project for one in self.scenario.budgets]
         projects += [one.target for one in self.scenario.acts if one.kind == "budget"]
         for project in dict.fromkeys(projects):

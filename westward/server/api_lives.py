@@ -14,7 +14,6 @@ from westward.control.records import Aim, JobRecord, JobState
 from westward.model.job import JobSpec
 from westward.model.plan import Plan
 from westward.model.reasons import Code
-from westward.placement import plan
 from westward.server.api_jobs import (
     CoreDep,
     JobRequest,
@@ -29,6 +28,7 @@ from westward.server.data_names import with_data
 from westward.server.errors import ApiError, not_found
 from westward.server.resumed import bound_to, resumed_spec
 from westward.server.rights import JudgedDep
+from westward.server.sound import plan_sound
 from westward.server.views import array_view, job_view
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import load_job, submit_jobs, submitted_under
@@ -151,7 +151,10 @@ def _cannot_go(core: Core, record: JobRecord, aim: Aim) -> str | None:
     sites = {site.name for site in core.network.sites}
     spec = with_data(resumed_spec(record, checkpoint, core.network), found.copies, sites)
     part = found.towards(spec, aim)
-    decided = plan(part.snapshot, (spec,), core.settings.policy, found.now_ms)
+    decided, broken = plan_sound(part, core.settings.policy)
+    for one in broken:
+        if one.key == record.job_id:
+            return f"the server could not plan it ({one.problem})"
     return _refusal(decided, spec, core, aim)
 
 

@@ -18,8 +18,7 @@ from westward.ledger.price import PriceUnknown
 from westward.memory import give_back
 from westward.model.job import JobSpec
 from westward.model.network import PoolStatus
-from westward.model.plan import Plan, Policy
-from westward.placement import plan
+from westward.model.plan import Plan
 from westward.server.applier import (
     END_LEASE,
     Outcome,
@@ -29,7 +28,7 @@ from westward.server.applier import (
     parts,
     run_charge,
 )
-from westward.server.aside import STORE_TROUBLE, Broken, sound_part
+from westward.server.aside import STORE_TROUBLE, Broken
 from westward.server.billing import SETTLED_AT_ONCE, Owed, settle_runs
 from westward.server.budgets import end_of_money, funded, outlasting
 from westward.server.core import Core
@@ -40,6 +39,7 @@ from westward.server.preempting import preemptions
 from westward.server.purse import LedgerBroken
 from westward.server.reconsidering import moves_that_pay
 from westward.server.snapshot import Situation
+from westward.server.sound import plan_sound
 from westward.server.writer import Bulk
 from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import snapshot_version
@@ -61,9 +61,6 @@ PASS_PAUSE_MOST_S = 2.0
 happens meanwhile is planned at once."""
 APPLIED_AT_ONCE = 50
 """Jobs of a plan written in one go: some tens of milliseconds in which no lease is renewed."""
-EXPLAINED_MOST = 20_000
-"""Alternatives told in one plan (500 jobs at 40 pools); each takes some 15 microseconds, and room
-in the database. Jobs placed after them are told their place alone."""
 SETTLE_EVERY_S = 60.0
 TRACE_EVERY_S = 1.0
 TRACE_CURSOR_MS = 10_000
@@ -463,38 +460,3 @@ def answer_for(decided: Plan, job_ids: Collection[str]) -> Plan:
         placements=tuple(decided.placed(job_ids)),
         refusals=tuple(one for one in decided.refusals if one.job_id in job_ids),
     )
-
-
-def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:
-    """The plan of all waiting jobs; if that raises, of all but those it cannot do with."""
-    try:
-        decided = plan(
-            before.snapshot, before.to_place, policy, before.now_ms, explain_most=EXPLAINED_MOST
-        )
-        return decided, []
-    except Exception as error:
-        first = error
-    seen: list[Exception] = []
-
-    def works(job_ids: Sequence[str]) -> bool:
-        part = before.with_only(frozenset(job_ids))
-        try:
-            plan(part.snapshot, part.to_place, policy, part.now_ms)
-        except Exception as error:
-            seen.append(error)
-            return False
-        return True
-
-    if not works([]):  # no job's fault
-        raise first
-    waiting = before.waiting
-    sound = frozenset(sound_part(waiting, works))
-    part = before.with_only(sound)
-    decided = plan(part.snapshot, part.to_place, policy, part.now_ms)
-    last = seen[-1] if seen else first
-    broken = [
-        Broken(key=job_id, step="plan it", error=last, version=before.records[job_id].version)
-        for job_id in waiting
-        if job_id not in sound
-    ]
-    return decided, broken

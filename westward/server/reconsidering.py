@@ -16,10 +16,10 @@ from westward.control.records import Aim, JobRecord, JobState, RunRecord
 from westward.model.job import InputData, JobSpec
 from westward.model.plan import Estimate, Plan, Policy
 from westward.model.units import BYTES_PER_GB, MILLI, format_money
-from westward.placement import plan
 from westward.server.data_names import with_data
 from westward.server.resumed import resumed_spec, speed_of
 from westward.server.snapshot import Situation
+from westward.server.sound import plan_sound
 from westward.store.results import Change, Checkpoint
 
 LOOKED_AT_MOST = 200
@@ -49,7 +49,10 @@ def moves_that_pay(
         spec = _handed_in_now(before, record, run, left_ms, checkpoints.get(record.job_id), policy)
         part = _without(before, record.job_id)
         stays = Aim(site=run.site, pool=run.pool)
-        here = _best(plan_one(part.towards(spec, stays), spec, policy), spec.job_id)
+        alone = part.with_only(frozenset()).towards(
+            spec, stays
+        )  # it has its place: none is before it
+        here = _best(plan_one(alone, spec, policy), spec.job_id)
         best = _best(plan_one(part, spec, policy), spec.job_id)
         if here is None or best is None or best.pool == run.pool or best.pool in aimed:
             continue
@@ -77,7 +80,10 @@ def moves_that_pay(
 
 
 def plan_one(part: Situation, spec: JobSpec, policy: Policy) -> Plan:
-    return plan(part.snapshot, (spec,), policy, part.now_ms)
+    """Of this job alone, behind those that wait already; as if there were none of those that
+    cannot be planned with. Where that is the job itself, nothing is said of it."""
+    decided, _broken = plan_sound(replace(part, to_place=(spec,)), policy)
+    return decided
 
 
 def _left_ms(record: JobRecord, run: RunRecord, now_ms: int) -> int:

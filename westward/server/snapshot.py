@@ -211,10 +211,11 @@ def _claim(record: JobRecord, run: RunRecord, duration_ms: int, now_ms: int) -> 
 
 def _shut_out(job: JobSpec, place: Binding, pool: Pool) -> bool:
     """Whether a job that was bound to ``pool`` may or can not run there any more: what its site
-    offers has changed since."""
+    offers has changed since, or another site has a pool of that name now."""
     option = job.options[place.option]
     return (
-        place.need_milli > pool.capacity_milli
+        place.site != pool.site
+        or place.need_milli > pool.capacity_milli
         or (option.accelerator is not None and option.accelerator != pool.accelerator)
         or bool(offer_reasons(job, pool))
     )

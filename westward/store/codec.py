@@ -64,11 +64,16 @@ def job_row(record: JobRecord) -> dict[str, object]:
 
 
 def job_record(store: Store, row: RowMapping, runs: tuple[RunRecord, ...]) -> JobRecord:
+    """Raises ValueError for a row that cannot be: whoever lists jobs leaves it out."""
+    job = job_spec(store, row["job_id"], row["spec"])
+    bound = None if row["bound"] is None else from_json(Binding, row["bound"])
+    if bound is not None and not 0 <= bound.option < len(job.options):
+        raise ValueError(f"bound by option {bound.option}, it has {len(job.options)}")
     return JobRecord(
-        job=job_spec(store, row["job_id"], row["spec"]),
+        job=job,
         state=JobState(row["state"]),
         version=row["version"],
-        bound=None if row["bound"] is None else from_json(Binding, row["bound"]),
+        bound=bound,
         runs=runs,
         cancel_requested_ms=row["cancel_requested_ms"],
         attempts_max=row["attempts_max"],
