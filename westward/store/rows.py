@@ -72,7 +72,8 @@ def assemble(
     """The records of the job rows that ``jobs`` selects (with ``values`` for its parameters), in
     its order, with their runs.
 
-    A row that does not make a record is an error, or goes to ``unreadable`` if that is given.
+    A row that does not make a record is a ValueError that names the job, or goes to ``unreadable``
+    if that is given.
     """
     locked = lock and connection.dialect.name != "sqlite"
     asked = jobs.with_for_update() if locked else jobs
@@ -89,7 +90,7 @@ def assemble(
             records.append(codec.job_record(store, row, own))
         except (ValueError, TypeError, KeyError) as error:
             if unreadable is None:
-                raise
+                raise ValueError(f"job {row['job_id']} cannot be read: {error}") from error
             unreadable.append(Unreadable(job_id=row["job_id"], problem=str(error)))
     return records
 
