@@ -212,14 +212,14 @@ def test_a_budget_stops_a_job_before_it_starts_until_there_is_money(
     assert "1.00 CNY are left to project lab" in record.holds[0].text
     assert available(store, name) == 1_000_000
     held = load_held(store)
-    assert funded(store, own, held) == []
+    assert funded(store, own, held, NOW) == []
     give(
         store,
         Account(account_id=name, kind=AccountKind.PROJECT, unit=UNIT, owner="lab"),
         4_000_000,
         "more",
     )
-    (change,) = funded(store, own, held)
+    (change,) = funded(store, own, held, NOW)
     with store.together():
         apply_changes(store, [change], "let it go on", NOW + 1)
     go(store, network, own, NOW + 1)

@@ -46,6 +46,9 @@ from westward.model.wire import (
 POLL_ANSWER_SHARE = 5
 """A poll may take its wait and a fifth of the lease longer; then it is given up and sent anew."""
 
+URGED_AGAIN_S = 0.5
+"""Between two polls where the server only says again what is being done already: a run that is given
+time to save is listed until it ends, and a poll that has something to say is answered at once."""
 STOP_ALL_MOST_MS = 15_000
 HANDED_BACK_MOST = 10_000
 """Runs remembered; only those of the last seconds matter."""
@@ -156,6 +159,7 @@ class Agent:
 
     async def _poll_while_session(self, welcome: Welcome) -> None:
         wait_ms = 0
+        urged_before: tuple[tuple[str, ...], ...] = ((), (), ())
         while True:
             try:
                 if self.member is not None:
@@ -195,6 +199,10 @@ class Agent:
             self.counts.polled_s = time.monotonic()
             await self._do(answer, asked_ms)
             wait_ms = welcome.poll_wait_ms
+            urged = (answer.stops, answer.pauses, answer.unknown)
+            if any(urged) and urged == urged_before and not answer.grants:
+                await asyncio.sleep(URGED_AGAIN_S)
+            urged_before = urged
 
     async def _do(self, answer: PollAnswer, asked_ms: int) -> None:
         for lease in answer.leases:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from westward.agent.link import ServerLink
 from westward.faultsim import files
+from westward.faultsim.checkers import Broken
 from westward.faultsim.loop import Process, VirtualLoop
 from westward.model.wire import (
     Ack,
@@ -35,6 +36,9 @@ Answer = tuple[int, bytes]
 Serve = Callable[[Core, "Caller"], Awaitable[Answer]]
 REPEAT_MOST_MS = 20_000
 """A repeated message comes at most so much later."""
+ASKED_WINDOW_US = 10_000_000
+ASKED_MOST = 200
+"""Of one question by one asker in such a window; a site's agent polls some ten times in it."""
 SPEAKER = Speaker(site=None)
 _KINDS: dict[str, tuple[TypeAdapter[Any], Any]] = {
     "started": (TypeAdapter(RunStarted), api_agent.started),
@@ -68,6 +72,7 @@ class Net:
         injected: Callable[[str], None],
         trouble: Callable[[Core, Exception], None],
         note: Callable[..., None],
+        fail: Callable[[Broken], None],
     ) -> None:
         self.loop = loop
         self.dice = dice
@@ -75,6 +80,9 @@ class Net:
         self.injected = injected
         self.trouble = trouble
         self.note = note
+        self.fail = fail
+        self._lately: dict[tuple[str, str], tuple[int, int]] = {}
+        """By who asks what: a window of virtual time, and how often in it."""
         self.core: Core | None = None
         self.process: Process | None = None
         self.windows: dict[tuple[str, str], int] = {}
@@ -121,8 +129,18 @@ class Net:
             self.reset(end, caller)
             return
         self.note("arrives", end, what)
+        self._count(end, what)
         context = process.context.copy()
         self.loop.create_task(self._serve(end, what, serve, core, caller), context=context)
+
+    def _count(self, end: str, what: str) -> None:
+        """Somebody who waits for something must not spin until it comes."""
+        window = self.loop.now_us // ASKED_WINDOW_US
+        before, times = self._lately.get((end, what), (window, 0))
+        times = times + 1 if before == window else 1
+        self._lately[end, what] = (window, times)
+        if times == ASKED_MOST:
+            self.fail(Broken("asks-too-often", f"{what} of {end}: {times} times in 10 s"))
 
     async def _serve(self, end: str, what: str, serve: Serve, core: Core, caller: Caller) -> None:
         try:

@@ -52,6 +52,8 @@ from westward.server.aside import STORE_TROUBLE
 from westward.server.core import Core
 from westward.server.settings import LIVE_POLICY, Settings
 
+STORY_MOST = 400
+"""Lines that a job's story has at most, once a world has come to rest."""
 SETTLE_MOST_MS = 30 * 60_000
 """Of virtual time, after everything has healed."""
 GRANTED_LATE_US = 15_000_000
@@ -138,7 +140,13 @@ class World:
         """How often somebody asked for each closed site to be opened."""
         self.began_wall_ms = epoch_ms(scenario)
         self.net = Net(
-            self.loop, self._dice("net"), scenario.delay_ms, self.injected, self.trouble, self.note
+            self.loop,
+            self._dice("net"),
+            scenario.delay_ms,
+            self.injected,
+            self.trouble,
+            self.note,
+            self.fail,
         )
         self.thread_dice = self._dice("threads")
         self.slow_until_us = 0
@@ -352,6 +360,7 @@ class World:
                 self._give_up()
             if left is None:
                 self._guarded(lambda: self._look(True))
+                self._guarded(self._at_rest)
                 if self.scenario.office is not None:
                     self._guarded(self._office_closes)
                     self._guarded(lambda: self._look(True))
@@ -373,6 +382,14 @@ class World:
     def _office_closes(self) -> None:
         with self.loop.running():
             self._office().closing()
+
+    def _at_rest(self) -> None:
+        """A job whose story has so many lines went in circles."""
+        told = self.disk.raw.execute(
+            "SELECT job_id, COUNT(*) FROM story GROUP BY job_id HAVING COUNT(*) >= ?", (STORY_MOST,)
+        ).fetchone()
+        if told is not None:
+            raise Broken("goes-in-circles", f"{told[0]}: {told[1]} lines of story")
 
     def _agents_busy(self) -> str | None:
         for name, node in self.agents.items():

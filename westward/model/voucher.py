@@ -7,6 +7,7 @@ published it, or we have not seen it. It is never filled in (decision 0033).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -143,6 +144,8 @@ class Rule:
     cap_claim_micros: Figure = BLANK
     cap_contract_micros: Figure = BLANK
     pot_year_micros: Figure = BLANK
+    pots_micros: Mapping[int, int] | None = None
+    """By year, what the funder has paid in so far; None: what was announced counts, every year."""
     min_spend_year_micros: Figure = BLANK
     """Of the entity, in the calendar year, in lines that count (this claim's included)."""
     auto_device_milli_ms: Figure = BLANK
@@ -164,6 +167,13 @@ class Rule:
     sharing: Literal["first-come", "pro-rata"] = "first-come"
     procedure: tuple[Step, ...] = ()
     """Empty: not published; then no claim is asked for."""
+
+    def pot_of(self, year: int) -> int | None:
+        """Millionths that it may pay of ``year``; None: it states no pot."""
+        announced = self.pot_year_micros.value
+        if announced is None or self.pots_micros is None:
+            return announced
+        return self.pots_micros.get(year, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def end_of_money(short: Short, runs: Sequence[Outlasting]) -> Change | None:
     return Change(job_id=short.job_id, event=event, expected_version=None)
 
 
-def funded(store: Store, purse: Purse, held: Sequence[JobRecord]) -> list[Change]:
+def funded(store: Store, purse: Purse, held: Sequence[JobRecord], now_ms: int) -> list[Change]:
     """Held jobs that there is money for again."""
     return [
         Change(
@@ -70,5 +70,6 @@ def funded(store: Store, purse: Purse, held: Sequence[JobRecord]) -> list[Change
             expected_version=one.version,
         )
         for one in held
-        if one.hold("money") is not None and purse.may_go_on(store, one.job_id, one.job.account)
+        if one.hold("money") is not None
+        and purse.may_go_on(store, one.job_id, one.job.account, now_ms)
     ]

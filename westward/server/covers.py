@@ -59,23 +59,35 @@ def standing(
 
 
 def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[Rule, ...]:
-    """``rules``, each with the pot that its funder has filled for the year: one that was announced
-    and is empty pays nothing. A rule that states no pot keeps none."""
+    """``rules``, each with the pots that its funder has filled: one that was announced and is empty
+    pays nothing. The years before and after are looked at too, for runs that last over a turn of
+    the year. A rule that states no pot keeps none."""
     pots = {
-        rule.name: pot_id(rule.name, year_of(at_ms, rule.utc_offset_minutes), unit)
+        (rule.name, year): pot_id(rule.name, year, unit)
         for rule in rules
         if rule.pot_year_micros.value is not None
+        for year in _years_around(rule, at_ms)
     }
     found = balances_of(store, sorted(pots.values())) if pots else {}
+
+    def paid_in(rule: Rule, year: int) -> int:
+        state = found.get(pots[rule.name, year])
+        return 0 if state is None else state.balances.credits_posted
+
     made = []
     for rule in rules:
-        if rule.name in pots:
-            state = found.get(pots[rule.name])
-            paid_in = 0 if state is None else state.balances.credits_posted
-            figure = replace(rule.pot_year_micros, value=paid_in)
-            rule = replace(rule, pot_year_micros=figure)
+        if rule.pot_year_micros.value is not None:
+            by_year = {year: paid_in(rule, year) for year in _years_around(rule, at_ms)}
+            now = by_year[year_of(at_ms, rule.utc_offset_minutes)]
+            figure = replace(rule.pot_year_micros, value=now)
+            rule = replace(rule, pot_year_micros=figure, pots_micros=by_year)
         made.append(rule)
     return tuple(made)
+
+
+def _years_around(rule: Rule, at_ms: int) -> tuple[int, ...]:
+    year = year_of(at_ms, rule.utc_offset_minutes)
+    return year - 1, year, year + 1
 
 
 @dataclass(slots=True)

@@ -264,7 +264,7 @@ class Loops:
         held = tuple(one for one in held if not core.jobs_aside.holds(one.job_id, now_ms))
         states = await core.read(states_of, core.store, awaited(held))
         changes, next_ms = due(held, states, now_ms)
-        changes += await core.read(funded, core.store, core.purse, held)
+        changes += await core.read(funded, core.store, core.purse, held, now_ms)
         if changes:
             await self._apply(changes, "let it go on")
         await core.read(self._drop_checkpoints)

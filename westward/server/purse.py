@@ -32,7 +32,7 @@ from westward.ledger.road import (
     site_accounts,
 )
 from westward.ledger.transfers import HoldState, RefusalCode, Refused, Transfer, TransferKind
-from westward.ledger.vouchers import NO_USAGE, Split, Usage, released, split, used
+from westward.ledger.vouchers import NO_SPLIT, NO_USAGE, Split, Usage, released, split, used
 from westward.model.job import JobSpec
 from westward.model.network import Network
 from westward.model.plan import Policy
@@ -48,6 +48,9 @@ HOLD_LEAST_MS = 5 * MS_PER_MINUTE
 """Shorter jobs are held for as long: most are over before more is asked for."""
 FURTHER_LEAST_MS = 10 * MS_PER_MINUTE
 """A hold is made longer by at least so much."""
+ELSEWHERE_AGAIN_MS = 10_000
+"""A job that its own project could pay for, and somebody else cannot (a funder's pot), is tried again
+after so long."""
 PROJECT_MOST_CHARS = 160
 """Longer names stand in the ledger by their digest."""
 log = logging.getLogger("westward.server")
@@ -89,6 +92,8 @@ class Purse:
     needed: dict[str, int] = field(default_factory=dict)
     """Job that is held for money → what it lacks, millionths. Lost with the server: then it is
     tried once too often."""
+    not_before_ms: dict[str, int] = field(default_factory=dict)
+    """Of those that somebody else lacks the money for: when they are tried again. Lost likewise."""
     _open: set[str] = field(default_factory=set)
     """Accounts known to be open, ``_open_at`` that count of the store's rollbacks."""
     _open_at: int = 0
@@ -143,7 +148,7 @@ class Purse:
             if not _has_room(outcomes):
                 if len(asked) > 1 and who.usage != NO_USAGE:
                     raise _OneIsShort
-                short[run.run_id] = self._short(run, party, who.own_micros, store)
+                short[run.run_id] = self._short(run, party, who.own_micros, store, now_ms)
                 continue
             money.count_usage(store, who, 1)
             held.append(
@@ -153,6 +158,7 @@ class Purse:
                 )
             )  # fmt: skip
             self.needed.pop(run.job_id, None)
+            self.not_before_ms.pop(run.job_id, None)
         money.save_new_runs(store, held)
         return short
 
@@ -170,7 +176,7 @@ class Purse:
             ]  # fmt: skip
             _must(ledger.post(store, voids, now_ms))
             money.count_usage(store, run.counted, -1)
-            money.save_run(store, replace(run, settled=True))
+            money.save_run(store, replace(run, settled=True, counted=NO_SPLIT))
 
     # -- while it runs ------------------------------------------------------------------------
 
@@ -227,7 +233,8 @@ class Purse:
         if not _has_room(ledger.post(store, hold(road, run.holds, who, run.counted), now_ms)):
             # Asked again after the least of holds, should it still run then.
             money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
-            return self._short(road, party, max(0, who.own_micros - run.counted.own_micros), store)
+            needed = max(0, who.own_micros - run.counted.own_micros)
+            return self._short(road, party, needed, store, now_ms)
         money.count_usage(store, run.counted, -1)
         money.count_usage(store, who, 1)
         money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
@@ -235,8 +242,12 @@ class Purse:
 
     # -- held jobs ----------------------------------------------------------------------------
 
-    def may_go_on(self, store: Store, job_id: str, account: str | None) -> bool:
-        """Whether a job that waits for money would be paid for now, as far as can be seen."""
+    def may_go_on(self, store: Store, job_id: str, account: str | None, now_ms: int) -> bool:
+        """Whether a job that waits for money would be paid for now, as far as can be seen. Where it
+        was not its project that had too little, it is tried again after a while only."""
+        wait_ms = self.not_before_ms.get(job_id, now_ms) - now_ms
+        if 0 < wait_ms <= ELSEWHERE_AGAIN_MS:  # more: the clock was set back
+            return False
         project = project_of(account)
         party = money.load_parties(store, (project,))[project]
         if party.budget is None:
@@ -380,10 +391,12 @@ class Purse:
             for run_id, entries in found.items()
         }
 
-    def _short(self, run: RunOnRoad, party: Party, needed: int, store: Store) -> Short:
+    def _short(self, run: RunOnRoad, party: Party, needed: int, store: Store, now_ms: int) -> Short:
         found = balances_of(store, (run.project,)).get(run.project)
         have = 0 if found is None else found.balances.available
         self.needed[run.job_id] = needed
+        if party.budget is None or have >= max(1, needed):
+            self.not_before_ms[run.job_id] = now_ms + ELSEWHERE_AGAIN_MS
         text = (
             f"{format_money(needed, self.unit)} may be needed, "
             f"{format_money(have, self.unit)} are left to project {party.project}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -18,7 +19,7 @@ from westward.ledger.transfers import (
     Transfer,
     TransferKind,
 )
-from westward.ledger.vouchers import NO_USAGE, Split, Usage
+from westward.ledger.vouchers import NO_SPLIT, NO_USAGE, Split, Usage
 from westward.ledger.vouchers.calendar import day_start_ms, year_of
 from westward.ledger.vouchers.claims import claw_back, returned
 from westward.ledger.vouchers.year_end import (
@@ -276,7 +277,7 @@ def _years(store: Store, rule: Rule, unit: str) -> dict[str, int]:
 
 
 def _usage_alone(usage: Usage) -> Split:
-    return Split(price_micros=0, parts=(), rewards=(), verdicts=(), own_by_spend={}, usage=usage)
+    return replace(NO_SPLIT, usage=usage)
 
 
 def _back_view(

@@ -3,10 +3,11 @@
 from westward.ledger.vouchers.claims import ClawBack, advance, claw_back, pending_step
 from westward.ledger.vouchers.effective import PriceAfter, PriceLine, price_after_vouchers
 from westward.ledger.vouchers.period import share_out
-from westward.ledger.vouchers.split import Split, increments, split
+from westward.ledger.vouchers.split import NO_SPLIT, Split, increments, split
 from westward.ledger.vouchers.usage import NO_USAGE, Usage, released, used
 
 __all__ = [
+    "NO_SPLIT",
     "NO_USAGE",
     "ClawBack",
     "PriceAfter",

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from westward.ledger.vouchers.reasons import Reason, money, percent
 from westward.ledger.vouchers.terms import Asked, Outcome, Terms, outcomes
-from westward.ledger.vouchers.usage import Usage
+from westward.ledger.vouchers.usage import NO_USAGE, Usage
 from westward.model.units import MS_PER_HOUR
 from westward.model.voucher import PPM, BillLine, Contract, Entity, Rule, VoucherClaim
 
@@ -98,6 +98,10 @@ class Split:
             if v.pays_micros == 0
             for reason in (*v.refused, *v.limited)
         )
+
+
+NO_SPLIT = Split(price_micros=0, parts=(), rewards=(), verdicts=(), own_by_spend={}, usage=NO_USAGE)
+"""Of a run that was never granted."""
 
 
 def split(
@@ -332,7 +336,7 @@ class _Work:
         self, rule: Rule, group: _Group, terms: Terms, tally: _Tally
     ) -> Iterable[tuple[int, Reason]]:
         usage, year, who = self.asked.usage, terms.year, terms.beneficiary
-        pot = rule.pot_year_micros.value
+        pot = rule.pot_of(year)
         if pot is not None and rule.sharing == "first-come":
             left = max(0, pot - usage.pot.get((rule.name, year), 0))
             text = f"{money(left)} were left of the pot of {money(pot)} for {year}"
@@ -398,8 +402,9 @@ class _Work:
         ]
 
     def _left(self, rule: Rule, tally: _Tally) -> Iterable[Left]:
-        usage, pot, cap = self.asked.usage, rule.pot_year_micros.value, rule.cap_entity_year_micros
+        usage, cap = self.asked.usage, rule.cap_entity_year_micros
         for who, year in sorted(tally.spent):
+            pot = rule.pot_of(year)
             pot_left = None if pot is None else pot - usage.pot.get((rule.name, year), 0)
             cap_left = (
                 None
