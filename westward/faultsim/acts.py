@@ -25,7 +25,6 @@ from westward.faultsim.users import TIMEOUT_MS, Ask
 from westward.ledger.accounts import Account, AccountKind
 from westward.ledger.transfers import EXPIRY_PREFIX, Transfer, TransferKind
 from westward.ledger.vouchers.calendar import year_of
-from westward.placement import plan
 from westward.server import api_money, api_site
 from westward.server.core import Core
 from westward.server.disputing import close_and_post
@@ -34,6 +33,7 @@ from westward.server.possible import judge
 from westward.server.programmes import take_step
 from westward.server.purse import Start
 from westward.server.quoting import Asked, quote_view
+from westward.server.sound import plan_sound
 from westward.settlement.disputes import Dispute
 from westward.store.database import Store
 from westward.store.jobs import load_active
@@ -194,7 +194,7 @@ async def _quote(one: Acting, core: Core) -> None:
     def view() -> None:
         found = core.situation()
         part = replace(found, to_place=(spec,), aimed=(), elsewhere=())
-        decided = plan(part.snapshot, (spec,), core.settings.policy, part.now_ms)
+        decided, _ = plan_sound(part, core.settings.policy)
         asked = Asked(
             job=spec, plan=decided, network=core.network, now_ms=part.now_ms,
             series_origin_ms=core.series_origin_ms,

@@ -45,6 +45,7 @@ from westward.server.rights import (
 )
 from westward.server.sharing import live_standings
 from westward.server.snapshot import idle
+from westward.server.sound import plan_sound
 from westward.server.views import (
     array_view,
     aside_view,
@@ -254,7 +255,11 @@ async def dry_plan(core: Core, body: JobRequest, judged: Judged) -> Asked:
         found.now_ms, job.account or LOCAL_PROJECT,
     )  # fmt: skip
     snapshot = replace(snapshot, fair=fair)
-    decided = await core.read(plan, snapshot, jobs, core.settings.policy, found.now_ms)
+    among = replace(found, snapshot=snapshot, to_place=jobs)
+    decided, broken = await core.read(plan_sound, among, core.settings.policy, None)
+    for one in broken:  # others that cannot be planned are the plan loop's business
+        if one.key == job.job_id:
+            raise RuntimeError(one.problem)
     return Asked(
         job=job,
         plan=decided,

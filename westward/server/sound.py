@@ -14,11 +14,13 @@ EXPLAINED_MOST = 20_000
 in the database. Jobs placed after them are told their place alone."""
 
 
-def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:
+def plan_sound(
+    before: Situation, policy: Policy, explain_most: int | None = EXPLAINED_MOST
+) -> tuple[Plan, list[Broken]]:
     """The plan of all waiting jobs; if that raises, of all but those it cannot do with."""
     try:
         decided = plan(
-            before.snapshot, before.to_place, policy, before.now_ms, explain_most=EXPLAINED_MOST
+            before.snapshot, before.to_place, policy, before.now_ms, explain_most=explain_most
         )
         return decided, []
     except Exception as error:
@@ -42,8 +44,14 @@ def plan_sound(before: Situation, policy: Policy) -> tuple[Plan, list[Broken]]:
     decided = plan(part.snapshot, part.to_place, policy, part.now_ms)
     last = seen[-1] if seen else first
     broken = [
-        Broken(key=job_id, step="plan it", error=last, version=before.records[job_id].version)
+        Broken(key=job_id, step="plan it", error=last, version=_version(before, job_id))
         for job_id in waiting
         if job_id not in sound
     ]
     return decided, broken
+
+
+def _version(before: Situation, job_id: str) -> int | None:
+    """None: it is only asked about, and no job yet."""
+    record = before.records.get(job_id)
+    return None if record is None else record.version
