@@ -245,11 +245,12 @@ def test_a_job_that_spoils_its_runs_notes_harms_only_itself(live: Live) -> None:
             job_id = f"job_spoils-{len(ids)}"
             here = f"$STATE/runs/$WESTWARD_RUN_ID/{name}"
             spoil = f"printf '{text}' > {here}" if texts else f"mkfifo {here}. && mv {here}. {here}"
-            live.submit(
-                job_id, task(live, f"{spoil} 2>/dev/null || true\ntouch $SHARED/spoiled\nsleep 2")
-            )
+            # its output's folder is the one place that a job in a sandbox shares with us
+            told = "touch $WESTWARD_OUTPUT/spoiled"
+            live.submit(job_id, task(live, f"{spoil} 2>/dev/null || true\n{told}\nsleep 2"))
             ids.append(job_id)
-    until(lambda: (live.folder / "spoiled").exists(), "a job has spoiled its notes")
+    runs = live.state(SITE) / "runs"
+    until(lambda: list(runs.glob("*/output/spoiled")), "a job has spoiled its notes")
     live.submit("job_beside", task(live, "sleep 1"))
     assert live.finish("job_beside")["state"] == "succeeded"
     for job_id in ids:
