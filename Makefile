@@ -151,7 +151,7 @@ test-focus: setup .venv-focus/ready
 # missing. Every caller and every reader is reached in each run; the budgets are HOSTILE_EXAMPLES
 # (generated cases of each operation, as each caller) and HOSTILE_VALUES (spoiled inputs of each
 # reader). REPORT: a file for the counts.
-HOSTILE_EXAMPLES ?= 20
+HOSTILE_EXAMPLES ?= 10
 HOSTILE_VALUES ?= 500
 .venv-fuzz/ready: tests/hostile/requirements-fuzz.lock
 	python3 -m venv .venv-fuzz

@@ -25,7 +25,7 @@ from tests.hostile.world import Served, served
 from tests.unit.people_world import CALLERS
 
 HOME = Path(os.environ.get("WESTWARD_TEST_HOSTILE", ".venv-fuzz"))
-EXAMPLES = int(os.environ.get("WESTWARD_HOSTILE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("WESTWARD_HOSTILE_EXAMPLES", "10"))
 NOT_CHECKED = "negative_data_rejection,positive_data_acceptance,ignored_auth"
 ANSWER_WITHIN_S = 45
 """The longest hold of a poll is 25 s."""
