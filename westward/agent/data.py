@@ -25,10 +25,10 @@ from westward.agent.data_urls import Absent, Folder, Unreadable
 from westward.agent.engines.base import Engine
 from westward.agent.engines.processes import boot_ms, write_atomic
 from westward.agent.link import Refused, ServerLink, SessionEnded
+from westward.agent.words import told
 from westward.model.dataset import DataFile, manifest_digest
 from westward.model.job import DataInput, FileMount
 from westward.model.units import parse_bytes
-from westward.agent.words import told
 from westward.model.wire import (
     Ack,
     DataAsk,
