@@ -148,7 +148,11 @@ test-focus: setup .venv-focus/ready
 	WESTWARD_TEST_FOCUS=$(CURDIR)/.venv-focus $(BIN)/pytest tests/focus
 
 # schemathesis has versions of its own of what we use. Installs Debian's bubblewrap (as root) if it is
-# missing. HOSTILE_EXAMPLES: cases of an operation and caller (× 25 of a reader); REPORT: counts.
+# missing. Every caller and every reader is reached in each run; the budgets are HOSTILE_EXAMPLES
+# (generated cases of each operation, as each caller) and HOSTILE_VALUES (spoiled inputs of each
+# reader). REPORT: a file for the counts.
+HOSTILE_EXAMPLES ?= 10
+HOSTILE_VALUES ?= 500
 .venv-fuzz/ready: tests/hostile/requirements-fuzz.lock
 	python3 -m venv .venv-fuzz
 	.venv-fuzz/bin/pip install -q --require-hashes -r $<
@@ -161,7 +165,8 @@ test-hostile: setup .venv-fuzz/ready
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap; } >/dev/null 2>&1; } || true
 	@command -v bwrap >/dev/null || { echo "test-hostile: no bwrap found. As root: apt-get install bubblewrap" >&2; exit 1; }
 	WESTWARD_TEST_HOSTILE=$(CURDIR)/.venv-fuzz WESTWARD_HOSTILE_REPORT=$(REPORT) \
-	  WESTWARD_HOSTILE_EXAMPLES=$(or $(HOSTILE_EXAMPLES),20) $(BIN)/pytest --timeout 1600 tests/hostile
+	  WESTWARD_HOSTILE_EXAMPLES=$(HOSTILE_EXAMPLES) WESTWARD_HOSTILE_VALUES=$(HOSTILE_VALUES) \
+	  $(BIN)/pytest --timeout 1600 tests/hostile
 
 # Fifty jobs over two Slurm clusters, a Ray cluster and this machine, three of them in networks of
 # their own with delays. Needs root; installs Debian's Slurm, MariaDB and iproute2, or says so.

@@ -7,6 +7,7 @@ leads to whichever server answers. One site may be a Slurm cluster's (``slurm_si
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -254,8 +255,9 @@ class Stand:
             self.cluster.down()
             shutil.rmtree(self.cluster.folder, ignore_errors=True)
         for run in self.strays():
-            os.kill(run, signal.SIGCONT)
-            os.kill(run, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                os.kill(run, signal.SIGCONT)
+                os.kill(run, signal.SIGKILL)
         self.carrier.close()
         for folder in self.mounted:
             subprocess.run(["umount", "-l", str(folder)], check=False)

@@ -125,6 +125,25 @@ def test_outputs_carry_what_is_theirs_and_nothing_else(live: Live) -> None:
     unharmed(live)
 
 
+UNBRINGABLE = {
+    "a folder below a file": ("{x: /etc/passwd, x/y: /etc/passwd}", "cannot be brought to it"),
+    "a source with an endless name": (f"{{x: /{'s' * 6_000}}}", "does not exist at this site"),
+}
+"""By kind: mounts that are well written and that no site can make, and what is said of them."""
+
+
+def test_mounts_that_cannot_be_made_are_the_jobs_fault(live: Live) -> None:
+    """Told with the reason, at once: it is not tried elsewhere as if the site were at fault."""
+    for number, (kind, (mounts, said)) in enumerate(UNBRINGABLE.items()):
+        job_id = f"job_mounts-{number}"
+        live.submit(job_id, task(live, "true") + f"file_mounts: {mounts}\n")
+        job = live.finish(job_id)
+        assert job["state"] == "failed", (kind, job)
+        assert len(job["runs"]) == 1, (kind, job)
+        assert said in job["ending"], (kind, job["ending"])
+    unharmed(live)
+
+
 EXCHANGER = """
 import os, pathlib, sys, time
 shared = pathlib.Path(os.environ["SHARED"]) / "exchange"
@@ -245,11 +264,12 @@ def test_a_job_that_spoils_its_runs_notes_harms_only_itself(live: Live) -> None:
             job_id = f"job_spoils-{len(ids)}"
             here = f"$STATE/runs/$WESTWARD_RUN_ID/{name}"
             spoil = f"printf '{text}' > {here}" if texts else f"mkfifo {here}. && mv {here}. {here}"
-            live.submit(
-                job_id, task(live, f"{spoil} 2>/dev/null || true\ntouch $SHARED/spoiled\nsleep 2")
-            )
+            # its output's folder is the one place that a job in a sandbox shares with us
+            told = "touch $WESTWARD_OUTPUT/spoiled"
+            live.submit(job_id, task(live, f"{spoil} 2>/dev/null || true\n{told}\nsleep 2"))
             ids.append(job_id)
-    until(lambda: (live.folder / "spoiled").exists(), "a job has spoiled its notes")
+    runs = live.state(SITE) / "runs"
+    until(lambda: list(runs.glob("*/output/spoiled")), "a job has spoiled its notes")
     live.submit("job_beside", task(live, "sleep 1"))
     assert live.finish("job_beside")["state"] == "succeeded"
     for job_id in ids:

@@ -1,6 +1,6 @@
 """Every reader of ``parsers``, given spoiled examples: an answer or its promised refusal, soon.
 
-``make test`` takes a few dozen of each; ``make test-hostile`` takes WESTWARD_HOSTILE_EXAMPLES × 25.
+``make test`` takes five of each; ``make test-hostile`` takes WESTWARD_HOSTILE_VALUES, of every one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from westward.model.faults import InputFaults
 SUBJECTS = subjects()
 NO_JOB_LISTS = ["trace alibaba-genai", "trace helios", "trace alibaba-spot"]
 """Formats that hold no jobs: "trace, any" describes them."""
-MOST = 25 * int(os.environ.get("WESTWARD_HOSTILE_EXAMPLES", "40")) if FUZZ_HOME else 5
+MOST = int(os.environ.get("WESTWARD_HOSTILE_VALUES", "500")) if FUZZ_HOME else 5
 
 
 def check_told(error: Exception) -> None:
@@ -51,6 +51,7 @@ def test_spoiled_input(subject: Subject, tmp_path: Path, tally: dict[str, int]) 
 
     tried()
     tally["parsers"] = tally.get("parsers", 0) + done
+    tally[f"parsers: {subject.name}"] = done
 
 
 def test_the_examples_are_read_as_they_are(tmp_path: Path) -> None:

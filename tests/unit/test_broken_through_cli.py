@@ -108,3 +108,48 @@ def test_wrong_files_together_are_told_together(
     assert sum(len(its) for _, its in both) == len(lines)
     for one, its in both:
         assert without_folder(its, one) == expected(BROKEN / "jobs" / one.name)
+
+
+LONG = "x" * 300
+"""Longer than a file system lets a name be: to ask for it is an error of its own."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["network", "check", LONG],
+        ["plan", LONG, "--network", str(LAPTOP)],
+        ["plan", "job.yaml", "--network", LONG],
+        ["simulate", LONG, "--generate", "5", "--out", "out"],
+        ["simulate", str(LAPTOP), "--workload", LONG, "--format", "swf", "--out", "out"],
+        ["study", "check", LONG],
+        ["study", "list", LONG],
+        ["voucher", "check", LONG],
+        ["workload", "describe", LONG],
+    ],
+    ids=" ".join,
+)
+def test_a_name_too_long_to_be_there_is_not_there(
+    arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "job.yaml").write_text("run: echo hello\n", encoding="utf-8")
+    assert any(LONG in line for line in refused(arguments, here, capsys))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", str(LAPTOP), "--generate", "5", "--load"],
+        ["simulate", str(LAPTOP), "--generate", "5", "--checkpoint-gb"],
+        ["simulate", str(LAPTOP), "--generate", "5", "--wait-value"],
+        ["simulate", str(LAPTOP), "--generate", "5", "--forecast-error"],
+        ["data", "add", "images", ".", "--site", "harbor", "--price-per-gb"],
+    ],
+    ids=lambda one: one[-1],
+)
+def test_what_is_no_finite_number_is_refused(
+    arguments: list[str], text: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = refused([*arguments, text], here, capsys)
+    assert any(arguments[-1] in line for line in lines), lines

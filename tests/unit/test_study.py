@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,28 @@ def test_all_faults_are_told_at_once_with_line_and_remedy(tmp_path: Path) -> Non
 def test_faults_of_changes(tmp_path: Path, changes: str, words: str) -> None:
     found = faults_of(tmp_path, SMALL.replace("- tariff: {{factor: 0.5}}", changes))
     assert any(words in said for _, _, said in found), found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "- link: {{price_per_gb: .nan}}",
+        "- link: {{bandwidth_gbps: fast}}",
+        "- tariff: {{peak_valley_ratio: .nan}}",
+    ],
+)
+def test_what_may_be_left_out_and_is_no_number_is_one_fault(tmp_path: Path, changes: str) -> None:
+    [(_, _, said)] = faults_of(tmp_path, SMALL.replace("- tariff: {{factor: 0.5}}", changes))
+    assert "is no number from" in said
+
+
+def test_names_too_long_to_ask_for_are_faults(tmp_path: Path) -> None:
+    long = "x" * 300
+    [(_, field, said)] = faults_of(tmp_path, re.sub("network: .*", f"network: {long}", SMALL))
+    assert field == "network"
+    assert "there is no folder" in said
+    recorded = re.sub("generate: .*", f"recorded: {long}", SMALL, count=1)
+    assert any(long in said for _, _, said in faults_of(tmp_path, recorded))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from westward.agent.member import Member
 from westward.agent.metrics import Counts
 from westward.agent.outputs import Outputs
 from westward.agent.shipper import Shipper
+from westward.agent.words import told
 from westward.model.wire import (
     Grant,
     HeldRun,
@@ -357,7 +358,7 @@ class Agent:
         if len(self.handed_back) > HANDED_BACK_MOST:
             del self.handed_back[next(iter(self.handed_back))]
         ended = RunEnded(
-            token=grant.token, outcome=outcome, exit_code=None, detail=detail, readings=()
+            token=grant.token, outcome=outcome, exit_code=None, detail=told(detail), readings=()
         )
 
         async def tell() -> None:

@@ -25,6 +25,7 @@ from westward.agent.data_urls import Absent, Folder, Unreadable
 from westward.agent.engines.base import Engine
 from westward.agent.engines.processes import boot_ms, write_atomic
 from westward.agent.link import Refused, ServerLink, SessionEnded
+from westward.agent.words import told
 from westward.model.dataset import DataFile, manifest_digest
 from westward.model.job import DataInput, FileMount
 from westward.model.units import parse_bytes
@@ -218,7 +219,7 @@ class Data:
                 log.error("run %s: %s: %s", grant.run_id, reference, problems[-1])
                 refused.append(source.site)
                 ask = replace(
-                    ask, refused=tuple(refused), suspect=not mine, problem=str(error)[:1_000]
+                    ask, refused=tuple(refused), suspect=not mine, problem=told(str(error))
                 )
 
     async def _tell_staged(

@@ -57,7 +57,7 @@ class Outputs:
         try:
             for one in grant.outputs:
                 await self._publish_one(grant, token, folder, one, given_up)
-        except (_Failed, OSError) as error:
+        except (_Failed, OSError, ValueError) as error:
             log.error("run %s: its output is not published: %s", run_id, error)
             return replace(result, outcome="failed", detail=str(error))
         except (Refused, SessionEnded) as error:

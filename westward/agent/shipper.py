@@ -16,6 +16,7 @@ from westward.agent.data import Data
 from westward.agent.engines.base import Engine, RunResult, RunStatus, RunView
 from westward.agent.link import Refused, ServerLink, SessionEnded
 from westward.agent.outputs import Outputs
+from westward.agent.words import told
 from westward.model.wire import (
     LOG_FULL,
     LOG_GAP,
@@ -168,7 +169,7 @@ class Shipper:
             token=self.token,
             outcome=result.outcome,
             exit_code=result.exit_code,
-            detail=result.detail,
+            detail=told(result.detail),
             readings=fresh,
         )
         ack = await self._report(ended)

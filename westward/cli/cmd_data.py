@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from westward.cli.fail import Failure
+from westward.cli.number import Number
 from westward.cli.output import json_option, print_json, print_table
 from westward.cli.server_option import server_option
 
@@ -41,7 +42,7 @@ def data() -> None:
 @click.option(
     "--price-per-gb",
     metavar="AMOUNT",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     help="For reading, in the network's currency; 0: free. [not stated: nothing is charged]",
 )
 @server_option

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from westward.cli.fail import EXIT_INTERRUPTED, Failure
+from westward.cli.number import Number
 from westward.cli.outage_option import OutageOption
 from westward.cli.output import json_option, print_json, print_table
 from westward.cli.policy_options import (
@@ -62,7 +63,7 @@ DEFAULT_LOAD = 0.8
 )
 @click.option(
     "--load",
-    type=click.FloatRange(0.0, 1000.0, min_open=True),
+    type=Number(0.0, 1000.0, min_open=True),
     metavar="N",
     help="With --generate: devices asked for over devices there are. [0.8]",
 )

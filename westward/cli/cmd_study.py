@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -144,7 +145,7 @@ def list_studies(folder: Path, as_json: bool) -> int:
     from westward.study.outputs import shipped
     from westward.study.reader import read_study
 
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise Failure(f"there is no folder {folder}. Name the one that holds the study files.")
     found: list[tuple[str, Study | None]] = []
     for path in shipped(folder):

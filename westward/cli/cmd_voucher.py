@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def check(file: Path) -> None:
     """
     from westward.network.voucher_files import check_voucher_file
 
-    if file.is_dir():
+    if os.path.isdir(file):
         found = _load(file)
         print(f"{len(found.rules)} rules, no faults.")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def url_of(place: str) -> str:
     if urlsplit(place).scheme and "://" in place:
         return place.rstrip("/")
     path = Path(place).expanduser().resolve()
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise Failure(f"{place}: there is no such folder. A data set is a folder of files.")
     return path.as_uri()
 

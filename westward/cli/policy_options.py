@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from westward.cli.number import Number
 from westward.model.plan import RULES, CarbonMethod, Discipline, Packing, Policy, Rule
 from westward.model.units import MICROS, MS_PER_HOUR, parse_duration_ms
 
@@ -130,7 +131,7 @@ def stopping_options(command: F) -> F:
         ),
         click.option(
             "--checkpoint-gb",
-            type=click.FloatRange(0.0, 1e6),
+            type=Number(0.0, 1e6),
             metavar="GB",
             default=base.checkpoint_gb_per_device,
             show_default=True,

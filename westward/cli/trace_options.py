@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from westward.cli.number import Number
+
 if TYPE_CHECKING:
     from westward.formats.traces import TraceOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_POSITIVE = click.FloatRange(0.0, 1e12, min_open=True)
+_POSITIVE = Number(0.0, 1e12, min_open=True)
 _OPTIONS = (
     click.option(
         "--processors",

@@ -9,6 +9,7 @@ where the command was typed, so that a file means the same from everywhere.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -286,7 +287,7 @@ class _Paths:
                 f"{text!r} is relative, and the job came without the folder it counts from",
                 "Give an absolute path, or submit the job as a file.",
             )
-        if self.check and not (path.is_dir() if folder else path.exists()):
+        if self.check and not (os.path.isdir(path) if folder else os.path.exists(path)):
             what = "a folder" if folder else "a file or folder"
             self.reader.fault(
                 line,

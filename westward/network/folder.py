@@ -7,6 +7,7 @@ symbolic link that leads out of the folder.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def read_files(folder: Path, faults: list[Fault]) -> FolderText:
 
     Markdown files and hidden files may lie beside the data and are not read.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also of a name too long to ask for
         remedy = "Give the folder that holds network.yaml."
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        what = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
         raise InputFaults([Fault(str(folder), None, "", f"the network folder {what}", remedy)])
     names = _list(folder, faults)
     texts: dict[str, str] = {}

@@ -6,6 +6,7 @@ a folder with faults gives nothing. The format is in docs/howto/vouchers.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def load_vouchers(folder: Path) -> VoucherFolder | None:
     None for a network without vouchers. Raises InputFaults with every fault of every file.
     """
     network = folder / MANIFEST
-    if not network.is_file():
+    if not os.path.isfile(network):
         return read_voucher_folder(folder)
     inner = folder / VOUCHERS
     if not inner.exists():
@@ -81,7 +82,7 @@ def read_voucher_folder(folder: Path) -> VoucherFolder:
 def check_voucher_file(path: Path) -> Rule:
     """One rule file, with the ``sources.yaml`` beside it. Raises InputFaults."""
     faults: list[Fault] = []
-    if not path.is_file():
+    if not os.path.isfile(path):  # also of a name too long to ask for
         raise InputFaults([Fault(str(path), None, "", "is not a file", "Give a rule's file.")])
     text = _text(path, path.name, faults)
     beside = path.parent / SOURCES
@@ -98,7 +99,7 @@ def check_voucher_file(path: Path) -> Rule:
 
 
 def _texts(folder: Path, faults: list[Fault]) -> dict[str, str]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         remedy = "Give a network folder with vouchers/, or a folder of rule files."
         raise InputFaults([Fault(str(folder), None, "", "is not a folder", remedy)])
     found: dict[str, str] = {}

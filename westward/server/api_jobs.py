@@ -31,7 +31,8 @@ from westward.server.covers import covers_of
 from westward.server.data_names import pin_all, pin_data, references, with_data
 from westward.server.data_views import data_view
 from westward.server.errors import ApiError, not_found
-from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS, check_job
+from westward.server.job_limits import check_job
+from westward.server.limits import INTEGER_MOST, TEXT_MOST_CHARS
 from westward.server.naming import look_up
 from westward.server.possible import alike, judge
 from westward.server.quoting import Asked

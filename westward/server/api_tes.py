@@ -23,7 +23,7 @@ from westward.server.api_jobs import CoreDep, impossible
 from westward.server.applier import Outcome
 from westward.server.core import Core
 from westward.server.errors import ApiError, not_found
-from westward.server.limits import check_job
+from westward.server.job_limits import check_job
 from westward.server.possible import alike
 from westward.server.rights import (
     JudgedDep,

@@ -11,8 +11,6 @@ from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from westward.model.faults import Fault, InputFaults
-from westward.model.job import JobSpec
 from westward.model.wire import Reading
 from westward.server.errors import ApiError, answer_of
 
@@ -24,8 +22,6 @@ TEXT_MOST_CHARS = 4_096
 """Of each text in an agent's message, log bytes aside."""
 INTEGER_MOST = 2**53
 """What every JSON reader and the database can hold."""
-SPAN_MOST_MS = 200 * 365 * 86_400_000
-"""No job lasts, waits or is due beyond this; the planner counts in 64 bits."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -112,46 +108,3 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 def _malformed(text: str) -> ApiError:
     return ApiError(422, "malformed-request", text)
-
-
-def check_job(job: JobSpec, file: str) -> JobSpec:
-    """``job``, if it can be planned and kept. Raises InputFaults with everything that cannot."""
-    faults = []
-    spans: dict[str, int | None] = {
-        "westward.duration": job.duration_ms,
-        "westward.start_after": _since(job.start_after_ms, job.submit_ms),
-        "westward.deadline": _since(job.deadline_ms, job.submit_ms),
-    }
-    for term, span in spans.items():
-        if span is not None and abs(span) > SPAN_MOST_MS:
-            faults.append(
-                Fault(
-                    file=file,
-                    row=None,
-                    field=f"resources.labels.{term}",
-                    problem="that is more than two hundred years",
-                    remedy="Write for example 6h or 2d.",
-                )
-            )
-    texts = {"run": job.work.run, "setup": job.work.setup, "workdir": job.work.workdir or ""}
-    texts.update({f"envs.{name}": value for name, value in job.work.envs})
-    texts.update({f"file_mounts.{one.target!r}": one.target for one in job.work.file_mounts})
-    texts.update({f"file_mounts.{one.target!r} ": one.source for one in job.work.file_mounts})
-    for name, text in texts.items():
-        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-            faults.append(
-                Fault(
-                    file=file,
-                    row=None,
-                    field=name.strip(),
-                    problem="it holds a character that no file or process can take",
-                    remedy="Leave out \\0 and \\ud800 to \\udfff.",
-                )
-            )
-    if faults:
-        raise InputFaults(faults)
-    return job
-
-
-def _since(at_ms: int | None, from_ms: int) -> int | None:
-    return None if at_ms is None else at_ms - from_ms

@@ -5,6 +5,7 @@ The client's secret stands in a file of its own and never in this one, so that t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -174,13 +175,13 @@ class _Reader:
         if name not in self.found:
             return None
         path = self.path.parent / self.text(name)
-        if not path.is_file():
+        if not os.path.isfile(path):
             self.fault(name, f"there is no file {path}", "Name one; paths begin at this file.")
         return path
 
     def secret(self) -> str | None:
         path = self.file("client_secret_file")
-        if path is None or not path.is_file():
+        if path is None or not os.path.isfile(path):
             return None
         try:
             if path.stat().st_mode & 0o077:

@@ -145,7 +145,7 @@ class Section:
         if not self.has(key):
             self._known.append(key)
             return None
-        return self.number(key, math.nan, low=low, high=high)
+        return self.number(key, low, low=low, high=high)  # where it is faulty: some good number
 
     def integer(
         self, key: str, default: int, *, low: int = 0, high: int = 10**12, required: bool = False

@@ -178,7 +178,7 @@ class _Reader:
         if not folder:
             return None
         path = self.file.parent / folder
-        if not path.is_dir():
+        if not os.path.isdir(path):  # also of a name too long to ask for
             self.root.fault(
                 "network", f"there is no folder {path}", "Paths count from the study file's folder."
             )
@@ -273,7 +273,7 @@ class _Reader:
         if missing:
             problem = f"the variable {missing[0]} is not set"
             remedy = f"Set {missing[0]} to the folder that holds the recorded workloads."
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             problem = f"there is no file {path}"
             remedy = "Paths count from the study file's folder; correct it."
         if problem and optional:

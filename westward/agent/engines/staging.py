@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+SITES_OWN = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+)
+"""Errors that are the site's trouble. Others, met while files are copied, come of what the job
+names: a file that may not be read, a name that is too long."""
 COPY_LIMIT_BYTES = 2**30
 """All of a run's copied files together. Larger inputs belong in ``inputs`` or a MOUNT."""
 

@@ -83,7 +83,7 @@ class Supervisor:
     def _staged(self) -> bool:
         if self.order["workdir"] is None and not self.order["file_mounts"]:
             return not self._look()
-        from westward.agent.engines.staging import StagingFailed, StagingStopped, stage
+        from westward.agent.engines.staging import SITES_OWN, StagingFailed, StagingStopped, stage
 
         try:
             stage(
@@ -99,6 +99,11 @@ class Supervisor:
             self._decide("failed", str(error))
             return False
         except StagingStopped:
+            return False
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in SITES_OWN:
+                raise  # given back: another site may have what this one lacks
+            self._decide("failed", f"its files cannot be brought to it: {error}")
             return False
         return not self._look()
 
