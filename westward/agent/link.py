@@ -249,12 +249,14 @@ class ServerLink:
             break
         if status >= 500:
             self._next(tried)
+        code, text = _error_parts(body) if 400 <= status < 500 else ("", "")
+        if not code and 400 <= status < 500:
+            # Of something between here and the server: a run must not be given up for it.
+            raise Unreachable(f"{path}: status {status}, not the server's own answer: {text}")
         if status == 409:
-            raise SessionEnded(*_error_parts(body))
-        if status in (401, 403):
-            code, text = _error_parts(body)
-            if code in ADMISSION_CODES:
-                raise NotAdmitted(code, text)
+            raise SessionEnded(code, text)
+        if status in (401, 403) and code in ADMISSION_CODES:
+            raise NotAdmitted(code, text)
         if 400 <= status < 500 and status not in (408, 429):
             raise Refused(f"{path}: {status} {body[:500].decode(errors='replace')}")
         if status != 200:

@@ -6,6 +6,7 @@ handlers answer, below HTTP.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
@@ -148,7 +149,8 @@ class Net:
         except ApiError as error:
             answer = (error.status, bytes(answer_of(error).body))
         except ValidationError as error:
-            answer = (422, str(error).encode())
+            told = {"code": "malformed-request", "message": str(error)}
+            answer = (422, json.dumps(told).encode())
         except Exception as error:
             self.trouble(core, error)
             answer = (500, b'{"code": "internal", "message": ""}')
