@@ -49,7 +49,8 @@ POLL_ANSWER_SHARE = 5
 
 URGED_AGAIN_S = 0.5
 """Between two polls where the server only says again what is being done already: a run that is given
-time to save is listed until it ends, and a poll that has something to say is answered at once."""
+time to save is listed until it ends, one that is handed back until the server has heard of it, and a
+poll that has something to say is answered at once."""
 STOP_ALL_MOST_MS = 15_000
 HANDED_BACK_MOST = 10_000
 """Runs remembered; only those of the last seconds matter."""
@@ -160,7 +161,7 @@ class Agent:
 
     async def _poll_while_session(self, welcome: Welcome) -> None:
         wait_ms = 0
-        urged_before: tuple[tuple[str, ...], ...] = ((), (), ())
+        urged_before: tuple[tuple[str, ...], ...] = ()
         while True:
             try:
                 if self.member is not None:
@@ -200,8 +201,9 @@ class Agent:
             self.counts.polled_s = time.monotonic()
             await self._do(answer, asked_ms)
             wait_ms = welcome.poll_wait_ms
-            urged = (answer.stops, answer.pauses, answer.unknown)
-            if any(urged) and urged == urged_before and not answer.grants:
+            granted = tuple(one.run_id for one in answer.grants)
+            urged = (granted, answer.stops, answer.pauses, answer.unknown)
+            if any(urged) and urged == urged_before:
                 await asyncio.sleep(URGED_AGAIN_S)
             urged_before = urged
 
