@@ -118,7 +118,8 @@ test-replicas: setup
 	WESTWARD_TEST_POSTGRES=1 $(BIN)/pytest -k postgres tests/conformance/test_store.py \
 	  tests/conformance/test_store_processes.py tests/unit/test_purse.py tests/unit/test_data_sets.py \
 	  tests/unit/test_site_credentials.py tests/unit/test_server_parts.py \
-	  tests/unit/test_people_store.py tests/unit/test_settlement.py tests/unit/test_upgrade.py
+	  tests/unit/test_people_store.py tests/unit/test_settlement.py tests/unit/test_upgrade.py \
+	  tests/hostile/test_api_values.py
 	WESTWARD_TEST_REPLICAS=1 WESTWARD_FAILOVERS=$(or $(FAILOVERS),4) $(BIN)/pytest -rP tests/replicas
 # Real servers and agents, killed, stopped, cut off, out of disk, their clocks set; the books are then
 # held against a witness outside. Root for the disks and the partition's namespaces, a C compiler for

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.databases import DATABASES, new_database
 from tests.hostile.nasty import RAW_BODIES, TEXTS, places, put, values
 from tests.unit.people_world import World, billed_run, peopled, request
 from westward.server.access import TABLE
+from westward.server.settings import Settings
 
 AGENTS = {
     "enrol": {"token": "x", "digest": "0" * 64},
@@ -62,10 +64,17 @@ OFFER_FIELDS = 60
 OPERATIONS = [one for one in TABLE if one not in ("GET /docs", "GET /redoc")]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=DATABASES)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Over SQLite, and, where it is asked for (``make test-replicas``), over PostgreSQL, which takes
+    less: no NUL in a text, none longer than its column."""
+    folder = tmp_path_factory.mktemp("nasty")
     with pytest.MonkeyPatch.context() as patch:
-        made = peopled(tmp_path_factory.mktemp("nasty"), patch)
+        url = new_database(request.param, folder)
+        patch.setattr(Settings, "database_url", property(lambda _: url))
+        made = peopled(folder / "data", patch)
         yield made
         made.core.close()
 

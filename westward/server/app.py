@@ -35,6 +35,7 @@ from westward.server.errors import add_handlers
 from westward.server.guard import Gate, operator_token
 from westward.server.limits import BodyLimit
 from westward.server.loops import Loops
+from westward.server.no_nul import NoNul
 from westward.server.openapi import describe
 from westward.server.rights import sealed
 from westward.server.settings import Settings
@@ -102,10 +103,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Direct, core=core)
     app.add_middleware(BodyLimit)
     routes = [*app.routes, *(route for router in ROUTERS for route in router.routes)]
-    # The outermost: strangers' bodies are not even read.
+    # Before the others: strangers' bodies are not even read.
     access = Access(routes)
     app.state.access = access
     app.add_middleware(Gate, core=core, access=access)
+    app.add_middleware(NoNul)  # before the gate, which looks runs up by their names in paths
     for router in ROUTERS:
         app.include_router(router)
     describe(app)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from westward.model.wire import Reading
 from westward.server.errors import ApiError, answer_of
+from westward.server.no_nul import holds_nul, refusal
 
 BODY_MOST_BYTES = 8 * 2**20
 """Of one request. A task text of TASK_TEXT_MOST characters fits, however it is escaped."""
@@ -20,6 +21,8 @@ BODY_WITHIN_S = 30.0
 """From the first to the last byte of a request's body."""
 TEXT_MOST_CHARS = 4_096
 """Of each text in an agent's message, log bytes aside."""
+NAME_MOST_CHARS = 200
+"""Of a name that is a column of the database: PostgreSQL holds to it, SQLite does not."""
 INTEGER_MOST = 2**53
 """What every JSON reader and the database can hold."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -46,6 +49,9 @@ class BodyLimit:
         if messages is None:
             text = f"a request may have {BODY_MOST_BYTES} bytes"
             await _refuse(scope, receive, send, ApiError(413, "too-large", text))
+            return
+        if holds_nul(b"".join(one.get("body", b"") for one in messages)):
+            await answer_of(refusal())(scope, receive, send)
             return
         await self.app(scope, replayed(messages, receive), send)
 
@@ -87,9 +93,9 @@ def check_message(message: object) -> None:
             for one in value:
                 check_message(one)
         elif isinstance(value, str):
-            if field != "data_b64" and len(value) > TEXT_MOST_CHARS:
-                text = f"{kind.__name__}.{field} has more than {TEXT_MOST_CHARS} characters"
-                raise _malformed(text)
+            most = NAME_MOST_CHARS if field == "agent_id" else TEXT_MOST_CHARS
+            if field != "data_b64" and len(value) > most:
+                raise _malformed(f"{kind.__name__}.{field} has more than {most} characters")
             if not value.isascii() and _SURROGATES.search(value):
                 raise _malformed(
                     f"{kind.__name__}.{field} holds half a character (\\ud800 to \\udfff)"
