@@ -24,7 +24,7 @@ help:
 	@echo "make soak       ten minutes under constant work, watched for growth (MINUTES=60)"
 	@echo "make test-ledger  the ledger on SQLite and PostgreSQL, hammered by eight processes (about 2 min)"
 	@echo "make test-replicas  several servers on a real PostgreSQL: killed, stopped, restarted; its backups (about 10 min)"
-	@echo "make test-hostile  set up schemathesis apart; fuzzing, bombs, slow clients, sandbox escapes (about 40 min)"
+	@echo "make test-hostile  set up schemathesis apart; fuzzing, bombs, slow clients, sandbox escapes (22 CPU min; took 54)"
 	@echo "make clean      remove caches and what make run left"
 	@echo "make distclean  the same, and the virtual environment"
 
