@@ -73,7 +73,9 @@ def occupied(case: str, jobs: int) -> float:
     end_ms = int(some.submit_ms[-1])
     held_ms = np.minimum(some.submit_ms + some.duration_ms, end_ms) - some.submit_ms
     window_ms = end_ms - int(some.submit_ms[0])
-    return float((held_ms * some.devices_milli * some.nodes).sum() / 1000 / (window_ms * cases.DEVICES))
+    return float(
+        (held_ms * some.devices_milli * some.nodes).sum() / 1000 / (window_ms * cases.DEVICES)
+    )
 
 
 def measure_filled(case: str, jobs: int) -> dict[str, Any]:
