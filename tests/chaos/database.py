@@ -91,8 +91,10 @@ class Database:
         while any(parent_of(pid) for pid in there):
             assert time.monotonic() < end, "processes of PostgreSQL survive SIGKILL"
             time.sleep(0.01)
-        # PostgreSQL minds its lock file as long as anything has that number, be it dead.
+        # PostgreSQL minds its lock files as long as anything has that number, be it dead.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for lock in self.postgres.folder.glob(".s.PGSQL.*.lock"):
+            lock.unlink(missing_ok=True)
         return len(there)
 
     def kill_one(self, pick: float) -> bool:
