@@ -6,11 +6,13 @@ target is hit again before it is whole; different targets suffer at once.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +40,8 @@ DATABASE = {
 """Of a PostgreSQL of our own."""
 SLURM = {"slurmctld": 1.5, "slurmctld-stop": 1, "slurmd": 1.5}
 """Of a site whose engine is Slurm."""
+UNDRAIN_EVERY_S = 10
+"""How often somebody looks after Slurm's nodes."""
 DOWN_LONG = 0.25
 """The part of killed agents and servers that stays away for longer than a lease."""
 HITS_MOST = 1
@@ -94,6 +98,7 @@ class Killer:
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _number: itertools.count[int] = field(default_factory=itertools.count)
     _next: float = 0.0
+    _undrain_next: float = 0.0
 
     @property
     def killed(self) -> int:
@@ -107,10 +112,19 @@ class Killer:
         for wound in self.wounds:
             wound.look()
         self._notice_dead()
+        self._undrain(now)
         if strike and now >= self._next:
             self._next = now + self.rng.expovariate(1 / self.every_s)
             kind = self.rng.choices(list(self.kinds), list(self.kinds.values()))[0]
             getattr(self, "do_" + kind.replace("-", "_"))()
+
+    def _undrain(self, now: float) -> None:
+        cluster = self.stand.cluster
+        if cluster is None or now < self._undrain_next or "slurmctld" in self.healing:
+            return
+        self._undrain_next = now + UNDRAIN_EVERY_S
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.others["node resumed by the operator"] += len(cluster.resume_drained())
 
     def _notice_dead(self) -> None:
         for process in (*self.stand.servers, *self.stand.agents.values()):

@@ -128,6 +128,15 @@ class Cluster:
         (self.folder / "spool" / node).mkdir(exist_ok=True)
         self._spawn(node, "slurmd", "-D", "-f", str(self.conf), "-N", node)
 
+    def resume_drained(self) -> list[str]:
+        """As an operator does: a controller that finds a job of the same number on a node that came
+        back drains the node, and it takes nothing until somebody says so. The nodes' names."""
+        told = self.run("sinfo", "-h", "-N", "-t", "drain", "-o", "%N", check=False)
+        nodes = sorted(set(told.split()))
+        for node in nodes:
+            self.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+        return nodes
+
     def end(self, what: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End one daemon of ours; KILL follows after a while (a slurmd alone ignores TERM)."""
         process = self.processes.pop(what, None)

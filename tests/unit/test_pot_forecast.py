@@ -84,6 +84,12 @@ def test_an_empty_pot_is_dry_today() -> None:
     assert (found.low_day, found.high_day) == (1, 1)
 
 
+def test_an_empty_pot_is_dry_today_however_uneven_its_past() -> None:
+    """Draws are spread out beyond the past: a day without spend may come below nought."""
+    found = forecast([0, 3, 50] * 13, 0, 30, np.random.default_rng(7))
+    assert (found.dry_share, found.high_day) == (1.0, 1)
+
+
 @pytest.mark.parametrize(("days", "horizon"), [(DAYS_LEAST - 1, 10), (DAYS_LEAST, 0)])
 def test_too_little_is_refused(days: int, horizon: int) -> None:
     with pytest.raises(ValueError, match=r"days|day at least"):

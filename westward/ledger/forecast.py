@@ -72,6 +72,8 @@ def _empty_days(
     draws: int,
 ) -> NDArray[np.int64]:
     """By draw, the first day at whose end nothing is left; the horizon + 1 where there is none."""
+    if left_micros <= 0:  # spread out below, a day without spend may come to less than nought
+        return np.ones(draws, dtype=np.int64)
     days = len(past)
     other = past[_blocks(generator, draws, days, days)]
     # Blocks of so short a past differ less than weeks do: their spread is too small by about this.
@@ -80,7 +82,7 @@ def _empty_days(
     shown = _blocks(generator, draws, horizon_days, days)
     future = np.take_along_axis(other, shown, axis=1)
     spent = np.cumsum(future, axis=1)
-    dry = spent >= max(0, left_micros)
+    dry = spent >= left_micros
     return np.where(dry.any(axis=1), dry.argmax(axis=1) + 1, horizon_days + 1).astype(np.int64)
 
 
