@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +32,7 @@ from westward.server.disputing import close_and_post
 from westward.server.people import OPERATOR
 from westward.server.possible import judge
 from westward.server.programmes import take_step
-from westward.server.purse import Start
+from westward.server.purse import LedgerBroken, Start
 from westward.server.quoting import Asked, quote_view
 from westward.server.sound import plan_sound
 from westward.settlement.disputes import Dispute
@@ -246,7 +247,8 @@ def _stray_work(core: Core, run_id: str) -> None:
         return
     assert placed[0].bound is not None
     start = Start(run_id=run_id, job=placed[0].job, place=placed[0].bound)
-    core.purse.reserve(store, core.network, [start], now_ms)
+    with suppress(LedgerBroken):  # of a job that cannot be: a plan sets it aside
+        core.purse.reserve(store, core.network, [start], now_ms)
 
 
 # -- the ledger's own rules -------------------------------------------------------------------
