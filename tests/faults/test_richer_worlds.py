@@ -23,7 +23,14 @@ from westward.faultsim.world import World
 from westward.server import loops
 from westward.server.core import Core
 
-CALM = {"tariff": (), "rules": None, "pot_micros": None, "hold_ms": 0, "post_ms": 0, "at_once": 0}
+CALM: dict[str, Any] = {
+    "tariff": (),
+    "rules": None,
+    "pot_micros": None,
+    "hold_ms": 0,
+    "post_ms": 0,
+    "at_once": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ def site(name: str, price_micros: int, cards: int = 2) -> SitePlan:
 
 def calm(jobs: list[JobPlan], acts: list[Act], **changes: Any) -> Scenario:
     """A world in which nothing goes on but what is asked for here."""
-    bare = replace(draw(3), faults=(), whims=(), budgets=(), year_turns=False, **CALM)  # type: ignore[arg-type]
+    bare = replace(draw(3), faults=(), whims=(), budgets=(), year_turns=False, **CALM)
     sites = (site("site0", 1_000_000), site("site1", 7_777_777))
     whole = replace(
         bare, heal_ms=30_000, ttl_ms=8_000, preempt=False, reconsider_ms=0, sites=sites,

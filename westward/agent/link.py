@@ -249,16 +249,8 @@ class ServerLink:
             break
         if status >= 500:
             self._next(tried)
-        code, text = _error_parts(body) if 400 <= status < 500 else ("", "")
-        if not code and 400 <= status < 500:
-            # Of something between here and the server: a run must not be given up for it.
-            raise Unreachable(f"{path}: status {status}, not the server's own answer: {text}")
-        if status == 409:
-            raise SessionEnded(code, text)
-        if status in (401, 403) and code in ADMISSION_CODES:
-            raise NotAdmitted(code, text)
-        if 400 <= status < 500 and status not in (408, 429):
-            raise Refused(f"{path}: {status} {body[:500].decode(errors='replace')}")
+        if 400 <= status < 500:
+            raise _refusal(path, status, body)
         if status != 200:
             raise Unreachable(f"{path}: status {status}")
         try:
@@ -279,6 +271,21 @@ class ServerLink:
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
         ) as response:
             return response.status, await response.read()
+
+
+def _refusal(path: str, status: int, body: bytes) -> Exception:
+    """What a 4xx means. One without the server's code is of something between here and the server
+    (a proxy's page): a run must not be given up for it."""
+    code, text = _error_parts(body)
+    if not code:
+        return Unreachable(f"{path}: status {status}, not the server's own answer: {text}")
+    if status == 409:
+        return SessionEnded(code, text)
+    if status in (401, 403) and code in ADMISSION_CODES:
+        return NotAdmitted(code, text)
+    if status in (408, 429):
+        return Unreachable(f"{path}: status {status}")
+    return Refused(f"{path}: {status} {body[:500].decode(errors='replace')}")
 
 
 def _error_parts(body: bytes) -> tuple[str, str]:

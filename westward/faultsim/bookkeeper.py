@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LATER_MS = 10 * 24 * 3_600_000
 """When what is held here would expire: far beyond any world."""
+BROKEN: Any = 1.5
+"""No whole number: what a caller without types might hand over."""
 MOST = 10**18
 """Of one transfer; nine of them fill a balance."""
 OK, AGAIN, FAILED = "kept", "kept before", "group-failed"
@@ -189,14 +191,14 @@ def _unsound(
     bad: list[Transfer] = [
         replace(one, transfer_id=""), replace(one, transfer_id="has spaces"),
         replace(one, transfer_id="x" * 201), replace(one, transfer_id="expire:mine"),
-        replace(expire, transfer_id=f"{name}:x"), replace(one, amount=1.5),  # type: ignore[arg-type]
+        replace(expire, transfer_id=f"{name}:x"), replace(one, amount=BROKEN),
         replace(one, amount=0), replace(one, amount=-3), replace(one, amount=MOST + 1),
         replace(one, debit=""), replace(one, credit=""), replace(one, credit=one.debit),
         replace(one, pending_id=held.transfer_id), replace(post_it, pending_id=""),
         replace(post_it, debit=one.debit), replace(void, corrects=paid.transfer_id, reason="why"),
         replace(waits, corrects=paid.transfer_id, reason="why"),
         replace(one, corrects=paid.transfer_id, reason=" "), replace(void, amount=5),
-        replace(one, expires_ms=now_ms + 5), replace(waits, expires_ms=1.5),  # type: ignore[arg-type]
+        replace(one, expires_ms=now_ms + 5), replace(waits, expires_ms=BROKEN),
         replace(waits, expires_ms=10**19),
         replace(waits, transfer_id="x" * 194, expires_ms=now_ms + 5),
         replace(one, category="c" * 41), replace(one, reason="r" * 1_001),

@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from westward.control.events import (
     AfterFailed,
@@ -32,7 +32,7 @@ from westward.control.events import (
     RunStarted,
 )
 from westward.control.machine import Ignored, InvalidTransition
-from westward.control.records import Aim
+from westward.control.records import Aim, HoldCode, PauseKind
 from westward.faultsim.checkers import OVER, Broken
 from westward.faultsim.copies import PLACE, on_copies
 from westward.faultsim.net import Answer, Caller, Net
@@ -48,6 +48,8 @@ from westward.store.results import Stale
 IMPOSSIBLE = "impossible"
 ASKED_MOST = 2
 """Jobs, those with a run first: asking takes as long as some seconds of a world."""
+HELD_BY: tuple[tuple[HoldCode, PauseKind], ...] = (("suspended", "suspend"), ("money", "money"))
+"""A hold, and the request that leads to it."""
 TOKEN = 10**9
 """Above all that were given."""
 _ROWS = (
@@ -212,9 +214,9 @@ def _of_owners(job: Row, runs: Sequence[Row]) -> Iterator[_Right]:
         yield PauseRequested(kind="suspend"), "being-cancelled"
     elif not any(run["live"] for run in runs):
         yield PauseRequested(kind="preempt"), "not-running"
-        for code, kind in (("suspended", "suspend"), ("money", "money")):
+        for code, kind in HELD_BY:
             if code in holds:
-                yield PauseRequested(kind=kind), "repeat"  # type: ignore[arg-type]
+                yield PauseRequested(kind=kind), "repeat"
     elif json.loads(job["spec"]).get("checkpoint") is None:
         yield PauseRequested(kind="suspend"), "no-checkpoint"
         yield PauseRequested(kind="money"), "no-checkpoint"
@@ -222,9 +224,9 @@ def _of_owners(job: Row, runs: Sequence[Row]) -> Iterator[_Right]:
         yield PauseRequested(kind="preempt"), "repeat"
     if "suspended" not in holds and state != "suspending":
         yield ResumeRequested(), "not-suspended"
-    for code in ("after", "retry", "suspended", "money"):
-        if code not in holds:
-            yield HoldEnded(code=code, reason=""), "not-held"  # type: ignore[arg-type]
+    for hold in get_args(HoldCode):
+        if hold not in holds:
+            yield HoldEnded(code=hold, reason=""), "not-held"
     if "after" not in holds:
         yield AfterFailed(job_id="job_none", reason=""), "not-held"
 
@@ -289,7 +291,7 @@ async def _wrong_works(core: Core) -> None:
         asyncio.ensure_future(told(core.write(lambda: 7))),
         *(asyncio.ensure_future(told(core.write_in_bulk(bulk, item))) for item in (3, 4)),
     ]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # all are handed in before one of them is no longer waited for
     gone.cancel()
     had = await asyncio.gather(*waiting)
     if had != [RuntimeError, 2, 4, 7, ValueError, 8]:

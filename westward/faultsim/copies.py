@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from westward.control.events import LeaseGranted, LeaseRenewed, RunEnded, RunOffered, RunStarted
 from westward.control.machine import InvalidTransition, handle
@@ -187,15 +188,17 @@ def _never_moved(record: JobRecord, now_ms: int) -> None:
     for run in record.runs[-1:]:
         offer = RunOffered(run_id=run.run_id, token=run.token, session=1)
         begun = replace(run, state=RunState.RUNNING, offered_session=None)
-        _must_refuse(lambda: handle(_with_last(record, begun), offer, now_ms), "an offer too late")  # noqa: B023
+        late = partial(handle, _with_last(record, begun), offer, now_ms)
+        _must_refuse(late, "an offer too late")
         over = replace(run, state=RunState.LOST)
         again = replace(_with_last(record, over), state=JobState.BOUND, bound=PLACE)
         for wrong in (replace(grant, token=run.token), replace(grant, run_id=run.run_id)):
-            _must_refuse(lambda: handle(again, wrong, now_ms), "a lease twice")  # noqa: B023
+            _must_refuse(partial(handle, again, wrong, now_ms), "a lease twice")
         worn = replace(again, attempts_max=0)
-        _must_refuse(lambda: handle(worn, grant, now_ms), "an attempt too many")  # noqa: B023
+        _must_refuse(partial(handle, worn, grant, now_ms), "an attempt too many")
         start = RunStarted(run_id=run.run_id, token=run.token)
-        _must_refuse(lambda: move_run(record, over, start, RunState.RUNNING), "a run came back")  # noqa: B023
+        back = partial(move_run, record, over, start, RunState.RUNNING)
+        _must_refuse(back, "a run came back")
 
 
 def _must_refuse(asked: Callable[[], object], what: str) -> None:

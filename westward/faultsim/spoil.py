@@ -14,6 +14,8 @@ from westward.faultsim.poison import poisoned_place, poisoned_spec
 
 WAITING = ("pending", "held", "bound")
 PAUSE = '{"kind":"suspend","by":"nobody"}'
+NO_UNIT = "XXX"
+"""ISO 4217's code for no currency: an account in it fits no transfer."""
 NO_OPTIONS = "nothing that it could run on"
 """Of a job's own text, which can be read: it is the planner that cannot do with it."""
 JOB_SPOILS: tuple[tuple[str, object], ...] = (
@@ -99,7 +101,7 @@ class Spoiler:
             return ""
         self.of_money = True
         chosen = found[number % len(found)][0]
-        return self._put("ledger_accounts", "unit", "account_id", chosen, "XXX")
+        return self._put("ledger_accounts", "unit", "account_id", chosen, NO_UNIT)
 
     def spoil(self, job_id: str, number: int) -> str:
         """What was done; empty: nothing, something of the job runs or it is over."""

@@ -49,9 +49,8 @@ def moves_that_pay(
         spec = _handed_in_now(before, record, run, left_ms, checkpoints.get(record.job_id), policy)
         part = _without(before, record.job_id)
         stays = Aim(site=run.site, pool=run.pool)
-        alone = part.with_only(frozenset()).towards(
-            spec, stays
-        )  # it has its place: none is before it
+        # It has its place there: none of those that wait is before it.
+        alone = part.with_only(frozenset()).towards(spec, stays)
         here = _best(plan_one(alone, spec, policy), spec.job_id)
         best = _best(plan_one(part, spec, policy), spec.job_id)
         if here is None or best is None or best.pool == run.pool or best.pool in aimed:
