@@ -14,7 +14,8 @@ from westward.agent.data_cache import DataCache
 from westward.faultsim import files
 from westward.faultsim.disk import Disk
 from westward.faultsim.scenario import Scenario, draw
-from westward.faultsim.world import Verdict, World
+from westward.faultsim.verdicts import Verdict
+from westward.faultsim.world import World
 from westward.model.dataset import DataFile
 
 

@@ -16,7 +16,7 @@ from westward.cli.progress import Progress
 
 if TYPE_CHECKING:
     from westward.faultsim.many import Totals
-    from westward.faultsim.world import Verdict
+    from westward.faultsim.verdicts import Verdict
 
 SEEDS_MOST = 10_000_000
 

@@ -14,7 +14,8 @@ from itertools import islice
 
 from westward.faultsim.disk import Disk
 from westward.faultsim.scenario import draw
-from westward.faultsim.world import Counts, Verdict, World
+from westward.faultsim.verdicts import Counts, Verdict
+from westward.faultsim.world import World
 
 AHEAD = 3
 """Worlds handed out for each worker: the one it plays, and what it goes on with."""

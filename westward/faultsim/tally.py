@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from westward import __version__
-from westward.faultsim.world import Counts, Verdict
+from westward.faultsim.verdicts import Counts, Verdict
 
 SAVE_EVERY_S = 5.0
 

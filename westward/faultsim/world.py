@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,18 @@ from westward.faultsim.checkers import Broken, Checker, Truth
 from westward.faultsim.disk import Disk
 from westward.faultsim.files import Files
 from westward.faultsim.folders import edited, unpriced
-from westward.faultsim.loop import OWNER, Crash, Process, VirtualLoop
+from westward.faultsim.loop import OWNER, Crash, VirtualLoop
 from westward.faultsim.money import MoneyChecker
 from westward.faultsim.moving import Moves
 from westward.faultsim.net import Net
 from westward.faultsim.nodes import AgentNode, Server
 from westward.faultsim.office import Office
-from westward.faultsim.scenario import Act, FaultPlan, JobPlan, Scenario, Whim
+from westward.faultsim.scenario import Act, JobPlan, Scenario, Whim
 from westward.faultsim.site import Piece, SiteMachine
 from westward.faultsim.spoil import Spoiler
+from westward.faultsim.strikes import call_off, strike
 from westward.faultsim.users import fills, follows, submits
+from westward.faultsim.verdicts import Verdict
 from westward.server.aside import STORE_TROUBLE
 from westward.server.core import Core
 from westward.server.settings import LIVE_POLICY, Settings
@@ -63,43 +65,6 @@ WHOLE_LOOK_EVERY = 16
 REFUSED_MONEY = "unit-differs"
 """What the ledger says where an account was spoiled."""
 NOWHERE = Path("/nonexistent/westward-faultsim")
-
-
-@dataclass(slots=True, kw_only=True)
-class Counts:
-    """What was played, of one world or of several."""
-
-    jobs: int = 0
-    runs: int = 0
-    commits: int = 0
-    looks: int = 0
-    """Of the rules at the server's rows."""
-    virtual_ms: int = 0
-    cpu_s: float = 0.0
-    """CPU time of the worlds alone; set by who measures."""
-    injected: dict[str, int] = field(default_factory=dict)
-    """By kind of fault."""
-
-    def count(self, more: Counts) -> None:
-        self.jobs += more.jobs
-        self.runs += more.runs
-        self.commits += more.commits
-        self.looks += more.looks
-        self.virtual_ms += more.virtual_ms
-        self.cpu_s += more.cpu_s
-        for kind, times in more.injected.items():
-            self.injected[kind] = self.injected.get(kind, 0) + times
-
-
-@dataclass(slots=True, kw_only=True)
-class Verdict(Counts):
-    """What became of a world. ``rule`` empty: nothing was broken."""
-
-    seed: int
-    rule: str = ""
-    text: str = ""
-    trace: str = ""
-    """Digest of everything that happened, in its order."""
 
 
 class World:
@@ -339,7 +304,7 @@ class World:
         for act in self.scenario.acts:
             self._later(act.at_ms, self._act, act)
         for fault in self.scenario.faults:
-            self._later(fault.at_ms, self._fault, fault)
+            self._later(fault.at_ms, strike, self, fault)
         stop = lambda: self.broken is not None  # noqa: E731
         self.loop.run_until(self.scenario.heal_ms * 1000, stop)
         if self.broken is None:
@@ -517,114 +482,13 @@ class World:
 
         self._user(acts(self.net, Acting(self.scenario, act, billed, stale), done))
 
-    # -- faults -------------------------------------------------------------------------------
-
-    def _fault(self, fault: FaultPlan) -> None:
-        if self.healed:
-            return
-        self.note("fault", fault.kind, fault.target, fault.for_ms)
-        end_us = self.loop.now_us + fault.for_ms * 1000
-        kind = fault.kind
-        if kind.startswith("server") or kind in ("clock-jump", "slow-disk", "full-disk"):
-            self._server_fault(fault, end_us)
-        elif kind in ("cut-up", "cut-down", "cut-both", "loss", "duplicates", "delays"):
-            self.net.windows[kind, fault.target] = end_us
-            self.net.share[kind] = 0.1 + 0.6 * (fault.size % 100) / 100
-        else:
-            self._site_fault(fault, end_us)
-
-    def _server_fault(self, fault: FaultPlan, end_us: int) -> None:
-        server, disk = self.server, self.disk
-        match fault.kind:
-            case "clock-jump":
-                self.injected(fault.kind)
-                self.wall_offset_ms += (fault.size % 120_001) - 60_000
-            case "slow-disk":
-                self.slow_until_us = end_us
-            case "full-disk":
-                disk.full, disk.give_up_whole = True, fault.size % 2 == 0
-                self.loop.at_us(end_us, self._disk_freed, context=self.outside)
-            case "server-crash-in-write":
-                disk.crash_at_write = disk.writes + 1 + fault.size % 40
-            case "server-crash-before-commit":
-                disk.crash_before_commit = True
-            case "server-crash-after-commit":
-                disk.crash_after_commit = True
-            case _ if server is None or not server.process.alive:
-                return
-            case "server-crash":
-                self.injected(fault.kind)
-                server.down_ms = fault.for_ms
-                server.process.kill()
-            case "server-crash-at-step":
-                server.process.die_at_step = server.process.steps + 1 + fault.size % 200
-            case "server-pause":
-                self._pause(fault.kind, server.process, end_us)
-
-    def _site_fault(self, fault: FaultPlan, end_us: int) -> None:
-        site, node = self.sites[fault.target], self.agents[fault.target]
-        match fault.kind:
-            case "engine-unknown":
-                site.unknown_until_us = end_us
-            case "engine-vanished":
-                if site.lose_watch():
-                    self.injected(fault.kind)
-            case "engine-late-exit":
-                site.late_until_us, site.late_us = end_us, fault.size * 8
-            case "engine-forgets-to-forget":
-                site.remembers = True
-            case "engine-changes-its-mind":
-                site.changes_its_mind = True
-            case "site-disk-full":
-                site.full_until_us = end_us
-            case "site-reboot":
-                self.injected(fault.kind)
-                site.reboot()
-                node.down_ms = fault.for_ms
-                node.process.kill()
-            case "agent-crash":
-                if node.process.alive:
-                    self.injected(fault.kind)
-                    node.down_ms = fault.for_ms
-                    node.process.kill()
-            case "agent-crash-at-step":
-                node.process.die_at_step = node.process.steps + 1 + fault.size % 100
-            case "agent-pause":
-                if node.process.alive:
-                    self._pause(fault.kind, node.process, end_us)
-
-    def _pause(self, kind: str, process: Process, end_us: int) -> None:
-        self.injected(kind)
-        process.paused = True
-        self.loop.at_us(end_us, self.loop.resume, process, context=self.outside)
-
-    def _disk_freed(self) -> None:
-        if self.disk.refused:
-            self.injected_kinds["full-disk"] += self.disk.refused
-            self.disk.refused = 0
-        self.disk.full = False
+    # -- the heal -----------------------------------------------------------------------------
 
     def _heal(self) -> None:
-        """Whatever was armed and has not struck is called off."""
+        """Everybody is up, has money, and may go on."""
         self.note("heal")
         self.healed = True
-        disk = self.disk
-        self._disk_freed()
-        disk.crash_at_write = None
-        disk.crash_before_commit = disk.crash_after_commit = False
-        self.slow_until_us = 0
-        self.net.heal()
-        processes = [node.process for node in self.agents.values()]
-        if self.server is not None:
-            processes.append(self.server.process)
-        for process in processes:
-            process.die_at_step = None
-            self.loop.resume(process)
-        for site in self.sites.values():
-            site.unknown_until_us = site.full_until_us = site.late_until_us = 0
-            site.remembers = site.changes_its_mind = False
-            for piece in site.pieces.values():
-                piece.shown_from_us = 0
+        call_off(self)
         self.start_server()
         for node in self.agents.values():
             node.start()
