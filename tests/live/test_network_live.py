@@ -60,7 +60,8 @@ def settled(live: Live, job_id: str) -> dict[str, Any] | None:
 def test_an_array_of_jobs_succeeds_and_each_story_is_complete(live: Live) -> None:
     names = [f"job_array-{number}" for number in range(8)]
     for number, name in enumerate(names):
-        live.submit(name, task(f"echo part {number} at $WESTWARD_SITE"))
+        # Long enough for a joule: energy is metered in whole ones.
+        live.submit(name, task(f"sleep 0.2; echo part {number} at $WESTWARD_SITE"))
     for number, name in enumerate(names):
         job = live.finish(name)
         assert (job["state"], job["exit_code"], job["attempts"]) == ("succeeded", 0, 1), job
