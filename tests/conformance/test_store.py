@@ -107,12 +107,19 @@ def bind(store: Store, *job_ids: str) -> None:
 
 
 def grant(
-    store: Store, job_id: str, *, version: int = 2, now_ms: int = 3, capacity_milli: int = 64_000
+    store: Store,
+    job_id: str,
+    *,
+    version: int = 2,
+    now_ms: int = 3,
+    capacity_milli: int = 64_000,
+    place: Binding = PLACE,
 ) -> Applied | Stale | PoolFull:
     request = GrantRequest(
         job_id=job_id,
         expected_version=version,
         run_id=f"run_{job_id}_{version}",
+        place=place,
         capacity_milli=capacity_milli,
     )
     return lifecycle.grant_leases(store, [request], TTL_MS, now_ms)[0]
@@ -241,6 +248,17 @@ def test_a_plan_made_on_an_older_view_is_stale(store: Store) -> None:
     assert isinstance(grant(store, "job_1", version=2), Stale)
 
 
+def test_no_lease_at_a_place_that_nobody_planned(store: Store) -> None:
+    """A row edited by hand keeps its version."""
+    submit(store, "job_1")
+    bind(store, "job_1")
+    seen = replace(PLACE, pool="west-other")
+    assert grant(store, "job_1", place=seen) == Stale(
+        job_id="job_1", reason="it is bound to west-cpu in another way now"
+    )
+    assert isinstance(grant(store, "job_1"), Applied)
+
+
 def test_what_follows_a_stale_event_of_a_job_is_stale_too(store: Store) -> None:
     """A waiting job is moved by two events. Cancelled meanwhile, it is at the version that the
     second one expects (found by fault simulation, seed 110366)."""
@@ -277,7 +295,9 @@ def test_a_pool_is_never_given_more_than_it_has(store: Store) -> None:
     submit(store, "job_1", "job_2", "job_3")
     bind(store, "job_1", "job_2", "job_3")
     requests = [
-        GrantRequest(job_id=j, expected_version=2, run_id=f"run_{j}", capacity_milli=2_500)
+        GrantRequest(
+            job_id=j, expected_version=2, run_id=f"run_{j}", place=PLACE, capacity_milli=2_500
+        )
         for j in ("job_1", "job_2", "job_3")
     ]
     first, second, third = lifecycle.grant_leases(store, requests, TTL_MS, 3)

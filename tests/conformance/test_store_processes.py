@@ -46,7 +46,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 for record in seen:
     request = GrantRequest(job_id=record.job_id, expected_version=record.version,
-                           run_id=f"run_{me}_{record.job_id}", capacity_milli=capacity_milli)
+                           run_id=f"run_{me}_{record.job_id}", place=PLACE,
+                           capacity_milli=capacity_milli)
     answer = lifecycle.grant_leases(store, [request], 10_000, 5)[0]
     if isinstance(answer, Applied):
         print(record.job_id, answer.record.live_run.token, flush=True)
@@ -66,7 +67,7 @@ while True:
     lifecycle.apply_event(store, job_id, JobBound(binding=PLACE), 2, expected_version=1)
     print(n, "bound", flush=True)
     request = GrantRequest(job_id=job_id, expected_version=2, run_id=f"run_{n}",
-                           capacity_milli=10**9)
+                           place=PLACE, capacity_milli=10**9)
     lifecycle.grant_leases(store, [request], 10_000, 3)
     print(n, "leased", flush=True)
 """

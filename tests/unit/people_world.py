@@ -366,8 +366,9 @@ def billed_run(world: World) -> str:
     bound = apply_event(store, job_id, JobBound(binding=place), now_ms)
     assert isinstance(bound, Applied)
     asked = GrantRequest(
-        job_id=job_id, expected_version=bound.record.version, run_id=run_id, capacity_milli=10**9
-    )
+        job_id=job_id, expected_version=bound.record.version, run_id=run_id, place=place,
+        capacity_milli=10**9,
+    )  # fmt: skip
     (granted,) = grant_leases(store, (asked,), 10**6, now_ms)
     assert isinstance(granted, Applied)
     (run,) = granted.record.runs

@@ -88,8 +88,9 @@ def test_what_was_there_is_there_and_goes_on(tmp_path: Path, kind: str) -> None:
         Applied,
     )
     request = GrantRequest(
-        job_id="job_late", expected_version=version + 1, run_id="run_x", capacity_milli=8_000
-    )
+        job_id="job_late", expected_version=version + 1, run_id="run_x", place=PLACE,
+        capacity_milli=8_000,
+    )  # fmt: skip
     granted = lifecycle.grant_leases(store, [request], 10_000, 3)[0]
     assert isinstance(granted, Applied)
     assert granted.record.live_run is not None

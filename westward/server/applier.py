@@ -127,22 +127,25 @@ def apply_plan(
         outcome.failed("save the decision", versions),
     )
     left_out = {broken.key for broken in outcome.broken}
+    records = {placement.job_id: before.records[placement.job_id] for placement in plan.starting()}
+    for answer in answers:
+        if isinstance(answer, Applied) and answer.record.job_id in records:
+            records[answer.record.job_id] = answer.record
     grants = {
         placement.job_id: GrantRequest(
             job_id=placement.job_id,
-            expected_version=moved.get(placement.job_id, versions[placement.job_id]),
+            expected_version=records[placement.job_id].version,
             run_id=new_run_id(),
+            place=place,
             capacity_milli=network.pool(placement.estimate.pool).capacity_milli,
         )
         for placement in sorted(plan.starting(), key=lambda one: one.estimate.start_ms)
         if placement.job_id not in left_out
+        and (place := records[placement.job_id].bound) is not None
     }
     known = {**versions, **moved}
     if purse is not None and grants:
-        bound = {
-            answer.record.job_id: answer.record for answer in answers if isinstance(answer, Applied)
-        }
-        records = {job_id: bound.get(job_id, before.records[job_id]) for job_id in grants}
+        records = {job_id: records[job_id] for job_id in grants}
         grants = _paid_for(store, purse, network, grants, records, now_ms, outcome)
     leased = each_apart(
         lambda job_ids: grant_leases(store, [grants[i] for i in job_ids], ttl_ms, now_ms),

@@ -110,8 +110,8 @@ def grant_leases(
 ) -> tuple[Applied | Stale | PoolFull, ...]:
     """Gives each bound job leave to start, under a new fencing token; durable on return.
 
-    Refused (as a value) when the job changed since ``expected_version``, is not bound, or when
-    its pool's live runs and this one together exceed ``capacity_milli``. The check and the grant
+    Refused (as a value) when the job changed since ``expected_version``, is not bound to the
+    ``place`` its caller saw (a row edited by hand keeps its version), or when its pool's live runs and this one together exceed ``capacity_milli``. The check and the grant
     are one transaction, so no interleaving of callers puts more on a pool than it has.
     """
     answers: list[Applied | Stale | PoolFull] = []
@@ -156,6 +156,10 @@ def _grant_refusal(
     if record.state is not JobState.BOUND or record.bound is None:
         return Stale(job_id=request.job_id, reason=f"it is {record.state.value}, not bound")
     place = record.bound
+    if place != request.place:
+        return Stale(
+            job_id=request.job_id, reason=f"it is bound to {place.pool} in another way now"
+        )
     free = request.capacity_milli - held.get(place.pool, 0)
     if place.need_milli > free:
         return PoolFull(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from westward.control.events import Event
 from westward.control.instructions import Instruction
-from westward.control.records import ATTEMPTS_MAX_DEFAULT, JobRecord, RunRecord
+from westward.control.records import ATTEMPTS_MAX_DEFAULT, Binding, JobRecord, RunRecord
 from westward.ledger.price import Bill
 from westward.model.job import JobSpec
 from westward.model.plan import Placement, Policy, Refusal
@@ -82,12 +82,13 @@ class PoolFull:
 class GrantRequest:
     """Start the bound job ``job_id`` as run ``run_id`` (made by the caller, never used before).
 
-    ``capacity_milli`` is what its pool has in all.
+    ``place``: where the caller saw it bound. ``capacity_milli``: what that pool has in all.
     """
 
     job_id: str
     expected_version: int
     run_id: str
+    place: Binding
     capacity_milli: int
 
 
