@@ -28,7 +28,7 @@ from westward.model.wire import Reading
 from westward.placement import plan
 from westward.server.applier import apply_changes, apply_plan, run_charge
 from westward.server.billing import Owed, settle_runs
-from westward.server.budgets import end_of_money, funded, outlasting
+from westward.server.budgets import end_of_money, funded, outlasting, return_strays
 from westward.server.purse import LedgerBroken, Purse, Start, pot_account, project_id
 from westward.server.writer import Bulk, Writer
 from westward.store import ledger, money
@@ -255,15 +255,15 @@ def test_money_that_runs_out_in_mid_run(
     assert run is not None
     poll_site(store, "harbor", 1, (), TTL, NOW)
     report_run(store, run.run_id, RunStarted(run_id=run.run_id, token=run.token), NOW)
-    assert outlasting(store, NOW + HOUR // 5, network) == ([], [])
+    assert outlasting(store, NOW + HOUR // 5, network) == []
     late = NOW + HOUR // 4
-    runs, strays = outlasting(store, late, network)
-    assert (len(runs), strays) == (1, [])
+    runs = outlasting(store, late, network)
+    assert len(runs) == 1
     with store.together():
         assert own.extend(store, network, runs, late) == []
-    assert outlasting(store, late, network) == ([], []), "held further"
+    assert outlasting(store, late, network) == [], "held further"
     later = NOW + 3 * HOUR
-    runs, _ = outlasting(store, later, network)
+    runs = outlasting(store, later, network)
     with store.together():
         (short,) = own.extend(store, network, runs, later)
     change = end_of_money(short, runs)
@@ -294,14 +294,14 @@ def test_a_job_that_cannot_be_read_keeps_no_other_run_from_its_money(
     submit(store, job("job_1", account="lab", duration_ms=HOUR),
            job("job_2", account="lab", duration_ms=HOUR))  # fmt: skip
     go(store, network, own)
-    before, _ = outlasting(store, NOW + 2 * HOUR, network)
+    before = outlasting(store, NOW + 2 * HOUR, network)
     assert {run.job_id for run, *_ in before} == {"job_1", "job_2"}
     with store.write() as connection:
         connection.execute(update(JOBS).where(JOBS.c.job_id == "job_1").values(spec="[]"))
     store.specs.clear()  # as after a restart
-    runs, strays = outlasting(store, NOW + 2 * HOUR, network)
+    runs = outlasting(store, NOW + 2 * HOUR, network)
     assert [run.job_id for run, *_ in runs] == ["job_2"]
-    assert strays == [], "what is held for it is not given back"
+    assert not money.never_granted(store), "what is held for it is not given back"
 
 
 def test_a_refusal_that_is_no_lack_of_money_stops_nobody(store: Store, network: Network) -> None:
@@ -320,13 +320,13 @@ def test_a_refusal_that_is_no_lack_of_money_stops_nobody(store: Store, network: 
     (answer,) = ledger.post(store, (taken,), NOW)
     assert isinstance(answer, Accepted)
     late = NOW + HOUR // 4
-    runs, _ = outlasting(store, late, network)
+    runs = outlasting(store, late, network)
     before = available(store, name)
     with store.together():
         assert own.extend(store, network, runs, late) == []
     assert available(store, name) == before
-    assert outlasting(store, late, network) == ([], [])
-    assert len(outlasting(store, late + HOUR, network)[0]) == 1
+    assert outlasting(store, late, network) == []
+    assert len(outlasting(store, late + HOUR, network)) == 1
 
 
 def test_a_run_that_is_not_granted_after_all_gives_its_money_back(
@@ -347,6 +347,21 @@ def test_a_run_that_is_not_granted_after_all_gives_its_money_back(
     assert available(store, name) == first
 
 
+def test_a_run_granted_since_it_was_seen_keeps_its_money(store: Store, network: Network) -> None:
+    """A look may fall between a run's money and its grant."""
+    greet(store, "harbor")
+    name = with_budget(store, "lab", 50_000_000)
+    submit(store, job("job_1", account="lab"))
+    own = purse()
+    go(store, network, own)
+    run = load_job(store, "job_1").live_run  # type: ignore[union-attr]
+    assert run is not None
+    held = available(store, name)
+    with store.together():
+        return_strays(store, own, {run.run_id}, NOW)
+    assert available(store, name) == held < 50_000_000
+
+
 def test_a_hold_whose_run_was_never_granted_is_found_and_given_back(
     store: Store, network: Network
 ) -> None:
@@ -362,12 +377,15 @@ def test_a_hold_whose_run_was_never_granted_is_found_and_given_back(
     with store.together():
         assert own.reserve(store, network, [start], NOW) == {}
     assert available(store, name) < 50_000_000
-    _, strays = outlasting(store, NOW + 2 * HOUR, network)
-    assert len(strays) == 1
+    assert money.never_granted(store) == {"run_lost"}
     with store.together():
-        own.give_back(store, strays, NOW)
+        return_strays(store, own, {"run_other"}, NOW)
+    assert available(store, name) < 50_000_000, "not seen by an earlier look"
+    with store.together():
+        return_strays(store, own, {"run_lost"}, NOW)
     assert available(store, name) == 50_000_000
-    assert outlasting(store, NOW + 2 * HOUR, network) == ([], [])
+    assert not money.never_granted(store)
+    assert outlasting(store, NOW + 2 * HOUR, network) == []
 
 
 def admitted(store: Store, pot_micros: int) -> str:

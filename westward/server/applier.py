@@ -184,16 +184,19 @@ def _paid_for(
     versions = {job_id: one.expected_version for job_id, one in grants.items()}
     for answer in each_apart(reserve, list(starts), outcome.failed("hold its money", versions)):
         short |= {one.job_id: one for one in answer.values()}
-    waits = [
-        Change(
+    waits = {
+        one.job_id: Change(
             job_id=one.job_id,
             event=PauseRequested(kind="money", by="the budget", reason=one.text),
             expected_version=versions[one.job_id],
         )
         for one in short.values()
-    ]
-    if waits:
-        outcome.take(apply_events(store, waits, now_ms))
+    }
+
+    def hold(job_ids: Sequence[str]) -> Answers:
+        return apply_events(store, [waits[i] for i in job_ids], now_ms)
+
+    outcome.take(each_apart(hold, list(waits), outcome.failed("have it wait for money", versions)))
     broken = {one.key for one in outcome.broken}
     return {i: one for i, one in grants.items() if i not in short and i not in broken}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from westward.control.events import CancelRequested, HoldEnded, PauseRequested
 from westward.control.records import Binding, JobRecord, RunRecord
@@ -12,21 +12,17 @@ from westward.model.network import Network
 from westward.server.purse import Purse, Short
 from westward.store.database import Store
 from westward.store.jobs import load_readable
-from westward.store.money import RunMoney, short_runs
+from westward.store.money import RunMoney, never_granted, short_runs
 from westward.store.results import Change
 
 Outlasting = tuple[RunMoney, JobSpec, Binding, RunRecord]
 log = logging.getLogger("westward.server")
 
 
-def outlasting(
-    store: Store, before_ms: int, network: Network
-) -> tuple[list[Outlasting], list[str]]:
-    """Live runs whose money reaches no further than ``before_ms``, at pools there still are; and
-    ids of runs that were held for and never granted (a write broke off between the two). A run
+def outlasting(store: Store, before_ms: int, network: Network) -> list[Outlasting]:
+    """Live runs whose money reaches no further than ``before_ms``, at pools there still are. A run
     whose job's row cannot be read keeps what it has: the others must not wait for it."""
     found: list[Outlasting] = []
-    strays: list[str] = []
     runs = short_runs(store, before_ms)
     records, unreadable = load_readable(store, [run.job_id for run in runs])
     for run in runs:
@@ -36,14 +32,19 @@ def outlasting(
             continue
         record = records.get(run.job_id)
         live = None if record is None else record.live_run
-        if record is None or record.run(run.run_id) is None:
-            strays.append(run.run_id)
-            continue
-        if live is None or live.run_id != run.run_id or record.bound is None:
-            continue  # it is over: its settlement gives back what is left
+        if record is None or live is None or live.run_id != run.run_id or record.bound is None:
+            continue  # over: its settlement gives back what is left; or never granted
         if any(pool.name == live.pool for pool in network.pools):
             found.append((run, record.job, record.bound, live))
-    return found, strays
+    return found
+
+
+def return_strays(store: Store, purse: Purse, seen: Collection[str], now_ms: int) -> None:
+    """Gives back what is held for the runs ``seen`` earlier as never granted and not granted since.
+    A writer may stand between a run's money and its grant, for as long as a disk is slow: so they
+    are seen by one look, given back by a later one, and asked after again here, where no other
+    writer is at work."""
+    purse.give_back(store, sorted(never_granted(store).intersection(seen)), now_ms)
 
 
 def end_of_money(short: Short, runs: Sequence[Outlasting]) -> Change | None:

@@ -30,7 +30,7 @@ from westward.server.applier import (
 )
 from westward.server.aside import STORE_TROUBLE, Broken
 from westward.server.billing import SETTLED_AT_ONCE, Owed, settle_runs
-from westward.server.budgets import end_of_money, funded, outlasting
+from westward.server.budgets import end_of_money, funded, outlasting, return_strays
 from westward.server.core import Core
 from westward.server.holds import awaited, due
 from westward.server.joined import network_at
@@ -45,7 +45,7 @@ from westward.store.checkpoints import latest_checkpoints
 from westward.store.jobs import snapshot_version
 from westward.store.lifecycle import next_lease_end
 from westward.store.metering import unsettled_runs
-from westward.store.money import going_on
+from westward.store.money import going_on, never_granted
 from westward.store.results import Change, RunToSettle
 from westward.store.sets import load_held, states_of
 
@@ -94,6 +94,8 @@ class Loops:
         self._idle_at: int | None = None
         """The snapshot version at which no job waited."""
         self._caught_up = False
+        self._ungranted: frozenset[str] = frozenset()
+        """Runs held for that were not there at the last look."""
         self._gave_back = core.clock.elapsed_s()
 
     def start(self) -> None:
@@ -280,11 +282,11 @@ class Loops:
         core, ttl_ms = self.core, self.core.settings.lease_ttl_ms
         early_ms = max(MONEY_EARLY_MS, 2 * ttl_ms)
         await asyncio.sleep(ttl_ms / 1000)
-        runs, strays = await core.read(
-            outlasting, core.store, core.clock.now_ms() + early_ms, core.network
-        )
-        if strays:
-            await core.write(core.purse.give_back, core.store, strays, core.clock.now_ms())
+        ungranted = await core.read(never_granted, core.store)
+        if strays := ungranted & self._ungranted:
+            await core.write(return_strays, core.store, core.purse, strays, core.clock.now_ms())
+        self._ungranted = ungranted - strays
+        runs = await core.read(outlasting, core.store, core.clock.now_ms() + early_ms, core.network)
         if not runs:
             return
         short = await core.write(

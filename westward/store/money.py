@@ -145,6 +145,11 @@ _SHORT_RUNS = (
     .order_by(RUN_MONEY.c.reach_ms, RUN_MONEY.c.run_id)
     .limit(bindparam("most", type_=Integer))
 )
+_NEVER_GRANTED = (
+    select(RUN_MONEY.c.run_id)
+    .outerjoin(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
+    .where(RUN_MONEY.c.settled == 0, RUNS.c.run_id.is_(None))
+)
 _GOING_ON = (
     select(RUN_MONEY)
     .join(RUNS, RUNS.c.run_id == RUN_MONEY.c.run_id)
@@ -362,6 +367,13 @@ def short_runs(store: Store, before_ms: int, most: int = 200) -> tuple[RunMoney,
     values = {"before_ms": before_ms, "most": most}
     with store.read() as connection:
         return tuple(_run(row) for row in connection.execute(_SHORT_RUNS, values).mappings())
+
+
+def never_granted(store: Store) -> frozenset[str]:
+    """Ids of runs that money is held for and that are not there: they are about to be granted, or
+    what was to grant them broke off."""
+    with store.read() as connection:
+        return frozenset(connection.execute(_NEVER_GRANTED).scalars())
 
 
 def going_on(
