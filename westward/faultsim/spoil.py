@@ -54,6 +54,8 @@ class _Spoiled:
     key: object
     was: object
     now: object
+    version: int | None
+    """Of a job when it was spoiled."""
 
 
 class Spoiler:
@@ -128,14 +130,22 @@ class Spoiler:
         if was == value:
             return ""
         self._run(f"UPDATE {table} SET {column} = ? WHERE {where} = ?", (value, key))
-        self._spoiled.append(_Spoiled(table, column, where, key, was, value))
+        version = None
+        if table == "jobs":
+            (version,) = self._run("SELECT version FROM jobs WHERE job_id = ?", (key,)).fetchone()
+        self._spoiled.append(_Spoiled(table, column, where, key, was, value, version))
         return f"{table}.{column} of {key}"
 
     def repair(self) -> None:
         """As it was, unless the server has written over it: a job without its place can be held or
-        cancelled, and then has no place to get back."""
+        cancelled, and then has no place to get back, and one that went on may have come to the very
+        state that was made up."""
         for one in reversed(self._spoiled):
-            still = " AND state = 'bound'" if one.column == "bound" else ""
+            still = ""
+            if one.column == "bound":
+                still = " AND state = 'bound'"
+            elif one.column == "state":
+                still = f" AND version = {one.version}"
             self._run(
                 f"UPDATE {one.table} SET {one.column} = ? WHERE {one.where} = ? "
                 f"AND {one.column} IS ?{still}",
