@@ -71,7 +71,7 @@ def reading(run: RunRecord, sequence: int, wall_ms: int) -> Reading:
 
 
 def made(store: Store, network: Network, own: Purse) -> list[Posting]:
-    return postings(store, own, money.going_on(store), lambda _at_ms: network)
+    return postings(store, own, money.going_on(store), lambda _at_ms: network, NOW)
 
 
 def summed(charges: Sequence[Charge], by: str) -> dict[str, int]:
@@ -215,7 +215,7 @@ def test_holding_further_keeps_what_was_posted_or_settled_since_the_look(
     in between was lost, and the run could never be settled (found by the fault simulation)."""
     own = purse()
     run = began(store, network, own)
-    seen, _ = outlasting(store, NOW + 10 * HOUR, network)
+    seen = outlasting(store, NOW + 10 * HOUR, network)
     assert len(seen) == 1
     record_readings(store, run.run_id, run.token, (reading(run, 0, HOUR // 2),), NOW)
     assert post_now(store, network, own, NOW + HOUR // 2) == 1

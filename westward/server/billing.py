@@ -110,7 +110,7 @@ def _ends(store: Store, purse: Purse, asked: Sequence[Owed], now_ms: int) -> lis
         and (record := load_job(store, one.ended.job_id)) is not None
     }  # fmt: skip
     parties = money.load_parties(store, set(projects.values()))
-    usage = purse.usage_of(store, parties.values())
+    usage = purse.usage_of(store, parties.values(), now_ms)
     held = purse.held_for_each(store, money_of.values())
     ends = []
     for one in asked:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
+from westward.ledger.accounts import Balances
 from westward.ledger.road import pot_id
 from westward.ledger.vouchers import NO_USAGE, Usage
 from westward.ledger.vouchers.calendar import year_of
@@ -55,13 +56,45 @@ def standing(
     suppliers = frozenset(rule.name for rule in rules if rule.pays == "supplier")
     # All runs of an organisation are one claim under each rule: none is another one's claim.
     usage = replace(load_usage(store, suppliers), contract_claims={})
-    return Standing(parties=parties, rules=filled(store, asked, unit, now_ms), usage=usage)
+    return Standing(
+        parties=parties,
+        rules=filled(store, asked, unit, now_ms),
+        usage=drawn(store, asked, usage, unit, now_ms),
+    )
 
 
 def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[Rule, ...]:
     """``rules``, each with the pots that its funder has filled: one that was announced and is empty
     pays nothing. The years before and after are looked at too, for runs that last over a turn of
     the year. A rule that states no pot keeps none."""
+    pots = _pots(store, rules, unit, at_ms)
+    made = []
+    for rule in rules:
+        if rule.pot_year_micros.value is not None:
+            years = _years_around(rule, at_ms)
+            by_year = {year: pots[rule.name, year].credits_posted for year in years}
+            now = by_year[year_of(at_ms, rule.utc_offset_minutes)]
+            figure = replace(rule.pot_year_micros, value=now)
+            rule = replace(rule, pot_year_micros=figure, pots_micros=by_year)
+        made.append(rule)
+    return tuple(made)
+
+
+def drawn(store: Store, rules: Sequence[Rule], usage: Usage, unit: str, at_ms: int) -> Usage:
+    """``usage``, but of what ``filled`` says is in the pots as much is gone as the ledger has it: a
+    dispute's correction and a claw-back move a pot's money too, and a run that was promised more
+    than there is would be refused for ever."""
+    gone = {
+        key: pot.credits_posted - pot.available
+        for key, pot in _pots(store, rules, unit, at_ms).items()
+    }
+    return replace(usage, pot={**usage.pot, **gone}) if gone else usage
+
+
+def _pots(
+    store: Store, rules: Sequence[Rule], unit: str, at_ms: int
+) -> dict[tuple[str, int], Balances]:
+    """By rule that states a pot, and year."""
     pots = {
         (rule.name, year): pot_id(rule.name, year, unit)
         for rule in rules
@@ -69,20 +102,9 @@ def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[
         for year in _years_around(rule, at_ms)
     }
     found = balances_of(store, sorted(pots.values())) if pots else {}
-
-    def paid_in(rule: Rule, year: int) -> int:
-        state = found.get(pots[rule.name, year])
-        return 0 if state is None else state.balances.credits_posted
-
-    made = []
-    for rule in rules:
-        if rule.pot_year_micros.value is not None:
-            by_year = {year: paid_in(rule, year) for year in _years_around(rule, at_ms)}
-            now = by_year[year_of(at_ms, rule.utc_offset_minutes)]
-            figure = replace(rule.pot_year_micros, value=now)
-            rule = replace(rule, pot_year_micros=figure, pots_micros=by_year)
-        made.append(rule)
-    return tuple(made)
+    return {
+        key: found[name].balances if name in found else Balances() for key, name in pots.items()
+    }
 
 
 def _years_around(rule: Rule, at_ms: int) -> tuple[int, ...]:

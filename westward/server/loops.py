@@ -304,8 +304,9 @@ class Loops:
         while runs := await core.read(going_on, core.store, after, POSTED_AT_ONCE):
             after = runs[-1][0].run_id
             found = await core.read(
-                postings, core.store, core.purse, runs, partial(network_at, core.joined)
-            )
+                postings, core.store, core.purse, runs, partial(network_at, core.joined),
+                core.clock.now_ms(),
+            )  # fmt: skip
             if found:
                 await core.write(post_readings, core.store, core.purse, found, core.clock.now_ms())
             await asyncio.sleep(POST_PAUSE_S)

@@ -49,6 +49,7 @@ def postings(
     purse: Purse,
     runs: Sequence[tuple[RunMoney, RunRecord]],
     network_at: Callable[[int], Network],
+    now_ms: int,
 ) -> list[Posting]:
     """What may be posted of runs that go on: all that their holds have; the rest waits. Only
     reads. ``network_at``: by the time of the grant. A run without a price is told at its end."""
@@ -61,7 +62,7 @@ def postings(
     if not runs:
         return []
     parties = money.load_parties(store, {run.project for run, _ in runs})
-    usage = purse.usage_of(store, parties.values())
+    usage = purse.usage_of(store, parties.values(), now_ms)
     found = []
     for run, record in runs:
         party = parties[run.project]

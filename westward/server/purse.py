@@ -38,7 +38,7 @@ from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.units import MS_PER_MINUTE, format_money
 from westward.model.voucher import NamedFact, Rule
-from westward.server.covers import filled
+from westward.server.covers import drawn, filled
 from westward.store import ledger, money
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of, pendings_about
@@ -124,7 +124,7 @@ class Purse:
         """In one batch of the ledger. Raises _OneIsShort where others' vouchers were counted as if
         that one had used some."""
         parties = money.load_parties(store, {project_of(one.job.account) for one in starts})
-        usage = self.usage_of(store, parties.values())
+        usage = self.usage_of(store, parties.values(), now_ms)
         asked: list[tuple[RunOnRoad, Party, Split, int]] = []
         for one in starts:
             party = parties[project_of(one.job.account)]
@@ -226,7 +226,7 @@ class Purse:
         began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
         until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
         worst = self._expected(network, job, place, began_ms, until_ms)
-        others = released(self.usage_of(store, (party,)), run.counted.usage)
+        others = released(self.usage_of(store, (party,), now_ms), run.counted.usage)
         who = self.shares(store, party, worst, others, began_ms)
         road = self.on_road(run.run_id, run.job_id, run.site, party)
         self.open_for(store, road, party, who, now_ms)
@@ -309,11 +309,13 @@ class Purse:
             offsets=(rule.utc_offset_minutes for rule in self.rules),
         )
 
-    def usage_of(self, store: Store, parties: Iterable[Party]) -> Usage:
-        if not any(party.claims for party in parties):
+    def usage_of(self, store: Store, parties: Iterable[Party], at_ms: int) -> Usage:
+        names = {claim.rule for party in parties for claim in party.claims}
+        if not names:
             return NO_USAGE
         beside = frozenset(rule.name for rule in self.rules if rule.pays == "supplier")
-        return money.load_usage(store, beside)
+        rules = [rule for rule in self.rules if rule.name in names]
+        return drawn(store, rules, money.load_usage(store, beside), self.unit, at_ms)
 
     def shares(self, store: Store, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
         """All runs of an organisation are one claim under each rule it was admitted to."""
