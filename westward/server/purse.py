@@ -397,12 +397,11 @@ class Purse:
         found = balances_of(store, (run.project,)).get(run.project)
         have = 0 if found is None else found.balances.available
         self.needed[run.job_id] = needed
+        left = f"{format_money(have, self.unit)} are left to project {party.project}"
         if party.budget is None or have >= max(1, needed):
             self.not_before_ms[run.job_id] = now_ms + ELSEWHERE_AGAIN_MS
-        text = (
-            f"{format_money(needed, self.unit)} may be needed, "
-            f"{format_money(have, self.unit)} are left to project {party.project}"
-        )
+            left = "a pot that would pay its part of it has less left"
+        text = f"{format_money(needed, self.unit)} may be needed, {left}"
         empty: money.OnEmpty = "run-on" if party.budget is None else party.budget.on_empty
         return Short(
             job_id=run.job_id, run_id=run.run_id, project=party.project, needed_micros=needed,
