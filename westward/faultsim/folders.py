@@ -2,7 +2,8 @@
 gone. The server reads it at its next start; at the heal it is whole again.
 
 What runs meanwhile cannot be priced, or is at a pool that nobody knows: it goes on, is held for no
-further, and has its bill once the folder is whole. So bills are the same whatever was struck out.
+further, and has its bill once the folder is whole. So bills are the same whatever was struck out, but
+for lines that are gone: what moved over them is not charged.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ _EDITS: tuple[Callable[[Network, str], Network], ...] = (
 def edited(network: Network, site: str, number: int) -> Network:
     """``network`` without something of ``site``; ``number`` says what."""
     return _EDITS[number % len(_EDITS)](network, site)
+
+
+def unknown(folder: Network, network: Network) -> set[str]:
+    """Sites that ``network`` lacks of the whole folder."""
+    return {one.name for one in folder.sites} - {one.name for one in network.sites}
 
 
 def unpriced(network: Network) -> set[str]:

@@ -66,6 +66,8 @@ class MoneyChecker:
         self._granted: set[str] = set()
         self.unpriced: set[str] = set()
         """Sites whose prices were once not all stated (``folders``)."""
+        self.unknown: set[str] = set()
+        """Sites that the folder the server runs by does not have: a line to them is not charged."""
 
     def look(self, whole: bool = False) -> None:
         self._transfers()
@@ -182,7 +184,8 @@ class MoneyChecker:
         exact_power = self._power(granted_ms if started_ms is None else started_ms, kept)
         exact_moved = Fraction(0)
         plan = self.plans.get(job_id)
-        if plan is not None and started_ms is not None and plan.data_at not in ("", site):
+        elsewhere = {"", site, *self.unknown}
+        if plan is not None and started_ms is not None and plan.data_at not in elsewhere:
             line = self.scenario.line_micros or 0
             exact_moved = Fraction(plan.data_bytes * line, BYTES_PER_GB)
         whole = exact_device + exact_power + exact_moved

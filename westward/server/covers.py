@@ -83,10 +83,12 @@ def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[
 def drawn(store: Store, rules: Sequence[Rule], usage: Usage, unit: str, at_ms: int) -> Usage:
     """``usage``, but of what ``filled`` says is in the pots as much is gone as the ledger has it: a
     dispute's correction and a claw-back move a pot's money too, and a run that was promised more
-    than there is would be refused for ever."""
+    than there is would be refused for ever. Not so of sellers' rewards: they are counted at the
+    start and move at the end, and neither of those two touches them."""
+    held_for = [rule for rule in rules if rule.pays != "supplier"]
     gone = {
         key: pot.credits_posted - pot.available
-        for key, pot in _pots(store, rules, unit, at_ms).items()
+        for key, pot in _pots(store, held_for, unit, at_ms).items()
     }
     return replace(usage, pot={**usage.pot, **gone}) if gone else usage
 
