@@ -111,8 +111,9 @@ def grant_leases(
     """Gives each bound job leave to start, under a new fencing token; durable on return.
 
     Refused (as a value) when the job changed since ``expected_version``, is not bound to the
-    ``place`` its caller saw (a row edited by hand keeps its version), or when its pool's live runs and this one together exceed ``capacity_milli``. The check and the grant
-    are one transaction, so no interleaving of callers puts more on a pool than it has.
+    ``place`` its caller saw (a row edited by hand keeps its version), or when its pool's live runs
+    and this one together exceed ``capacity_milli``. The check and the grant are one transaction, so
+    no interleaving of callers puts more on a pool than it has.
     """
     answers: list[Applied | Stale | PoolFull] = []
     with store.write() as connection:
