@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -68,6 +69,8 @@ class MoneyChecker:
         """Sites whose prices were once not all stated (``folders``)."""
         self.unknown: set[str] = set()
         """Sites that the folder the server runs by does not have: a line to them is not charged."""
+        self.rewritten: Collection[str] = ()
+        """Jobs whose text was edited by hand: what they move is what they now say."""
 
     def look(self, whole: bool = False) -> None:
         self._transfers()
@@ -188,6 +191,8 @@ class MoneyChecker:
         if plan is not None and started_ms is not None and plan.data_at not in elsewhere:
             line = self.scenario.line_micros or 0
             exact_moved = Fraction(plan.data_bytes * line, BYTES_PER_GB)
+        if job_id in self.rewritten:
+            exact_moved = Fraction(transfer)
         whole = exact_device + exact_power + exact_moved
         wanted = (round(exact_device), round(exact_power), round(exact_moved), round(whole))
         slack = CUT_MICROS if self.scenario.year_turns else 0

@@ -64,6 +64,8 @@ class Spoiler:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
         self.ever: set[str] = set()
+        self.rewritten: set[str] = set()
+        """Of them those whose own text was replaced by another that can be read."""
         self.of_money = False
         """Whether an account was."""
         self._spoiled: list[_Spoiled] = []
@@ -89,6 +91,8 @@ class Spoiler:
         if bound is not None and number % 2:
             column, text = ("bound", poisoned_place(bound, number // 2))
         self.ever.add(job_id)
+        if column == "spec":
+            self.rewritten.add(job_id)
         return self._put("jobs", column, "job_id", job_id, text)
 
     def account(self, number: int) -> str:

@@ -101,6 +101,7 @@ class World:
         )
         self.moves = Moves(disk.raw, scenario, self.injected)
         self.spoiler = Spoiler(disk.raw)
+        self.money.rewritten = self.spoiler.rewritten
         self._opened: dict[str, int] = {}
         """How often somebody asked for each closed site to be opened."""
         self.began_wall_ms = epoch_ms(scenario)
