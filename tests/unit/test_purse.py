@@ -354,11 +354,12 @@ def test_a_run_granted_since_it_was_seen_keeps_its_money(store: Store, network: 
     submit(store, job("job_1", account="lab"))
     own = purse()
     go(store, network, own)
-    run = load_job(store, "job_1").live_run  # type: ignore[union-attr]
-    assert run is not None
+    record = load_job(store, "job_1")
+    assert record is not None
+    assert record.live_run is not None
     held = available(store, name)
     with store.together():
-        return_strays(store, own, {run.run_id}, NOW)
+        return_strays(store, own, {record.live_run.run_id}, NOW)
     assert available(store, name) == held < 50_000_000
 
 

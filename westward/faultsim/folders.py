@@ -63,7 +63,7 @@ def edited(network: Network, site: str, number: int) -> Network:
     return _EDITS[number % len(_EDITS)](network, site)
 
 
-def unknown(folder: Network, network: Network) -> set[str]:
+def sites_gone(folder: Network, network: Network) -> set[str]:
     """Sites that ``network`` lacks of the whole folder."""
     return {one.name for one in folder.sites} - {one.name for one in network.sites}
 

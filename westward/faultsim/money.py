@@ -67,7 +67,7 @@ class MoneyChecker:
         self._granted: set[str] = set()
         self.unpriced: set[str] = set()
         """Sites whose prices were once not all stated (``folders``)."""
-        self.unknown: set[str] = set()
+        self.sites_gone: set[str] = set()
         """Sites that the folder the server runs by does not have: a line to them is not charged."""
         self.rewritten: Collection[str] = ()
         """Jobs whose text was edited by hand: what they move is what they now say."""
@@ -187,7 +187,7 @@ class MoneyChecker:
         exact_power = self._power(granted_ms if started_ms is None else started_ms, kept)
         exact_moved = Fraction(0)
         plan = self.plans.get(job_id)
-        elsewhere = {"", site, *self.unknown}
+        elsewhere = {"", site, *self.sites_gone}
         if plan is not None and started_ms is not None and plan.data_at not in elsewhere:
             line = self.scenario.line_micros or 0
             exact_moved = Fraction(plan.data_bytes * line, BYTES_PER_GB)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from westward.agent.agent import Agent, Superseded
 from westward.agent.link import Refused
 from westward.faultsim.disk import DiskWriter
-from westward.faultsim.folders import unknown
+from westward.faultsim.folders import sites_gone
 from westward.faultsim.loop import Crash, Process
 from westward.faultsim.net import SimLink
 from westward.faultsim.site import SimEngine, SiteMachine
@@ -69,7 +69,7 @@ class Server:
         self.core = Core(
             world.settings, world.network, world.disk.open(), world.vouchers, surroundings
         )
-        world.money.unknown = unknown(world.folder, world.network)
+        world.money.sites_gone = sites_gone(world.folder, world.network)
         self.loops = Loops(self.core)
         self.loops.start()
 

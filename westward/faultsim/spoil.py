@@ -145,15 +145,14 @@ class Spoiler:
         cancelled, and then has no place to get back, and one that went on may have come to the very
         state that was made up."""
         for one in reversed(self._spoiled):
-            still = ""
-            if one.column == "bound":
-                still = " AND state = 'bound'"
-            elif one.column == "state":
-                still = f" AND version = {one.version}"
+            still = " AND state = 'bound'" if one.column == "bound" else ""
+            values: tuple[object, ...] = (one.was, one.key, one.now)
+            if one.column == "state":
+                still, values = " AND version = ?", (*values, one.version)
             self._run(
                 f"UPDATE {one.table} SET {one.column} = ? WHERE {one.where} = ? "
                 f"AND {one.column} IS ?{still}",
-                (one.was, one.key, one.now),
+                values,
             )
         self._spoiled.clear()
 
