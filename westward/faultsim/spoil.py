@@ -142,12 +142,12 @@ class Spoiler:
 
     def repair(self) -> None:
         """As it was, unless the server has written over it: a job without its place can be held or
-        cancelled, and then has no place to get back, and one that went on may have come to the very
-        state that was made up."""
+        cancelled, and then has no place to get back, and one that went on (without what it was held
+        for, say) may have come to the very state that was made up."""
         for one in reversed(self._spoiled):
             still = " AND state = 'bound'" if one.column == "bound" else ""
             values: tuple[object, ...] = (one.was, one.key, one.now)
-            if one.column == "state":
+            if one.column in ("state", "holds"):
                 still, values = " AND version = ?", (*values, one.version)
             self._run(
                 f"UPDATE {one.table} SET {one.column} = ? WHERE {one.where} = ? "
