@@ -252,9 +252,10 @@ def test_no_lease_at_a_place_that_nobody_planned(store: Store) -> None:
     """A row edited by hand keeps its version."""
     submit(store, "job_1")
     bind(store, "job_1")
-    seen = replace(PLACE, pool="west-other")
+    seen = replace(PLACE, pool="west-other", option=3)
     assert grant(store, "job_1", place=seen) == Stale(
-        job_id="job_1", reason="it is bound to west-cpu in another way now"
+        job_id="job_1",
+        reason="it is bound in another way now: pool west-other, now west-cpu, option 3, now 0",
     )
     assert isinstance(grant(store, "job_1"), Applied)
 

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from westward.cli.main import run
+from westward.faultsim.many import Player
 from westward.faultsim.tally import Part, Tally, code_of
+from westward.faultsim.verdicts import Verdict
 
 
 def test_ranges_of_seeds_hold_what_was_noted_in_any_order() -> None:
@@ -65,6 +67,24 @@ def test_other_code_and_other_ablations_are_parts_of_their_own(tmp_path: Path) -
         ("b", [], [[0, 1]]),
         ("b", ["fencing"], [[0, 1]]),
     ]
+
+
+def test_a_failing_world_is_told_as_it_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What plays for hours may be cut off: the tally and the log have it by then."""
+    told: list[str] = []
+
+    def play(_player: Player, seed: int, _ablate: tuple[str, ...] = ()) -> Verdict:
+        told.append(capsys.readouterr().err)
+        return Verdict(seed=seed, rule="audit" if seed == 1 else "", text="a pot has more than all")
+
+    monkeypatch.setattr(Player, "play", play)
+    path = tmp_path / "tally.json"
+    assert run(["faultsim", "--seeds", "0..3", "--tally", str(path)]) == 1
+    assert "seed" not in told[1]
+    assert "seed 1: a pot has more than all" in told[2]
+    assert [one["seed"] for one in _tally(path)["failed"]] == [1]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"parts": [{"seeds": 3}]}'])

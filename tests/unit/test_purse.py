@@ -20,6 +20,7 @@ from westward.control.records import Binding, JobState
 from westward.ledger.accounts import Account, AccountKind, standard_id
 from westward.ledger.road import UNFUNDED, clearing_id, pot_id
 from westward.ledger.transfers import Accepted, Transfer, TransferKind
+from westward.ledger.vouchers import NO_USAGE
 from westward.model.job import Checkpoint
 from westward.model.network import Network
 from westward.model.people import Organisation, Project
@@ -580,3 +581,27 @@ def test_vouchers_are_not_counted_for_one_that_is_not_held_for(
     with store.together():
         again = own.reserve(store, network, [replace(starts[2], run_id="run_3")], NOW)
     assert set(again) == {"run_3"}
+
+
+def test_who_waits_for_a_pot_is_told_which_one_and_what_it_lacks(
+    store: Store, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is promised more than there is; were it so all the same, the ledger refuses."""
+    greet(store, "harbor")
+    pot = admitted(store, 1_500_000)
+    own = purse(HALF)
+    place = Binding(
+        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
+        not_before_ms=NOW, planned_start_ms=NOW,
+    )  # fmt: skip
+    first, second = (
+        Start(run_id=f"run_{n}", job=job(f"job_{n}", account="lab"), place=place) for n in (0, 1)
+    )
+    with store.together():
+        assert own.reserve(store, network, [first], NOW) == {}
+    monkeypatch.setattr(Purse, "usage_of", lambda *_: NO_USAGE)
+    with store.together():
+        short = own.reserve(store, network, [second], NOW)
+    assert short["run_1"].text == f"1.10 CNY may be needed of {pot}, 0.4000 CNY are left there"
+    assert not own.may_go_on(store, "job_1", "lab", NOW + 1)
+    assert available(store, pot) == 400_000

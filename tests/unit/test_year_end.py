@@ -17,7 +17,7 @@ from westward.model.job import ResourceOption
 from westward.model.network import Network
 from westward.model.people import Organisation, Project
 from westward.model.voucher import Figure, Rule, VoucherClaim
-from westward.server.covers import drawn, filled
+from westward.server.covers import Pots, drawn, filled
 from westward.server.errors import ApiError
 from westward.server.purse import pot_account, project_id
 from westward.server.year_end import close, due_years, take_back
@@ -168,8 +168,9 @@ def test_what_was_paid_is_taken_back_by_new_transfers(store: Store, network: Net
     usage = money.load_usage(store)
     assert usage.pot["half", YEAR] == paid // 3, "the pot is free again"
     assert usage.entity.get(("half", "firm", YEAR), 0) == 0
-    (half,) = filled(store, [HALF], UNIT, LATER)
-    gone = drawn(store, [HALF], usage, UNIT, LATER).pot["half", YEAR]
+    pots = Pots(store, UNIT)
+    (half,) = filled(pots, [HALF], LATER)
+    gone = drawn(pots, [HALF], usage, LATER).pot["half", YEAR]
     assert (half.pot_of(YEAR) or 0) - gone == posted(store, pot), (
         "no more is promised than is there"
     )

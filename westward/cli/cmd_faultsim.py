@@ -125,13 +125,25 @@ def _play(
         asked, numbers = len(numbers), tally.left(numbers)
         print(f"{asked - len(numbers):,} of these worlds were played before", file=sys.stderr)
     progress, sums = Progress("worlds", "worlds", minutes=True), Totals()
+
+    def told(verdict: Verdict) -> None:
+        if tally is not None:
+            tally.add(verdict)
+        if verdict.rule and not names:  # hours may pass until the end tells them all
+            progress.close()
+            print(f"seed {verdict.seed}: {verdict.text}", file=sys.stderr, flush=True)
+
     stop = _Stop()
     had = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         for sums in total(
-            numbers, names, workers, stop_at_first=bool(names),
-            told=(lambda _verdict: None) if tally is None else tally.add, stopping=lambda: stop.asked,
-        ):  # fmt: skip
+            numbers,
+            names,
+            workers,
+            stop_at_first=bool(names),
+            told=told,
+            stopping=lambda: stop.asked,
+        ):
             progress(sums.seeds, len(numbers))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

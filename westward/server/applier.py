@@ -116,11 +116,6 @@ def apply_plan(
 
     answers = each_apart(write, list(changes), outcome.failed("bind", versions))
     outcome.take(answers)
-    moved = {
-        answer.record.job_id: answer.record.version
-        for answer in answers
-        if isinstance(answer, Applied)
-    }
     each_apart(
         lambda job_ids: (save_decisions(store, plan, job_ids=job_ids),),
         sorted(placed),
@@ -143,14 +138,12 @@ def apply_plan(
         if placement.job_id not in left_out
         and (place := records[placement.job_id].bound) is not None
     }
-    known = {**versions, **moved}
     if purse is not None and grants:
-        records = {job_id: records[job_id] for job_id in grants}
         grants = _paid_for(store, purse, network, grants, records, now_ms, outcome)
     leased = each_apart(
         lambda job_ids: grant_leases(store, [grants[i] for i in job_ids], ttl_ms, now_ms),
         list(grants),
-        outcome.failed("grant the lease", known),
+        outcome.failed("grant the lease", {i: one.expected_version for i, one in grants.items()}),
     )
     outcome.take(leased)
     if purse is not None:
@@ -172,9 +165,8 @@ def _paid_for(
 ) -> dict[str, GrantRequest]:
     """Those whose money is held now; the others wait for some."""
     starts = {
-        job_id: Start(run_id=grants[job_id].run_id, job=record.job, place=record.bound)
-        for job_id, record in records.items()
-        if record.bound is not None
+        job_id: Start(run_id=one.run_id, job=records[job_id].job, place=one.place)
+        for job_id, one in grants.items()
     }
     short: dict[str, Short] = {}
 

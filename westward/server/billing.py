@@ -14,6 +14,7 @@ from westward.ledger.charged import Charged
 from westward.ledger.road import Billed, Held, RunOnRoad, post
 from westward.ledger.transfers import RefusalCode, Refused, Transfer
 from westward.ledger.vouchers import released, used
+from westward.server.covers import Pots
 from westward.server.purse import LedgerBroken, Purse, first_refusal
 from westward.store import ledger, money
 from westward.store.database import Store
@@ -110,7 +111,8 @@ def _ends(store: Store, purse: Purse, asked: Sequence[Owed], now_ms: int) -> lis
         and (record := load_job(store, one.ended.job_id)) is not None
     }  # fmt: skip
     parties = money.load_parties(store, set(projects.values()))
-    usage = purse.usage_of(store, parties.values(), now_ms)
+    pots = Pots(store, purse.unit)
+    usage = purse.usage_of(store, pots, parties.values(), now_ms)
     held = purse.held_for_each(store, money_of.values())
     ends = []
     for one in asked:
@@ -122,7 +124,7 @@ def _ends(store: Store, purse: Purse, asked: Sequence[Owed], now_ms: int) -> lis
         others = usage
         if known is not None and not known.settled:
             others = released(usage, known.counted.usage)
-        who = purse.shares(store, party, one.charged, others, began_ms)
+        who = purse.shares(pots, party, one.charged, others, began_ms)
         usage = used(others, who.usage)
         road = purse.on_road(run.run_id, one.ended.job_id, run.site, party)
         purse.open_for(store, road, party, who, now_ms)

@@ -56,23 +56,50 @@ def standing(
     suppliers = frozenset(rule.name for rule in rules if rule.pays == "supplier")
     # All runs of an organisation are one claim under each rule: none is another one's claim.
     usage = replace(load_usage(store, suppliers), contract_claims={})
+    pots = Pots(store, unit)
     return Standing(
         parties=parties,
-        rules=filled(store, asked, unit, now_ms),
-        usage=drawn(store, asked, usage, unit, now_ms),
+        rules=filled(pots, asked, now_ms),
+        usage=drawn(pots, asked, usage, now_ms),
     )
 
 
-def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[Rule, ...]:
+class Pots:
+    """What the ledger says of funders' pots, each looked at once: what is posted after that look is
+    not seen, so one is made for one sum."""
+
+    def __init__(self, store: Store, unit: str) -> None:
+        self._store = store
+        self._unit = unit
+        self._seen: dict[tuple[str, int], Balances] = {}
+
+    def of(self, rules: Sequence[Rule], at_ms: int) -> dict[tuple[str, int], Balances]:
+        """By rule that states a pot, and year: the years before and after too, for runs that last
+        over a turn of the year. Reads the store."""
+        asked = {
+            (rule.name, year): pot_id(rule.name, year, self._unit)
+            for rule in rules
+            if rule.pot_year_micros.value is not None
+            for year in _years_around(rule, at_ms)
+        }
+        if new := {key: name for key, name in asked.items() if key not in self._seen}:
+            found = balances_of(self._store, sorted(new.values()))
+            self._seen |= {
+                key: found[name].balances if name in found else Balances()
+                for key, name in new.items()
+            }
+        return {key: self._seen[key] for key in asked}
+
+
+def filled(pots: Pots, rules: Sequence[Rule], at_ms: int) -> tuple[Rule, ...]:
     """``rules``, each with the pots that its funder has filled: one that was announced and is empty
-    pays nothing. The years before and after are looked at too, for runs that last over a turn of
-    the year. A rule that states no pot keeps none."""
-    pots = _pots(store, rules, unit, at_ms)
+    pays nothing. A rule that states no pot keeps none."""
+    there = pots.of(rules, at_ms)
     made = []
     for rule in rules:
         if rule.pot_year_micros.value is not None:
             years = _years_around(rule, at_ms)
-            by_year = {year: pots[rule.name, year].credits_posted for year in years}
+            by_year = {year: there[rule.name, year].credits_posted for year in years}
             now = by_year[year_of(at_ms, rule.utc_offset_minutes)]
             figure = replace(rule.pot_year_micros, value=now)
             rule = replace(rule, pot_year_micros=figure, pots_micros=by_year)
@@ -80,33 +107,16 @@ def filled(store: Store, rules: Sequence[Rule], unit: str, at_ms: int) -> tuple[
     return tuple(made)
 
 
-def drawn(store: Store, rules: Sequence[Rule], usage: Usage, unit: str, at_ms: int) -> Usage:
+def drawn(pots: Pots, rules: Sequence[Rule], usage: Usage, at_ms: int) -> Usage:
     """``usage``, but of what ``filled`` says is in the pots as much is gone as the ledger has it: a
     dispute's correction and a claw-back move a pot's money too, and a run that was promised more
     than there is would be refused for ever. Not so of sellers' rewards: they are counted at the
     start and move at the end, and neither of those two touches them."""
     held_for = [rule for rule in rules if rule.pays != "supplier"]
     gone = {
-        key: pot.credits_posted - pot.available
-        for key, pot in _pots(store, held_for, unit, at_ms).items()
+        key: pot.credits_posted - pot.available for key, pot in pots.of(held_for, at_ms).items()
     }
     return replace(usage, pot={**usage.pot, **gone}) if gone else usage
-
-
-def _pots(
-    store: Store, rules: Sequence[Rule], unit: str, at_ms: int
-) -> dict[tuple[str, int], Balances]:
-    """By rule that states a pot, and year."""
-    pots = {
-        (rule.name, year): pot_id(rule.name, year, unit)
-        for rule in rules
-        if rule.pot_year_micros.value is not None
-        for year in _years_around(rule, at_ms)
-    }
-    found = balances_of(store, sorted(pots.values())) if pots else {}
-    return {
-        key: found[name].balances if name in found else Balances() for key, name in pots.items()
-    }
 
 
 def _years_around(rule: Rule, at_ms: int) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from westward.model.network import Network
 from westward.model.units import MS_PER_HOUR
 from westward.server.applier import run_charge
 from westward.server.aside import STORE_TROUBLE
+from westward.server.covers import Pots
 from westward.server.purse import Purse
 from westward.store import ledger, money
 from westward.store.database import Store
@@ -62,7 +63,8 @@ def postings(
     if not runs:
         return []
     parties = money.load_parties(store, {run.project for run, _ in runs})
-    usage = purse.usage_of(store, parties.values(), now_ms)
+    pots = Pots(store, purse.unit)
+    usage = purse.usage_of(store, pots, parties.values(), now_ms)
     found = []
     for run, record in runs:
         party = parties[run.project]
@@ -71,7 +73,7 @@ def postings(
             owed = run_charge(store, network_at(record.granted_ms), purse, ended, carbon=False)
             others = released(usage, run.counted.usage)
             began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
-            who: Split = purse.shares(store, party, owed, others, began_ms)
+            who: Split = purse.shares(pots, party, owed, others, began_ms)
         except STORE_TROUBLE:
             raise
         except (PriceUnknown, KeyError, ValueError) as error:

@@ -38,7 +38,7 @@ from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.model.units import MS_PER_MINUTE, format_money
 from westward.model.voucher import NamedFact, Rule
-from westward.server.covers import drawn, filled
+from westward.server.covers import Pots, drawn, filled
 from westward.store import ledger, money
 from westward.store.database import Store
 from westward.store.ledger_reading import balances_of, pendings_about
@@ -124,7 +124,8 @@ class Purse:
         """In one batch of the ledger. Raises _OneIsShort where others' vouchers were counted as if
         that one had used some."""
         parties = money.load_parties(store, {project_of(one.job.account) for one in starts})
-        usage = self.usage_of(store, parties.values(), now_ms)
+        pots = Pots(store, self.unit)
+        usage = self.usage_of(store, pots, parties.values(), now_ms)
         asked: list[tuple[RunOnRoad, Party, Split, int]] = []
         for one in starts:
             party = parties[project_of(one.job.account)]
@@ -134,7 +135,7 @@ class Purse:
             except (PriceUnknown, KeyError) as error:
                 log.warning("run %s is not held for: %s", one.run_id, error)
                 continue
-            who = self.shares(store, party, worst, usage, now_ms)
+            who = self.shares(pots, party, worst, usage, now_ms)
             run = self.on_road(one.run_id, one.job.job_id, one.place.site, party)
             self.open_for(store, run, party, who, now_ms)
             asked.append((run, party, who, until_ms))
@@ -142,13 +143,15 @@ class Purse:
         holds = [hold(run, 0, who) for run, _, who, _ in asked]
         short: dict[str, Short] = {}
         held: list[RunMoney] = []
-        for (run, party, who, until_ms), outcomes in zip(
-            asked, ledger.post_each(store, holds, now_ms), strict=True
+        for (run, party, who, until_ms), wanted, outcomes in zip(
+            asked, holds, ledger.post_each(store, holds, now_ms), strict=True
         ):
-            if not _has_room(outcomes):
+            lacking = _lacking(wanted, outcomes)
+            if lacking is not None:
                 if len(asked) > 1 and who.usage != NO_USAGE:
                     raise _OneIsShort
-                short[run.run_id] = self._short(run, party, who.own_micros, store, now_ms)
+                needed = who.own_micros
+                short[run.run_id] = self._short(run, party, needed, lacking, store, now_ms)
                 continue
             money.count_usage(store, who, 1)
             held.append(
@@ -226,15 +229,18 @@ class Purse:
         began_ms = record.started_ms if record.started_ms is not None else record.granted_ms
         until_ms = now_ms + max(FURTHER_LEAST_MS, (now_ms - began_ms) // 4)
         worst = self._expected(network, job, place, began_ms, until_ms)
-        others = released(self.usage_of(store, (party,), now_ms), run.counted.usage)
-        who = self.shares(store, party, worst, others, began_ms)
+        pots = Pots(store, self.unit)
+        others = released(self.usage_of(store, pots, (party,), now_ms), run.counted.usage)
+        who = self.shares(pots, party, worst, others, began_ms)
         road = self.on_road(run.run_id, run.job_id, run.site, party)
         self.open_for(store, road, party, who, now_ms)
-        if not _has_room(ledger.post(store, hold(road, run.holds, who, run.counted), now_ms)):
+        wanted = hold(road, run.holds, who, run.counted)
+        lacking = _lacking(wanted, ledger.post(store, wanted, now_ms))
+        if lacking is not None:
             # Asked again after the least of holds, should it still run then.
             money.save_run(store, replace(run, reach_ms=now_ms + FURTHER_LEAST_MS))
             needed = max(0, who.own_micros - run.counted.own_micros)
-            return self._short(road, party, needed, store, now_ms)
+            return self._short(road, party, needed, lacking, store, now_ms)
         money.count_usage(store, run.counted, -1)
         money.count_usage(store, who, 1)
         money.save_run(store, replace(run, holds=run.holds + 1, reach_ms=until_ms, counted=who))
@@ -309,20 +315,20 @@ class Purse:
             offsets=(rule.utc_offset_minutes for rule in self.rules),
         )
 
-    def usage_of(self, store: Store, parties: Iterable[Party], at_ms: int) -> Usage:
+    def usage_of(self, store: Store, pots: Pots, parties: Iterable[Party], at_ms: int) -> Usage:
         names = {claim.rule for party in parties for claim in party.claims}
         if not names:
             return NO_USAGE
         beside = frozenset(rule.name for rule in self.rules if rule.pays == "supplier")
         rules = [rule for rule in self.rules if rule.name in names]
-        return drawn(store, rules, money.load_usage(store, beside), self.unit, at_ms)
+        return drawn(pots, rules, money.load_usage(store, beside), at_ms)
 
-    def shares(self, store: Store, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
+    def shares(self, pots: Pots, party: Party, owed: Charged, others: Usage, at_ms: int) -> Split:
         """All runs of an organisation are one claim under each rule it was admitted to."""
         return split(
             owed.lines,
             party.claims,
-            self.admitted(store, party, at_ms),
+            self.admitted(pots, party, at_ms),
             replace(others, contract_claims={}),
             party.entity,
             at_ms,
@@ -330,12 +336,12 @@ class Purse:
             adopted=self.adopted,
         )
 
-    def admitted(self, store: Store, party: Party, at_ms: int) -> tuple[Rule, ...]:
+    def admitted(self, pots: Pots, party: Party, at_ms: int) -> tuple[Rule, ...]:
         """The rules that may pay for the party, each with the pot that its funder has filled: a pot
         that was announced and is empty pays nothing."""
         names = {claim.rule for claim in party.claims}
         rules = [rule for rule in self.rules if rule.name in names]
-        return filled(store, rules, self.unit, at_ms) if rules else ()
+        return filled(pots, rules, at_ms)
 
     def on_road(self, run_id: str, job_id: str, site: str, party: Party) -> RunOnRoad:
         return RunOnRoad(
@@ -393,20 +399,40 @@ class Purse:
             for run_id, entries in found.items()
         }
 
-    def _short(self, run: RunOnRoad, party: Party, needed: int, store: Store, now_ms: int) -> Short:
-        found = balances_of(store, (run.project,)).get(run.project)
-        have = 0 if found is None else found.balances.available
+    def _short(
+        self,
+        run: RunOnRoad,
+        party: Party,
+        needed: int,
+        lacking: Transfer,
+        store: Store,
+        now_ms: int,
+    ) -> Short:
+        """``lacking``: the hold that its payer has not enough for."""
+        found = balances_of(store, (run.project, lacking.debit))
+        have, theirs = (
+            found[name].balances.available if name in found else 0
+            for name in (run.project, lacking.debit)
+        )
         self.needed[run.job_id] = needed
-        left = f"{format_money(have, self.unit)} are left to project {party.project}"
+        text = (
+            f"{self._amount(needed)} may be needed, {self._amount(have)} are left to project "
+            f"{party.project}"
+        )
         if party.budget is None or have >= max(1, needed):
             self.not_before_ms[run.job_id] = now_ms + ELSEWHERE_AGAIN_MS
-            left = "a pot that would pay its part of it has less left"
-        text = f"{format_money(needed, self.unit)} may be needed, {left}"
+            text = (
+                f"{self._amount(lacking.amount)} may be needed of {lacking.debit}, "
+                f"{self._amount(theirs)} are left there"
+            )
         empty: money.OnEmpty = "run-on" if party.budget is None else party.budget.on_empty
         return Short(
             job_id=run.job_id, run_id=run.run_id, project=party.project, needed_micros=needed,
             on_empty=empty, text=text,
         )  # fmt: skip
+
+    def _amount(self, micros: int) -> str:
+        return format_money(micros, self.unit)
 
 
 def project_id(project: str, unit: str, *, budget: bool) -> str:
@@ -460,13 +486,15 @@ def first_refusal(outcomes: Iterable[object]) -> Refused | None:
     return refused[0] if refused else None
 
 
-def _has_room(outcomes: Iterable[object]) -> bool:
-    """False: a payer has not enough. Raises LedgerBroken for any other refusal: it is nobody's lack
-    of money."""
+def _lacking(wanted: Iterable[Transfer], outcomes: Iterable[object]) -> Transfer | None:
+    """Of the holds ``wanted`` the one whose payer has not enough. Raises LedgerBroken for any other
+    refusal: it is nobody's lack of money."""
     refused = first_refusal(outcomes)
-    if refused is not None and refused.code is not RefusalCode.NOT_ENOUGH:
+    if refused is None:
+        return None
+    if refused.code is not RefusalCode.NOT_ENOUGH:
         raise LedgerBroken(f"{refused.transfer_id}: {refused.text} ({refused.code})")
-    return refused is None
+    return next(one for one in wanted if one.transfer_id == refused.transfer_id)
 
 
 def _must(outcomes: Iterable[object]) -> None:

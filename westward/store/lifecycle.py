@@ -5,13 +5,14 @@ that ended."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 from sqlalchemy import Connection, Integer, bindparam, case, func, select, update
 
 from westward.control import machine
 from westward.control.events import Event, LeaseExpired, LeaseGranted, RunEnded, RunStarted
 from westward.control.machine import Ignored, InvalidTransition, Step
-from westward.control.records import JobRecord, JobState
+from westward.control.records import Binding, JobRecord, JobState
 from westward.model.wire import HeldRun, Reading
 from westward.store.database import Store
 from westward.store.readings import add_readings
@@ -159,7 +160,8 @@ def _grant_refusal(
     place = record.bound
     if place != request.place:
         return Stale(
-            job_id=request.job_id, reason=f"it is bound to {place.pool} in another way now"
+            job_id=request.job_id,
+            reason=f"it is bound in another way now: {_differences(request.place, place)}",
         )
     free = request.capacity_milli - held.get(place.pool, 0)
     if place.need_milli > free:
@@ -167,6 +169,11 @@ def _grant_refusal(
             job_id=request.job_id, pool=place.pool, need_milli=place.need_milli, free_milli=free
         )
     return None
+
+
+def _differences(seen: Binding, now: Binding) -> str:
+    pairs = [(one.name, getattr(seen, one.name), getattr(now, one.name)) for one in fields(now)]
+    return ", ".join(f"{name} {had}, now {has}" for name, had, has in pairs if had != has)
 
 
 def report_run(
