@@ -325,6 +325,11 @@ _ENDS = st.sampled_from(["\n"] * 12 + ["\r\n", "\n\n", "\n \n"])
     rows=st.lists(st.tuples(_ROWS, _ENDS), max_size=4),
     last=st.booleans(),
 )
+@example(rows=[(["1"] * 2, "\n"), (["1"] * 3 + [""], "\n")], last=False)
+@example(
+    rows=[(["1"] * 3, "\n"), (["1"] * 3, "\n"), (["1"] * 2, "\n"), (["1"] * 3 + [""], "\n")],
+    last=True,
+)
 def test_csv_read_plainly_equals_csv_read_by_line(
     rows: list[tuple[list[str], str]], last: bool
 ) -> None:
