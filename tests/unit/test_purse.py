@@ -54,6 +54,10 @@ HALF = Rule(
     currency=UNIT, source="made up for this test", grade="-", spend=("compute",),
     share_ppm=Figure(value=500_000), pot_year_micros=Figure(value=10**12),
 )  # fmt: skip
+AT_EAST = Binding(
+    pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
+    not_before_ms=NOW, planned_start_ms=NOW,
+)  # fmt: skip
 
 
 @pytest.fixture(params=DATABASES)
@@ -371,11 +375,7 @@ def test_a_hold_whose_run_was_never_granted_is_found_and_given_back(
     name = with_budget(store, "lab", 50_000_000)
     submit(store, job("job_1", account="lab"))
     own = purse()
-    place = Binding(
-        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
-        not_before_ms=NOW, planned_start_ms=NOW,
-    )  # fmt: skip
-    start = Start(run_id="run_lost", job=job("job_1", account="lab"), place=place)
+    start = Start(run_id="run_lost", job=job("job_1", account="lab"), place=AT_EAST)
     with store.together():
         assert own.reserve(store, network, [start], NOW) == {}
     assert available(store, name) < 50_000_000
@@ -562,14 +562,10 @@ def test_vouchers_are_not_counted_for_one_that_is_not_held_for(
     pot = admitted(store, 1_500_000)
     own = purse(HALF)
     with_budget(store, "lab", 4_000_000)  # enough for an hour that a pot helps to pay
-    place = Binding(
-        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
-        not_before_ms=NOW, planned_start_ms=NOW,
-    )  # fmt: skip
-    long = replace(place, duration_ms=4 * HOUR)
+    long = replace(AT_EAST, duration_ms=4 * HOUR)
     starts = [
         Start(run_id=f"run_{n}", job=job(f"job_{n}", account="lab"), place=one)
-        for n, one in enumerate((long, place, place))
+        for n, one in enumerate((long, AT_EAST, AT_EAST))
     ]
     with store.together():
         short = own.reserve(store, network, starts, NOW)
@@ -590,12 +586,8 @@ def test_who_waits_for_a_pot_is_told_which_one_and_what_it_lacks(
     greet(store, "harbor")
     pot = admitted(store, 1_500_000)
     own = purse(HALF)
-    place = Binding(
-        pool="harbor-east", site="harbor", option=0, need_milli=4000, duration_ms=HOUR,
-        not_before_ms=NOW, planned_start_ms=NOW,
-    )  # fmt: skip
     first, second = (
-        Start(run_id=f"run_{n}", job=job(f"job_{n}", account="lab"), place=place) for n in (0, 1)
+        Start(run_id=f"run_{n}", job=job(f"job_{n}", account="lab"), place=AT_EAST) for n in (0, 1)
     )
     with store.together():
         assert own.reserve(store, network, [first], NOW) == {}

@@ -191,11 +191,11 @@ class MoneyChecker:
         if plan is not None and started_ms is not None and plan.data_at not in elsewhere:
             line = self.scenario.line_micros or 0
             exact_moved = Fraction(plan.data_bytes * line, BYTES_PER_GB)
-        unknown = Fraction(0)
+        unsure_micros = Fraction(0)
         if job_id in self.rewritten:  # of what it moved only the rounded price is told
-            exact_moved, unknown = Fraction(transfer), Fraction(1, 2)
+            exact_moved, unsure_micros = Fraction(transfer), Fraction(1, 2)
         whole = exact_device + exact_power + exact_moved
-        in_all = min(max(total, round(whole - unknown)), round(whole + unknown))
+        in_all = min(max(total, round(whole - unsure_micros)), round(whole + unsure_micros))
         wanted = (round(exact_device), round(exact_power), round(exact_moved), in_all)
         slack = CUT_MICROS if self.scenario.year_turns else 0
         pairs = zip((device, power, transfer, total), wanted, strict=True)
