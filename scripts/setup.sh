@@ -24,10 +24,10 @@ digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
 # Compiled kernels are kept beside their sources; compiled anew when those change.
 warm() {
     # The types kernels take and the compiler's switch count too: see KERNEL_FILES in westward/jit.py.
-    kernels=$(digest westward/jit.py westward/placement/state.py westward/placement/slots.py \
+    kernels=$(digest westward/jit.py westward/compiler.py westward/placement/state.py westward/placement/slots.py \
         westward/placement/columns.py westward/placement/fresh_state.py westward/placement/warm.py $(grep -rl --include='*.py' '^@jit' westward | sort))
     if [ "$(cat .venv/westward-warm 2>/dev/null)" != "$kernels" ]; then
-        say "compiling the kernels (once, two to three minutes)"
+        say "compiling the kernels (once, one to two minutes)"
         .venv/bin/python -m westward.simulate.warm networks/laptop >/dev/null
         echo "$kernels" >.venv/westward-warm
     fi

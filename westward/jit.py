@@ -29,6 +29,7 @@ KERNEL_FILES = (
     "simulate/onepool_kernels.py",
     "simulate/reserved.py",
     "formats/traces/swf_kernel.py",
+    "compiler.py",
     "jit.py",
     "placement/claims.py",
     "placement/classes.py",
@@ -92,43 +93,16 @@ def _keep_compiled_code() -> None:
         config.CACHE_DIR = str(folder)
 
 
-def _index_plainly() -> None:
-    """Index the kernels' arrays as C does: without the test for an index that counts from the end.
-
-    No kernel has such an index, and the test is at every read and write (measured: see
-    benchmarks/RESULTS.md). numba has no switch for it but unsigned indices everywhere. Functions
-    outside this package stay as they are.
-    """
-    from numba.core import types
-    from numba.np import arrayobj
-
-    module: Any = arrayobj
-    usual = module.fix_integer_index
-    if getattr(usual, "plain", False):
-        return
-
-    def fix_integer_index(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
-        if kind.signed and "westward" in builder.function.name:
-            return context.cast(builder, index, kind, types.intp)
-        return usual(context, builder, kind, index, size)
-
-    fix_integer_index.plain = True  # type: ignore[attr-defined]
-    module.fix_integer_index = fix_integer_index
-
-
 def jit(function: F) -> F:
     """Decorator of every kernel. Kernels take arrays and scalars only and keep no globals."""
     global _used
     if not _compile:
         return function
-    import numba
-
     if not _used:
         _keep_compiled_code()
-        _index_plainly()
+    from westward import compiler
+
+    if not _used:
+        compiler.index_plainly()
         _used = True
-    # No kernel allocates, so numba's reference counting of arrays has nothing to do; left on, it
-    # counts every array of every NamedTuple at every call and takes 97 % of the time (measured:
-    # 70 µs a job with it, 2 µs without). Inlining keeps those NamedTuples out of memory.
-    decorate: Any = numba.njit
-    return cast(F, decorate(cache=True, nogil=True, forceinline=True, _nrt=False)(function))
+    return cast(F, compiler.compiled(function))

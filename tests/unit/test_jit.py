@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import westward
 from westward.jit import KERNEL_FILES
+from westward.model.plan import Policy
+from westward.network.loader import load_network
+from westward.placement.columns import network_columns, rule_columns
+from westward.placement.state import Rules
 
 ROOT = Path(__file__).resolve().parents[2]
 BURST = """
@@ -44,6 +49,7 @@ def test_every_file_with_a_kernel_is_in_the_digest() -> None:
     }
     assert with_kernels
     assert with_kernels | {
+        "compiler.py",
         "jit.py",
         "placement/ahead.py",
         "placement/packing_state.py",
@@ -62,3 +68,42 @@ def test_a_server_that_is_warm_compiles_nothing_for_a_burst() -> None:
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.split() == ["1", "1"]  # plans of one job and of several share their kernels
+
+
+WIDTHS = """
+import numpy as np
+from westward.jit import jit
+
+@jit
+def twice(value: int) -> int:
+    return 2 * value
+
+@jit
+def all_ways(wide, narrow):
+    return twice(wide[0]) + twice(narrow[0]) + twice(-1)
+
+wide, narrow = np.array([3], dtype=np.int64), np.array([4], dtype=np.int32)
+assert all_ways(wide, narrow) == 12
+print(len(twice.inner.signatures), len(twice.signatures))
+assert twice(5) == 10
+print(len(twice.inner.signatures), len(twice.signatures))
+"""
+
+
+def test_a_kernel_is_compiled_once_for_all_kernels_and_once_for_python(tmp_path: Path) -> None:
+    script = tmp_path / "widths.py"
+    script.write_text(WIDTHS)
+    told = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["1", "0", "1", "1"]
+
+
+def test_a_policy_of_whole_numbers_has_the_types_of_any_other() -> None:
+    """Else the planner is compiled anew for it: 50 s at a server's first plan."""
+    network = load_network(ROOT / "networks" / "laptop")
+    policy = Policy(checkpoint_gb_per_device=20, move_hurdle_percent=5)
+    rules = rule_columns(policy, network_columns(network, "location"), 0)
+    told = {name: type(value).__name__ for name, value in rules._asdict().items()}
+    assert told == {name: kind.__name__ for name, kind in get_type_hints(Rules).items()}

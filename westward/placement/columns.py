@@ -195,7 +195,7 @@ def rule_columns(policy: Policy, columns: NetworkColumns, origin_ms: int) -> Rul
         review_ms=policy.review_ms if policy.rule == "westward" else 0,
         review_depth=policy.review_depth,
         preempt=1 if policy.preemption else 0,
-        checkpoint_gb=policy.checkpoint_gb_per_device,
+        checkpoint_gb=float(policy.checkpoint_gb_per_device),
         hurdle=policy.move_hurdle_percent / 100.0,
     )
 
