@@ -32,6 +32,7 @@ KERNEL_FILES = (
     "compiler.py",
     "jit.py",
     "placement/claims.py",
+    "placement/delegated.py",
     "placement/classes.py",
     "placement/dispatch.py",
     "placement/dispatch_nodes.py",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.twin.demands import HOUR, Ask, demand
-from tests.twin.small import AT_ONCE, cards, job, site, world, zone
-from westward.model.plan import Discipline, Policy, PoolState, Snapshot
+from tests.twin.small import AT_ONCE, bound, cards, job, site, world, zone
+from westward.model.plan import Discipline, Policy, PoolState, QueuedJob, Snapshot
 from westward.model.scenario import Scenario
 from westward.model.workload import Workload
 from westward.placement import plan
@@ -72,33 +72,71 @@ def test_waits_are_learnt_from_our_own_jobs_alone() -> None:
     for row in range(2, 5):
         waited = int(result.start_ms[row] - result.submit_ms[row])
         assert waited == 2 * HOUR - result.submit_ms[row]
-        assert result.predicted_start_ms[row] == result.submit_ms[row]
         mean += 0.1 * (math.log(waited + 60_000) - mean)
     told = result.predicted_start_ms[5] - result.submit_ms[5]
     assert told == round(math.exp(mean) - 60_000) > 0
     assert result.predicted_start_ms[6] == result.submit_ms[6], "another size, nothing learnt"
 
 
+def test_those_of_ours_who_wait_tell_of_it_before_they_start() -> None:
+    """By hand: twice the mean age of ours that wait, of the job's size or smaller."""
+    asks = [Ask(cards=4, hours=8.0, pinned=True), Ask(at=0.5, cards=1, pinned=True)]
+    asks += [Ask(at=1.0), Ask(at=2.0), Ask(at=3.0, cards=2), Ask(at=4.0), Ask(at=5.0, cards=2)]
+    result = rehearse(asks)
+    told = (result.predicted_start_ms - result.submit_ms)[2:] / HOUR
+    assert told.tolist() == [0.0, 2.0, 3.0, 5.0, 2 * (5.0 - 7 / 3)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_wait_told_is_what_a_plain_look_says(seed: int) -> None:
+    """From the table of the rehearsal alone: who of ours had started, who still waited."""
+    asks = sorted(crowd(seed), key=lambda ask: ask.at)
+    result = rehearse(asks)
+    ours = [row for row, ask in enumerate(asks) if not ask.pinned]
+    sizes = {row: math.ceil(math.log2(asks[row].cards)) for row in ours}
+    submit, start = result.submit_ms.tolist(), result.start_ms.tolist()
+    longer = 0
+    for row in ours:
+        now = submit[row]
+        mean = math.log(60_000)
+        begun = [k for k in ours if submit[k] < now and start[k] <= now]
+        for k in sorted(begun, key=lambda k: (start[k], submit[k])):
+            if sizes[k] == sizes[row]:
+                mean += 0.1 * (math.log(start[k] - submit[k] + 60_000) - mean)
+        told = learnt = math.exp(mean) - 60_000
+        for size in range(sizes[row] + 1):
+            ages = [
+                now - submit[k] for k in ours if submit[k] < now < start[k] and sizes[k] == size
+            ]
+            if ages:
+                told = max(told, 2.0 * sum(ages) / len(ages))
+        longer += told > learnt
+        assert abs(result.predicted_start_ms[row] - now - told) <= 1
+    assert longer > 10
+
+
 def test_nothing_is_known_of_a_long_queue_and_nothing_is_hidden() -> None:
     """Two sites alike, one with 40 hours of local work ahead: seen where it is managed, not where
-    it is delegated, until outcomes tell."""
+    it is delegated, until those of ours who wait there tell; and the pool is found again when it is
+    free."""
     network = world(
         cards("a", 4, at="s", managed=False), cards("b", 4, at="t", price_micros_per_device_hour=1_100_000),
         zones=(zone("z"),), sites=(site("s", "z"), site("t", "z")),
     ).network  # fmt: skip
 
-    def first_pool(scenario: Scenario | None) -> tuple[int, list[int]]:
+    def pools(scenario: Scenario | None) -> list[int]:
         workload = homed(network, [
             *(Ask(cards=4, hours=4.0, pinned=True, user=0) for _ in range(10)),
             *(Ask(at=0.1 + k / 4, hours=0.5, user=0) for k in range(300)),
         ])  # fmt: skip
         result = simulate(network, workload, AT_ONCE, seed=SEED, zero_ms=0, scenario=scenario)
-        return int(result.pool[10]), result.pool[-60:].tolist()
+        return result.pool[10:].tolist()
 
-    assert first_pool(None)[0] == 1
-    blind, later = first_pool(DELEGATED)
-    assert blind == 0
-    assert later.count(1) > later.count(0), "it has learnt to go elsewhere"
+    assert pools(None)[0] == 1
+    blind = pools(DELEGATED)
+    assert blind[0] == 0
+    assert blind[1:150].count(0) < 3, "who waits there has told the others"
+    assert set(blind[-60:]) == {0}, "it is cheaper, and free again"
 
 
 SEED = 1
@@ -129,17 +167,27 @@ def test_predictions_are_scored() -> None:
 
 
 def test_plan_is_told_what_to_expect() -> None:
-    """The same job, a full pool: seen, it waits for the claim to end; told, for what was told."""
-    snapshot = world(cards("own", 4), running={"own": [(4, 5.0)]})
+    """The same job, a full pool: seen, it waits for the claim to end; told, for what was told, or
+    twice as long as one of ours waits there already."""
 
-    def start(told: int | None) -> int:
+    def start(told: int | None, *ours: QueuedJob) -> int:
+        snapshot = world(cards("own", 4), running={"own": [(4, 5.0)]}, queued={"own": list(ours)})
         state = replace(snapshot.pools[0], expected_wait_ms=told)
         answer = plan(asked(snapshot, state), [job("j")], AT_ONCE, 0)
-        return answer.placements[0].estimate.start_ms
+        return {one.job_id: one.estimate.start_ms for one in answer.placements}["j"]
 
     assert start(None) == 5 * HOUR
     assert start(20 * 60_000) == 20 * 60_000
     assert start(9 * HOUR) == 9 * HOUR
+    since_an_hour = bound("a")
+    assert since_an_hour.not_before_ms == -HOUR
+    assert start(20 * 60_000, since_an_hour) == 2 * HOUR
+    assert start(9 * HOUR, since_an_hour) == 9 * HOUR
+    snapshot = world(cards("own", 4), running={"own": [(4, 5.0)]}, queued={"own": [since_an_hour]})
+    for told, expected in ((20 * 60_000, HOUR), (3 * HOUR, 2 * HOUR)):
+        state = replace(snapshot.pools[0], expected_wait_ms=told)
+        (waiting,) = plan(asked(snapshot, state), [], AT_ONCE, 0).placements
+        assert waiting.estimate.start_ms == expected
 
 
 def asked(snapshot: Snapshot, state: PoolState) -> Snapshot:

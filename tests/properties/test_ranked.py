@@ -37,7 +37,7 @@ def test_the_queue_stays_sorted_and_its_sums_right(
     for j, p in steps:
         if j in where:
             at = where.pop(j)
-            unlink(j, at, state)
+            unlink(j, at, jobs, state)
             wanted[at].remove(j)
         else:
             enqueue(j, p, jobs, state)

@@ -13,15 +13,17 @@ from westward.placement.window import close_gap, keep_in_window, leave_window
 
 
 @jit
-def _start(j: int, p: int, now: int, started: int, state: State) -> int:
-    unlink(j, p, state)
+def _start(j: int, p: int, now: int, started: int, jobs: Jobs, state: State) -> int:
+    unlink(j, p, jobs, state)
     add_claim(j, p, state.job_need[j], now + state.job_duration_ms[j], state)
     state.started[started] = j
     return started + 1
 
 
 @jit
-def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, state: State) -> int:
+def dispatch_easy(
+    p: int, now: int, started: int, newcomer: int, jobs: Jobs, rules: Rules, state: State
+) -> int:
     """EASY backfilling (Lifka 1995): the blocked head holds a reservation, others may pass it.
 
     Others pass when they are expected to end by the head's start, or fit beside it then.
@@ -39,7 +41,7 @@ def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, s
                 return started
             state.shadow_extra[p] -= need
         count = state.window_count[p]
-        started = _start(newcomer, p, now, started, state)
+        started = _start(newcomer, p, now, started, jobs, state)
         leave_window(newcomer, p, count, state)
         return started
     # The queue from its head: the window first, then the list, which fills the window again.
@@ -74,7 +76,7 @@ def dispatch_easy(p: int, now: int, started: int, newcomer: int, rules: Rules, s
             if starts:
                 extra -= need
         if starts:
-            started = _start(j, p, now, started, state)
+            started = _start(j, p, now, started, jobs, state)
             free -= need
             if looked < 0:
                 state.shadow_job[p] = -1
@@ -123,7 +125,7 @@ def dispatch_conservative(
             if state.job_not_before_ms[j] <= now:
                 looked += 1
                 if state.job_reserved_ms[j] <= now and state.job_need[j] <= state.free_milli[p]:
-                    started = _start(j, p, now, started, state)
+                    started = _start(j, p, now, started, jobs, state)
             j = after
     return started
 
@@ -152,4 +154,4 @@ def dispatch(
         return dispatch_conservative(p, now, started, jobs, rules, state)
     if packing is not None:
         return dispatch_nodes(p, now, started, newcomer, jobs, classes, rules, state, packing)
-    return dispatch_easy(p, now, started, newcomer, rules, state)
+    return dispatch_easy(p, now, started, newcomer, jobs, rules, state)

@@ -230,7 +230,7 @@ def dispatch_nodes(
                         note_failure(p, ask, long, packing.vain)
         if chain != NONE:
             state.job_chain[j] = chain
-            unlink(j, p, state)
+            unlink(j, p, jobs, state)
             end = now + duration
             add_claim(j, p, need, end, state)
             state.started[started] = j

@@ -90,6 +90,8 @@ def new_state(
         tree=lined(tree, (("tree", np.int64, (FIELDS,)),))["tree"],
         delegated=np.zeros(count, dtype=np.uint8),
         wait_log=np.full((count, WAIT_SIZES), math.log(WAIT_FLOOR_MS)),
+        ours_count=np.zeros((count, WAIT_SIZES), dtype=np.int64),
+        ours_joined_ms=np.zeros((count, WAIT_SIZES), dtype=np.int64),
     )
 
 

@@ -386,7 +386,7 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
     for row, p in waiting:
         if row in state.started[:started]:
             continue
-        unlink(row, p, state)
+        unlink(row, p, tables.jobs, state)
         state.profile_count[p] = 0
         state.hint[0] = p
         best = tables.choose(row, now_ms)

@@ -400,7 +400,7 @@ class Resident:
 
     def _unlink(self, bound: _Bound) -> None:
         state = self._tables.state
-        unlink(bound.row, bound.pool, state)
+        unlink(bound.row, bound.pool, self._tables.jobs, state)
         state.profile_count[bound.pool] = 0
         state.shadow_job[bound.pool] = -1
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from westward.jit import jit
 from westward.placement.claims import add_claim
+from westward.placement.delegated import expected_start_there
 from westward.placement.dispatch import dispatch
 from westward.placement.kernels import ask, bind, choose, estimate, expected_ms, objective
 from westward.placement.pricing import run_cost
@@ -36,12 +37,7 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import (
-    enqueue,
-    ensure_profile,
-    expected_release,
-    expected_wait_ms,
-)
+from westward.placement.waiting import enqueue, ensure_profile, expected_release
 
 
 class Answers(NamedTuple):
@@ -234,9 +230,7 @@ def expected_start(
     """When a bound job is now expected to start: its reservation, or (EASY) the release of what
     it and everybody ahead of it need."""
     if state.delegated[p] == 1:
-        told: int = expected_wait_ms(p, state.job_need[j], state)
-        ready: int = state.job_not_before_ms[j]
-        return max(now, ready) + told
+        return expected_start_there(j, p, now, jobs, state)
     if rules.conservative == 1:
         ensure_profile(p, now, jobs, rules, state)
         reserved: int = state.job_reserved_ms[j]

@@ -276,6 +276,10 @@ class State(NamedTuple):
     wait_log: F64
     """(P, WAIT_SIZES) delegated pools: what waits there are expected to be, by size of job, as
     log(wait in ms + ``WAIT_FLOOR_MS``)."""
+    ours_count: I64
+    """(P, WAIT_SIZES) delegated pools: how many of our own jobs wait there, by size."""
+    ours_joined_ms: I64
+    """Σ of when they joined that queue."""
 
 
 NEXT_DUE_MS = 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from westward.jit import jit
 from westward.placement.claims import PAST_LIMIT, first_end_ms, release_ms
+from westward.placement.delegated import expected_wait_ms, ours_joins, ours_leaves
 from westward.placement.profile import NEVER_MS, earliest_fit, fit_run, reserve
 from westward.placement.ranked import insert, remove, sums_ahead
 from westward.placement.state import (
@@ -17,17 +16,12 @@ from westward.placement.state import (
     NEXT_DUE_MS,
     PROFILE_SUMS,
     PUT_OFF,
-    WAIT_FLOOR_MS,
-    WAIT_SIZES,
     Jobs,
     Pools,
     Rules,
     State,
 )
 from westward.placement.window import join_window
-
-WAIT_PACE = 0.1
-"""Weight of the newest wait in the mean of logarithms: the last ten or so count."""
 
 
 @jit
@@ -170,31 +164,6 @@ def reserve_last(j: int, p: int, now: int, count: int, rules: Rules, state: Stat
 
 
 @jit
-def wait_size(need: int) -> int:
-    """The class of job size, for waits at delegated pools."""
-    size = 0
-    while size < WAIT_SIZES - 1 and need > 1000 << size:
-        size += 1
-    return size
-
-
-@jit
-def expected_wait_ms(p: int, need: int, state: State) -> int:
-    """How long a job of this need is expected to wait in the queue of a delegated pool."""
-    wait_ms = math.exp(state.wait_log[p, wait_size(need)]) - WAIT_FLOOR_MS
-    return max(0, int(wait_ms + 0.5))
-
-
-@jit
-def learn_wait(p: int, need: int, wait_ms: int, state: State) -> None:
-    """A job of this need has waited so long at delegated pool p."""
-    size = wait_size(need)
-    state.wait_log[p, size] += WAIT_PACE * (
-        math.log(wait_ms + WAIT_FLOOR_MS) - state.wait_log[p, size]
-    )
-
-
-@jit
 def capacity_start(
     j: int,
     p: int,
@@ -213,7 +182,7 @@ def capacity_start(
     NEVER_MS: not at all, or perhaps after ``limit_ms``.
     """
     if state.delegated[p] == 1:
-        return ready + expected_wait_ms(p, need, state)
+        return ready + expected_wait_ms(p, need, now, state)
     if rules.conservative == 0:
         return max(ready, release_estimate(j, p, need, now, limit_ms, pools, jobs, state))
     rank = jobs.order[j]
@@ -300,12 +269,16 @@ def enqueue(j: int, p: int, jobs: Jobs, state: State) -> None:
     state.queued_milli[p] += state.job_need[j]
     state.queued_work[p] += state.job_need[j] * state.job_duration_ms[j]
     state.profile_count[p] = 0
+    if own:
+        ours_joins(j, p, jobs, state)
 
 
 @jit
-def unlink(j: int, p: int, state: State) -> None:
+def unlink(j: int, p: int, jobs: Jobs, state: State) -> None:
     """Job j leaves pool p's queue; so does the window's knowledge of it (``dispatch`` keeps it)."""
-    if len(state.tree) > 0 and state.delegated[p] == 0:
+    if state.delegated[p] == 1:
+        ours_leaves(j, p, jobs, state)
+    elif len(state.tree) > 0:
         remove(j, p, state)
     state.window_count[p] = 0
     before = state.prev[j]

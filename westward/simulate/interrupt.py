@@ -304,7 +304,7 @@ def close_pools(losing: U8, now: int, pools: Pools, jobs: Jobs, inputs: Inputs, 
             continue
         while state.head[p] >= 0:
             j = state.head[p]
-            unlink(j, p, state)
+            unlink(j, p, jobs, state)
             state.job_pool[j] = -1
             place_anew(j, live, clock)
         state.profile_count[p] = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 from westward.jit import jit
 from westward.placement.ahead import fetch
 from westward.placement.claims import add_claim, drop_claim
+from westward.placement.delegated import learn_wait
 from westward.placement.dispatch import dispatch, keep_reservation
 from westward.placement.dispatch_nodes import end_nodes
 from westward.placement.kernels import begin_moves, bind, choose, may_review
@@ -29,7 +30,7 @@ from westward.placement.state import (
     Traffic,
     Zones,
 )
-from westward.placement.waiting import enqueue, learn_wait, unlink
+from westward.placement.waiting import enqueue, unlink
 from westward.simulate.fair import charge_share, served, tag_order
 from westward.simulate.heap import (
     END,
@@ -258,7 +259,7 @@ def place(
         as_it_was = pretend_stopped(j, now, pools, jobs, inputs, rules, state, live)
     elif state.job_pool[j] >= 0:
         old = state.job_pool[j]
-        unlink(j, old, state)
+        unlink(j, old, jobs, state)
         state.profile_count[old] = 0
         state.hint[0] = old
     best = choose(j, now, pools, zones, costs, links, classes, jobs, inputs, traffic, rules, state)
