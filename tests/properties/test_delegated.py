@@ -95,24 +95,33 @@ def test_every_wait_told_is_what_a_plain_look_says(seed: int) -> None:
     ours = [row for row, ask in enumerate(asks) if not ask.pinned]
     sizes = {row: math.ceil(math.log2(asks[row].cards)) for row in ours}
     submit, start = result.submit_ms.tolist(), result.start_ms.tolist()
-    longer = 0
+    longer, slower = 0, 0
     for row in ours:
         now = submit[row]
-        mean = math.log(60_000)
+        mean, gap, served, last = math.log(60_000), 0.0, 0.0, -1
         begun = [k for k in ours if submit[k] < now and start[k] <= now]
         for k in sorted(begun, key=lambda k: (start[k], submit[k])):
             if sizes[k] == sizes[row]:
                 mean += 0.1 * (math.log(start[k] - submit[k] + 60_000) - mean)
+            if last >= 0:
+                gap += 0.1 * (start[k] - last - gap)
+                served += 0.1 * (asks[k].cards - served)
+            waits_on = any(submit[other] < start[k] < start[other] for other in ours)
+            last = start[k] if waits_on else -1
         told = learnt = math.exp(mean) - 60_000
+        ahead = [k for k in ours if submit[k] < now < start[k] and sizes[k] <= sizes[row]]
         for size in range(sizes[row] + 1):
-            ages = [
-                now - submit[k] for k in ours if submit[k] < now < start[k] and sizes[k] == size
-            ]
+            ages = [now - submit[k] for k in ahead if sizes[k] == size]
             if ages:
                 told = max(told, 2.0 * sum(ages) / len(ages))
         longer += told > learnt
+        if served > 0:
+            to_serve = sum(asks[k].cards for k in ahead) * gap / served
+            slower += to_serve > told
+            told = max(told, to_serve)
         assert abs(result.predicted_start_ms[row] - now - told) <= 1
     assert longer > 10
+    assert slower > 5
 
 
 def test_nothing_is_known_of_a_long_queue_and_nothing_is_hidden() -> None:

@@ -76,6 +76,8 @@ MUTATIONS: dict[str, tuple[str, str, str, str]] = {
     "copy-never-kept": ("links", "placement/kernels.py", "if known < 0 or known > arrival:", "if False:"),
     "delegated-wait-not-learnt": ("links", "placement/delegated.py", "state.wait_log[p, size] += WAIT_PACE", "state.wait_log[p, size] += 0 * WAIT_PACE"),
     "those-who-wait-tell-nothing": ("links", "placement/delegated.py", "wait_ms = max(wait_ms, WHOLE_OF_AGE * age_ms)", "wait_ms = max(wait_ms, 0 * age_ms)"),
+    "rate-tells-nothing": ("links", "placement/delegated.py", "wait_ms = max(wait_ms, ahead_milli", "wait_ms = max(wait_ms, 0 * ahead_milli"),
+    "idle-hours-count-as-serving": ("links", "placement/delegated.py", "now if waiting > 0 else -1", "now"),
     "larger-ones-tell-too": ("links", "placement/delegated.py", "range(size + 1)", "range(WAIT_SIZES)"),
     "who-left-still-waits": ("links", "placement/delegated.py", "state.ours_count[p, size] -= 1", "state.ours_count[p, size] -= 0"),
     "users-of-the-site-are-seen": ("links", "placement/delegated.py", "    if jobs.pinned[j] == 0:\n        size = wait_size(state.job_need[j])\n        state.ours_count[p, size] += 1", "    if True:\n        size = wait_size(state.job_need[j])\n        state.ours_count[p, size] += 1"),

@@ -1,9 +1,9 @@
 """Kernels for delegated pools: what a site's own queue, which we do not see, is expected to cost.
 
-Known of it is what happened to our own jobs there: how long those waited that started, and since when
-those wait that did not. The first alone lags: while a queue builds up nobody of ours starts, and a
-pool where jobs have waited for weeks goes on to look like one where the last of them waited minutes
-(docs/decisions/0049).
+Known of it is what happened to our own jobs there: how long those waited that started, how fast one
+started after the other, and since when those wait that did not. The first alone lags: while a queue
+builds up nobody of ours starts, and a pool where jobs have waited for weeks goes on to look like one
+where the last of them waited minutes (docs/decisions/0049).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from westward.jit import jit
 from westward.placement.state import WAIT_FLOOR_MS, WAIT_SIZES, Jobs, State
 
 WAIT_PACE = 0.1
-"""Weight of the newest wait in the mean of logarithms: the last ten or so count."""
+"""Weight of the newest start in the means: the last ten or so count."""
 WHOLE_OF_AGE = 2.0
 """What those who wait will have waited in all, over what they have waited so far, on the mean: in a
 queue in order of arrival that neither grows nor shrinks they are halfway."""
@@ -32,25 +32,40 @@ def wait_size(need: int) -> int:
 @jit
 def expected_wait_ms(p: int, need: int, now: int, state: State) -> int:
     """How long a job of this need is expected to wait in the queue of a delegated pool, if it joins
-    now: as long as the last ones of its size waited, and no less than those of ours of its size or
-    smaller will that wait there now. (A larger one may be stuck for what it needs.)"""
+    now: the longest of what three tell. The last ones of its size waited so long. Those of ours that
+    wait there now, of its size or smaller (a larger one may be stuck for what it needs), will. And as
+    fast as ours have started there, it takes so long to serve those (Little 1961: a queue's length
+    over its rate)."""
     size = wait_size(need)
     wait_ms = math.exp(state.wait_log[p, size]) - WAIT_FLOOR_MS
+    ahead_milli = 0
     for other in range(size + 1):
         count = state.ours_count[p, other]
         if count > 0:
             age_ms = now - state.ours_joined_ms[p, other] / count
             wait_ms = max(wait_ms, WHOLE_OF_AGE * age_ms)
+            ahead_milli += state.ours_milli[p, other]
+    if ahead_milli > 0 and state.served_milli[p] > 0.0:
+        wait_ms = max(wait_ms, ahead_milli * state.served_gap_ms[p] / state.served_milli[p])
     return max(0, int(wait_ms + 0.5))
 
 
 @jit
-def learn_wait(p: int, need: int, wait_ms: int, state: State) -> None:
-    """A job of this need has waited so long at delegated pool p."""
+def learn_wait(p: int, need: int, wait_ms: int, now: int, state: State) -> None:
+    """A job of this need has waited so long at delegated pool p, and starts now (it has left the
+    queue). Gaps count only while others of ours waited on: else nobody was there to be served."""
     size = wait_size(need)
     state.wait_log[p, size] += WAIT_PACE * (
         math.log(wait_ms + WAIT_FLOOR_MS) - state.wait_log[p, size]
     )
+    if state.served_at_ms[p] >= 0:
+        gap_ms = now - state.served_at_ms[p]
+        state.served_gap_ms[p] += WAIT_PACE * (gap_ms - state.served_gap_ms[p])
+        state.served_milli[p] += WAIT_PACE * (need - state.served_milli[p])
+    waiting = 0
+    for other in range(WAIT_SIZES):
+        waiting += state.ours_count[p, other]
+    state.served_at_ms[p] = now if waiting > 0 else -1
 
 
 @jit
@@ -61,6 +76,7 @@ def ours_joins(j: int, p: int, jobs: Jobs, state: State) -> None:
         size = wait_size(state.job_need[j])
         state.ours_count[p, size] += 1
         state.ours_joined_ms[p, size] += state.job_not_before_ms[j]
+        state.ours_milli[p, size] += state.job_need[j]
 
 
 @jit
@@ -70,6 +86,7 @@ def ours_leaves(j: int, p: int, jobs: Jobs, state: State) -> None:
         size = wait_size(state.job_need[j])
         state.ours_count[p, size] -= 1
         state.ours_joined_ms[p, size] -= state.job_not_before_ms[j]
+        state.ours_milli[p, size] -= state.job_need[j]
 
 
 @jit

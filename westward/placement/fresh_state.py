@@ -92,6 +92,10 @@ def new_state(
         wait_log=np.full((count, WAIT_SIZES), math.log(WAIT_FLOOR_MS)),
         ours_count=np.zeros((count, WAIT_SIZES), dtype=np.int64),
         ours_joined_ms=np.zeros((count, WAIT_SIZES), dtype=np.int64),
+        ours_milli=np.zeros((count, WAIT_SIZES), dtype=np.int64),
+        served_at_ms=np.full(count, -1, dtype=np.int64),
+        served_gap_ms=np.zeros(count),
+        served_milli=np.zeros(count),
     )
 
 

@@ -280,6 +280,14 @@ class State(NamedTuple):
     """(P, WAIT_SIZES) delegated pools: how many of our own jobs wait there, by size."""
     ours_joined_ms: I64
     """Σ of when they joined that queue."""
+    ours_milli: I64
+    """Σ of what they need."""
+    served_at_ms: I64
+    """(P,) delegated pools: when one of ours started there last; -1 = no other of ours waited on."""
+    served_gap_ms: F64
+    """(P,) mean time between two starts of ours there while others of ours waited."""
+    served_milli: F64
+    """(P,) what started then, on the mean."""
 
 
 NEXT_DUE_MS = 0

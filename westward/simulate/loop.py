@@ -112,7 +112,7 @@ def begin_runs(count: int, p: int, now: int, pools: Pools, jobs: Jobs, rules: Ru
             served(j, p, jobs, state, clock)
         if state.delegated[p] == 1 and jobs.pinned[j] == 0:
             joined_ms = max(live.since_ms[j], state.job_not_before_ms[j])
-            learn_wait(p, state.job_need[j], now - joined_ms, state)
+            learn_wait(p, state.job_need[j], now - joined_ms, now, state)
         if live.first[j] == 1:
             live.first[j] = 0
             live.first_ms[j] = now
