@@ -79,6 +79,7 @@ def compiled(function: Callable[..., Any]) -> Kernel:
 
 def index_plainly() -> None:
     """Index the kernels' arrays as C does: without the test for an index that counts from the end.
+    Once a process.
 
     No kernel has such an index, and the test is at every read and write (measured: see
     benchmarks/RESULTS.md). numba has no switch for it but unsigned indices everywhere. Functions
@@ -86,13 +87,10 @@ def index_plainly() -> None:
     """
     module: Any = arrayobj
     usual = module.fix_integer_index
-    if getattr(usual, "plain", False):
-        return
 
     def fix_integer_index(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
         if kind.signed and "westward" in builder.function.name:
             return context.cast(builder, index, kind, types.intp)
         return usual(context, builder, kind, index, size)
 
-    fix_integer_index.plain = True  # type: ignore[attr-defined]
     module.fix_integer_index = fix_integer_index

@@ -99,11 +99,10 @@ def jit(function: F) -> F:
     global _used
     if not _compile:
         return function
-    if not _used:
-        _keep_compiled_code()
     from westward import compiler
 
     if not _used:
+        _keep_compiled_code()
         compiler.index_plainly()
         _used = True
     return cast(F, compiler.compiled(function))

@@ -72,6 +72,9 @@ def test_waits_are_learnt_from_our_own_jobs_alone() -> None:
     for row in range(2, 5):
         waited = int(result.start_ms[row] - result.submit_ms[row])
         assert waited == 2 * HOUR - result.submit_ms[row]
+        ages = [int(result.submit_ms[row] - result.submit_ms[k]) for k in range(2, row)]
+        told = 2 * sum(ages) / max(1, len(ages))  # nobody of ours has started yet
+        assert result.predicted_start_ms[row] == result.submit_ms[row] + told
         mean += 0.1 * (math.log(waited + 60_000) - mean)
     told = result.predicted_start_ms[5] - result.submit_ms[5]
     assert told == round(math.exp(mean) - 60_000) > 0

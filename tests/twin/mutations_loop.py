@@ -75,7 +75,7 @@ MUTATIONS: dict[str, tuple[str, str, str, str]] = {
     "link-never-busy": ("links", "placement/kernels.py", "traffic.link_free_ms[source, site] = arrival", "traffic.link_free_ms[source, site] = 0"),
     "copy-never-kept": ("links", "placement/kernels.py", "if known < 0 or known > arrival:", "if False:"),
     "delegated-wait-not-learnt": ("links", "placement/delegated.py", "state.wait_log[p, size] += WAIT_PACE", "state.wait_log[p, size] += 0 * WAIT_PACE"),
-    "those-who-wait-tell-nothing": ("links", "placement/delegated.py", "wait_ms = max(wait_ms, WHOLE_OF_AGE * age_ms)", "wait_ms = max(wait_ms, 0 * age_ms)"),
+    "those-who-wait-tell-nothing": ("links", "placement/delegated.py", "wait_ms = max(wait_ms, WAIT_OVER_AGE * age_ms)", "wait_ms = max(wait_ms, 0 * age_ms)"),
     "rate-tells-nothing": ("links", "placement/delegated.py", "wait_ms = max(wait_ms, ahead_milli", "wait_ms = max(wait_ms, 0 * ahead_milli"),
     "idle-hours-count-as-serving": ("links", "placement/delegated.py", "now if waiting > 0 else -1", "now"),
     "larger-ones-tell-too": ("links", "placement/delegated.py", "range(size + 1)", "range(WAIT_SIZES)"),

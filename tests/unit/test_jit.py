@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,11 @@ def test_a_kernel_is_compiled_once_for_all_kernels_and_once_for_python(tmp_path:
     script = tmp_path / "widths.py"
     script.write_text(WIDTHS)
     told = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.split() == ["1", "0", "1", "1"]

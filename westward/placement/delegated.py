@@ -15,7 +15,7 @@ from westward.placement.state import WAIT_FLOOR_MS, WAIT_SIZES, Jobs, State
 
 WAIT_PACE = 0.1
 """Weight of the newest start in the means: the last ten or so count."""
-WHOLE_OF_AGE = 2.0
+WAIT_OVER_AGE = 2.0
 """What those who wait will have waited in all, over what they have waited so far, on the mean: in a
 queue in order of arrival that neither grows nor shrinks they are halfway."""
 
@@ -43,7 +43,7 @@ def expected_wait_ms(p: int, need: int, now: int, state: State) -> int:
         count = state.ours_count[p, other]
         if count > 0:
             age_ms = now - state.ours_joined_ms[p, other] / count
-            wait_ms = max(wait_ms, WHOLE_OF_AGE * age_ms)
+            wait_ms = max(wait_ms, WAIT_OVER_AGE * age_ms)
             ahead_milli += state.ours_milli[p, other]
     if ahead_milli > 0 and state.served_milli[p] > 0.0:
         wait_ms = max(wait_ms, ahead_milli * state.served_gap_ms[p] / state.served_milli[p])
@@ -100,4 +100,4 @@ def expected_start_there(j: int, p: int, now: int, jobs: Jobs, state: State) -> 
     ours_leaves(j, p, jobs, state)
     told: int = expected_wait_ms(p, need, now, state)
     ours_joins(j, p, jobs, state)
-    return joined + max(told, int(WHOLE_OF_AGE * (now - joined)))
+    return joined + max(told, int(WAIT_OVER_AGE * (now - joined)))

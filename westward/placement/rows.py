@@ -228,7 +228,7 @@ def expected_start(
     rules: Rules, state: State,
 ) -> int:  # fmt: skip
     """When a bound job is now expected to start: its reservation, or (EASY) the release of what
-    it and everybody ahead of it need."""
+    it and everybody ahead of it need, or (a delegated pool) what ours there let it expect."""
     if state.delegated[p] == 1:
         return expected_start_there(j, p, now, jobs, state)
     if rules.conservative == 1:
