@@ -14,6 +14,7 @@ from tests.twin.played import Played, decide, every_case
 from tests.twin.twin_filters import option_codes, site_codes
 from westward.model.plan import Alternative, Placement, Plan
 from westward.model.reasons import Code
+from westward.model.units import MICROS
 
 
 def same(a: float, b: float) -> bool:
@@ -55,6 +56,9 @@ def test_each_pool_is_seen_as_the_twin_sees_it(one: Played) -> None:
         for mine in seen:
             other = theirs[mine.pool]
             assert (mine.estimate is None) == (other.code is not None) == bool(mine.reasons)
+            for reason in mine.reasons:
+                if reason.code == Code.OVER_HOURLY_COST:
+                    assert same(float(reason.available) * MICROS, other.hourly)
             if mine.estimate is None:
                 continue
             assert mine.estimate.start_ms == other.start

@@ -66,6 +66,8 @@ class Candidate:
     start: int = 0
     terms: Terms = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     grams: float = 0.0
+    hourly: float = math.inf
+    """Refused for its cap: the least that any start would cost per hour."""
 
 
 @dataclass
@@ -399,11 +401,11 @@ class Twin:
         if earliest < last < earliest + self.policy.defer_limit_ms:
             self.met["deadline ends the search"] += 1
         best: Candidate | None = None
-        skipped = False
+        over: list[float] = []
         cap = job.options[option].max_hourly_cost_micros
         for start in self.starts(book, job, need, duration, earliest, last):
-            if cap is not None and self.hourly(job, pool, need, start) > cap:
-                skipped = True
+            if cap is not None and (hourly := self.hourly(job, pool, need, start)) > cap:
+                over.append(hourly)
                 continue
             terms, grams = self.terms(job, pool, need, start, duration, price)
             this = Candidate(
@@ -413,11 +415,11 @@ class Twin:
                 best = this
             if self.policy.rule not in ("westward", "lowest-carbon"):
                 break
-        if skipped:
+        if over:
             self.met["hourly cap refuses" if best is None else "hourly cap puts off"] += 1
         elif best is not None and best.start > earliest:
             self.met["a better hour"] += 1
-        return best or Candidate(pool.name, Code.OVER_HOURLY_COST)
+        return best or Candidate(pool.name, Code.OVER_HOURLY_COST, hourly=min(over))
 
     def ranked(self, one: Candidate) -> float:
         """What is minimised over starts."""

@@ -32,7 +32,6 @@ from westward.placement.state import (
     Rules,
     State,
 )
-from westward.placement.waiting import capacity_start
 
 
 class Explainer:
@@ -276,41 +275,16 @@ class Explainer:
         state: State,
     ) -> Reason:
         """The cheapest hour among the starts the kernel tried, not of the whole series."""
-        start = boundary = int(best.earliest_ms)
-        last = kernels.latest_start(job_row, best.duration_ms, start, jobs, rules)
-        lowest = float("inf")
-        while start <= last:
-            lowest = min(lowest, self.hourly_cost(job_row, best.pool, best.need_milli, start))
-            step = rules.defer_step_ms
-            boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
-            start = boundary
-            if rules.conservative == 1:
-                start = capacity_start(
-                    job_row, best.pool, best.need_milli, best.duration_ms, boundary, now_ms,
-                    NEVER_MS, self.columns.pools, jobs, rules, state,
-                )  # fmt: skip
-                boundary = max(boundary, start)
+        lowest = kernels.cheapest_hour(
+            job_row, best.pool, best.need_milli, best.duration_ms, int(best.earliest_ms), now_ms,
+            self.columns.pools._replace(cover=self.cover), self.columns.zones, jobs, rules, state,
+        )  # fmt: skip
         return Reason(
             code=Code.OVER_HOURLY_COST,
             resource="cost per hour at the cheapest start in reach",
             asked=f"{(cap or 0) / MICROS:.10g}",
             available=f"{lowest / MICROS:.10g}",
             unit=f"{self.network.currency}/h",
-        )
-
-    def hourly_cost(self, job_row: int, pool_row: int, need_milli: int, at_ms: int) -> float:
-        """See ``kernels.hourly_cost``."""
-        return float(
-            kernels.hourly_cost(
-                job_row,
-                pool_row,
-                need_milli / 1000.0,
-                at_ms,
-                self.columns.pools._replace(cover=self.cover),
-                self.columns.zones,
-                self.jobs,
-                self.rules,
-            )
         )
 
 

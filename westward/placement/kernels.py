@@ -167,6 +167,29 @@ def hourly_cost(
 
 
 @jit
+def cheapest_hour(
+    j: int, p: int, need: int, duration: int, earliest: int, now: int, pools: Pools, zones: Zones,
+    jobs: Jobs, rules: Rules, state: State,
+) -> float:  # fmt: skip
+    """The least ``hourly_cost`` among the starts that ``estimate`` tries, from ``earliest`` on."""
+    devices = need / 1000.0
+    step = rules.defer_step_ms
+    lowest = math.inf
+    start = boundary = earliest
+    last = latest_start(j, duration, earliest, jobs, rules)
+    while start <= last:
+        lowest = min(lowest, hourly_cost(j, p, devices, start, pools, zones, jobs, rules))
+        boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
+        start = boundary
+        if rules.conservative == 1:
+            start = capacity_start(
+                j, p, need, duration, boundary, now, NEVER_MS, pools, jobs, rules, state
+            )
+            boundary = max(boundary, start)
+    return lowest
+
+
+@jit
 def covered(j: int, p: int, devices: float, hours: float, pools: Pools, jobs: Jobs) -> float:
     """What vouchers are expected to pay of a run of job j, millionths."""
     if len(pools.cover) == 1:
