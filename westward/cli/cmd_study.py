@@ -142,13 +142,12 @@ def check(file: Path, as_json: bool) -> int:
 @json_option
 def list_studies(folder: Path, as_json: bool) -> int:
     """List the study files of DIR [studies] and the question of each."""
-    from westward.study.outputs import shipped
     from westward.study.reader import read_study
 
     if not os.path.isdir(folder):
         raise Failure(f"there is no folder {folder}. Name the one that holds the study files.")
     found: list[tuple[str, Study | None]] = []
-    for path in shipped(folder):
+    for path in sorted(each for each in folder.glob("*.yaml") if each.is_file()):
         try:
             found.append((str(path), read_study(path)))
         except InputFaults:

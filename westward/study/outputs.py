@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,8 +156,3 @@ def _write_bytes(path: Path, fill: Callable[[Path], object]) -> None:
     except BaseException:
         made.unlink(missing_ok=True)
         raise
-
-
-def shipped(folder: Path) -> Sequence[Path]:
-    """Study files of a folder, by name."""
-    return sorted(path for path in folder.glob("*.yaml") if path.is_file())
