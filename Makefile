@@ -43,12 +43,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two workers; the tests of one file stay in one process, in order. While the linters run, the other
-# core compiles what two workers would else both compile.
+# Three workers on two cores, since tests with real processes wait for them a third of their time; the
+# tests of one file stay in one process, in order. While the linters run, the other core compiles what
+# the workers would else all compile.
 test: setup
 	@$(BIN)/python -m westward.simulate.warm networks/laptop packing & $(MAKE) --no-print-directory lint; \
 	    linted=$$?; wait; exit $$linted
-	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not long"
 
 # Worlds that fail, under a virtual clock: SEEDS=A..B of them (the default takes 5 to 9 minutes on one
 # core), on WORKERS cores. CI runs a slice; 100,000 take hours.

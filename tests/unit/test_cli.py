@@ -124,6 +124,7 @@ def test_version(westward: Run) -> None:
             ["simulate", "x", "--generate", "1", "--out", "o", "--defer-limit", "5"],
             "is not a duration",
         ),
+        (["plan", "x.yaml", "--assume-duration", "0s"], "'0s' is too short"),
     ],
 )
 def test_wrong_usage_is_one_line(westward: Run, arguments: list[str], said: str) -> None:

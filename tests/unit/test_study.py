@@ -220,6 +220,17 @@ def test_a_policy_may_review_and_price(tmp_path: Path) -> None:
     assert (policies["home"].review_ms, policies["home"].price_period_ms) == (0, 0)
 
 
+def test_a_policy_may_assume_another_run_time(tmp_path: Path) -> None:
+    text = SMALL.replace("policies:\n", "policies:\n  short: {{assume_duration: 40s}}\n", 1)
+    policies = {one.name: one.policy for one in read_study(write(tmp_path, text)).policies}
+    assert policies["short"].assumed_duration_ms == 40_000
+    assert policies["home"].assumed_duration_ms == 3_600_000
+    none = faults_of(tmp_path, text.replace("40s", "0"))
+    assert [(field, words) for _, field, words in none] == [
+        ("policies.short.assume_duration", "0 is no run time Write for example 30s.")
+    ]
+
+
 def test_empty_and_listed_files_are_told_in_the_words_of_studies(tmp_path: Path) -> None:
     for text in ("", "- a\n"):
         found = faults_of(tmp_path, text)

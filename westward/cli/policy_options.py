@@ -24,17 +24,23 @@ REHEARSAL_PRICE_PERIOD_MS = 6 * MS_PER_HOUR
 
 
 class DurationMs(click.ParamType[int]):
-    """``90s``, ``1h30m`` → milliseconds."""
+    """``90s``, ``1h30m`` → milliseconds. ``some``: 0 is none."""
 
     name = "duration"
+
+    def __init__(self, *, some: bool = False) -> None:
+        self.some = some
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         try:
-            return parse_duration_ms(str(value))
+            found = parse_duration_ms(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if self.some and found < 1:
+            self.fail(f"{value!r} is too short; write for example 30s", param, ctx)
+        return found
 
 
 class Money(click.ParamType[float]):
@@ -87,6 +93,13 @@ def figure_options(command: F) -> F:
             default=base.wait_value_micros_per_device_hour / MICROS,
             show_default=True,
             help="Of a device-hour of waiting, for jobs that state none.",
+        ),
+        click.option(
+            "--assume-duration",
+            type=DurationMs(some=True),
+            metavar="TIME",
+            default=base.assumed_duration_ms,
+            help="What jobs that state no duration are thought to take. [1h]",
         ),
     ):
         command = option(command)
@@ -175,6 +188,7 @@ def make_policy(
     carbon_method: CarbonMethod,
     carbon_price: float,
     wait_value: float,
+    assume_duration: int | None = None,
     review: int = 0,
     price_period: int = 0,
     preempt: bool = False,
@@ -192,6 +206,9 @@ def make_policy(
         carbon_price_micros_per_tonne=round(carbon_price * MICROS),
         carbon_method=carbon_method,
         defer_limit_ms=defer_limit,
+        assumed_duration_ms=(
+            base.assumed_duration_ms if assume_duration is None else assume_duration
+        ),
         review_ms=review,
         price_period_ms=price_period,
         preemption=preempt,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ssl
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.oidc_settings import OidcSettings, read_oidc
-from westward.server.settings import Settings
+from westward.server.settings import LIVE_POLICY, Settings
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -88,6 +89,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="so often move running jobs that save checkpoints to where going on costs less; off",
     )
     parser.add_argument(
+        "--assume-duration",
+        default="1h",
+        metavar="TIME",
+        help="what jobs that state no duration are thought to take (default: 1h)",
+    )
+    parser.add_argument(
         "--checkpoint-most",
         default="4GB",
         metavar="SIZE",
@@ -106,6 +113,7 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
         rotate_ms = parse_duration_ms(options.rotate)
         checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
+        assumed_ms = parse_duration_ms(options.assume_duration)
         reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
     except ValueError as error:
         parser.error(str(error))
@@ -137,6 +145,8 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
             parser.error(f"--tls-cert {options.tls_cert}: not a certificate with its key: {error}")
     if options.reconsider and reconsider_ms < 1_000:
         parser.error("--reconsider: at least 1s")
+    if assumed_ms < 1_000:
+        parser.error("--assume-duration: at least 1s")
     oidc = None if options.oidc is None else _read_oidc(parser, options.oidc)
     settings = Settings(
         oidc=oidc,
@@ -146,6 +156,7 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         checkpoint_folder=options.checkpoints,
         operator_file=options.operator_token,
         name=options.name,
+        policy=replace(LIVE_POLICY, assumed_duration_ms=assumed_ms),
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
         checkpoint_most_bytes=checkpoint_most_bytes,
