@@ -183,7 +183,8 @@ MOUNT_REFUSED: dict[str, Refused] = {
 TERM_FIELDS: dict[str, str] = {
     "westward.deadline": "must have ended by: 6h (from submitting) or an ISO time with offset",
     "westward.start_after": "must not start before: same forms",
-    "westward.duration": "the owner's estimate on the reference device: 90s, 1h30m",
+    "westward.duration": "the owner's estimate on the reference device: 90s, 1h30m; without it an "
+    "hour is assumed (--assume-duration)",
     "westward.residency": "tags the site must have: province=Gansu|Ningxia,country=CN",
     "westward.latency": "shanghai<=20ms one-way, or round-trip; the mode must be said",
     "westward.account": "who pays",

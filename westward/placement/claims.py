@@ -29,12 +29,12 @@ def _find_slot(p: int, end_ms: int, job: int, state: State) -> int:
     while high - low > 1:
         middle = (low + high) >> 1
         first = state.dir_end_ms[base + middle]
-        if first < end_ms or (
-            first == end_ms and state.run_job[state.dir_block[base + middle] * BLOCK] <= job
-        ):
-            low = middle
-        else:
-            high = middle
+        goes_on = first < end_ms
+        if first == end_ms:
+            goes_on = state.run_job[state.dir_block[base + middle] * BLOCK] <= job
+        # Two moves in place of a branch that nothing foretells.
+        low = middle if goes_on else low
+        high = high if goes_on else middle
     return low
 
 

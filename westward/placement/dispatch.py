@@ -58,6 +58,14 @@ def dispatch_easy(
     extra = 0
     free = state.free_milli[p]
     while looked < rules.depth and (free > 0 or looked < 0):
+        if kept == i and looked >= 0:
+            # All so far stay where they are in the window: so do those that need too much.
+            while i < count and looked < rules.depth and state.window_need[p, i] > free:
+                i += 1
+                looked += 1
+            kept = i
+            if looked >= rules.depth:
+                break
         if i < count:
             j = state.window_job[p, i]
             need = state.window_need[p, i]

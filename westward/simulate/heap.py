@@ -52,10 +52,17 @@ def pop(heap: I64, length: int) -> int:
         first = 4 * at + 1
         if first >= length:
             break
-        down = first
-        for other in range(first + 1, min(first + 4, length)):
-            if heap[other] < heap[down]:
-                down = other
+        if first + 4 <= length:
+            # No branches: which child is the least cannot be foretold, and a wrong guess costs more
+            # than the other three comparisons.
+            down = first + int(heap[first + 1] < heap[first])
+            other = first + 2 + int(heap[first + 3] < heap[first + 2])
+            down += (other - down) * int(heap[other] < heap[down])
+        else:
+            down = first
+            for other in range(first + 1, length):
+                if heap[other] < heap[down]:
+                    down = other
         if key <= heap[down]:
             break
         heap[at] = heap[down]
