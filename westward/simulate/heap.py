@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from westward.jit import jit
+from westward.placement.ahead import fetch
 from westward.placement.lines import LINE
 from westward.placement.state import I64
 
@@ -52,6 +53,10 @@ def pop(heap: I64, length: int) -> int:
         first = 4 * at + 1
         if first >= length:
             break
+        # The children of those, before it is known whose will be wanted: three lines.
+        fetch(heap, 4 * first + 1)
+        fetch(heap, 4 * first + 8)
+        fetch(heap, 4 * first + 16)
         if first + 4 <= length:
             # No branches: which child is the least cannot be foretold, and a wrong guess costs more
             # than the other three comparisons.
