@@ -92,6 +92,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "deadline-job-pays-for-waiting": (K, "0.0 if jobs.deadline_ms[j] >= 0 else rules", "rules"),
     "everybody-counts-as-ahead": (W, "jobs.order[state.tail[p]] > rank:\n        ahead_milli = 0", "False:\n        ahead_milli = 0"),
     "jumps-see-all-reservations": (W, "jumps = state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank", "jumps = False"),
+    "exact-fit-passed-over": (D, "state.window_need[p, i] > free:", "state.window_need[p, i] >= free:"),
+    "claims-of-one-end-unsorted": ("claims.py", "goes_on = state.run_job[state.dir_block[base + middle] * BLOCK] <= job", "goes_on = False"),
     "slow-pool-as-fast": (K, "int(asked_ms / speed)", "asked_ms"),
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip

@@ -37,11 +37,13 @@ SUITES = {
     "links": Suite(("properties/test_shared_links.py", "properties/test_delegated.py")),
     "intervals": Suite(("unit/test_wait_intervals.py",), "not recorded"),
     "table": Suite(("properties/test_run_sum.py",)),
+    "heap": Suite(("properties/test_heap.py",)),
 }
 MUTATIONS: dict[str, tuple[str, str, str, str]] = {
     "beyond-the-table-free": ("table", "placement/pricing.py", "rest_ms = base + steps * costs.window[1]", "rest_ms = end_ms"),
     "beyond-forgets-carbon": ("table", "placement/pricing.py", "return device + power + grams * rules.carbon_price", "return device + power"),
     "before-the-table-free": ("table", "placement/pricing.py", "rest_ms = start_ms", "rest_ms = end_ms"),
+    "heap-of-two-children": ("heap", "simulate/heap.py", "down += (other - down) * int(heap[other] < heap[down])", "other = down"),
     "review-never": ("review", "simulate/loop.py", "idle = idle or state.head[p] < 0", "idle = False"),
     "review-one-deeper": ("review", "simulate/loop.py", "while j >= 0 and looked < rules.review_depth:", "while j >= 0 and looked <= rules.review_depth:"),
     "review-leaves-moved-data": ("review", "placement/kernels.py", "if inputs.dataset[i] >= 0 or inputs.site[i] != pools.site[p]:", "if False:"),
