@@ -125,6 +125,7 @@ def test_version(westward: Run) -> None:
             "is not a duration",
         ),
         (["plan", "x.yaml", "--assume-duration", "0s"], "'0s' is too short"),
+        (["plan", "x.yaml", "--assume-duration", "99999999999d"], "more than two hundred years"),
     ],
 )
 def test_wrong_usage_is_one_line(westward: Run, arguments: list[str], said: str) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from westward.model.units import (
+    SPAN_MOST_MS,
     format_duration,
     format_instant,
     format_mass,
@@ -37,6 +38,13 @@ def test_durations(text: str, ms: int) -> None:
 def test_a_duration_without_a_proper_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration_ms(text)
+
+
+def test_spans_no_planner_can_count_are_refused() -> None:
+    assert parse_duration_ms("73000d") == SPAN_MOST_MS
+    for text in ("73001d", "9" * 400 + "h"):
+        with pytest.raises(ValueError, match="is more than two hundred years"):
+            parse_duration_ms(text)
 
 
 @given(st.integers(min_value=0, max_value=10_000_000))

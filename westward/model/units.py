@@ -14,6 +14,8 @@ MS_PER_S = 1_000
 MS_PER_MINUTE = 60_000
 MS_PER_HOUR = 3_600_000
 MS_PER_DAY = 86_400_000
+SPAN_MOST_MS = 200 * 365 * MS_PER_DAY
+"""No job lasts, waits or is due beyond this; the planner counts in 64 bits."""
 MICROS = 1_000_000
 """Millionths in one unit of currency."""
 MILLI = 1_000
@@ -45,7 +47,8 @@ _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?i?b)", re.IGNORECASE)
 
 
 def parse_duration_ms(text: str) -> int:
-    """``90s``, ``1h30m``, ``2d`` → milliseconds; a bare number is refused for want of a unit."""
+    """``90s``, ``1h30m``, ``2d`` → milliseconds; a bare number is refused for want of a unit, and
+    what is longer than ``SPAN_MOST_MS``."""
     compact = text.strip().replace(" ", "")
     total = 0.0
     at = 0
@@ -56,6 +59,8 @@ def parse_duration_ms(text: str) -> int:
         at = part.end()
     if not compact or at != len(compact):
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 1h30m or 2d")
+    if total > SPAN_MOST_MS:
+        raise ValueError(f"{text[:40]!r} is more than two hundred years")
     return round(total)
 
 

@@ -11,9 +11,8 @@ from typing import Any, cast
 
 from westward.model.faults import Fault, InputFaults
 from westward.model.job import JobSpec
+from westward.model.units import SPAN_MOST_MS
 
-SPAN_MOST_MS = 200 * 365 * 86_400_000
-"""No job lasts, waits or is due beyond this; the planner counts in 64 bits."""
 PART_MOST_BYTES = 255
 """Of a name in a path: what Linux's file systems take (NAME_MAX)."""
 PATH_MOST_BYTES = 1_000
