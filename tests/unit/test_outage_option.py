@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 import pytest
 
@@ -39,14 +41,16 @@ def test_what_it_cannot_mean(text: str, words: str) -> None:
 
 
 def test_the_policy_takes_them() -> None:
-    figures = {"defer_limit": 0, "carbon_price": 80.0, "wait_value": 0.5}
-    plain = make_policy("westward", "easy", carbon_method="location", **figures)  # type: ignore[arg-type]
+    made = partial(
+        make_policy, "westward", "easy", carbon_method="location", defer_limit=0,
+        carbon_price=80.0, wait_value=0.5,
+    )  # fmt: skip
+    plain = made()
     assert plain.assumed_duration_ms == HOUR
     assert (plain.preemption, plain.reconsider_ms) == (False, 0)
-    armed = make_policy(
-        "westward", "easy", carbon_method="location", preempt=True, reconsider=HOUR,
-        checkpoint_gb=2.5, move_hurdle=7, assume_duration=40_000, **figures,  # type: ignore[arg-type]
-    )  # fmt: skip
+    armed = made(
+        preempt=True, reconsider=HOUR, checkpoint_gb=2.5, move_hurdle=7, assume_duration=40_000
+    )
     assert armed.preemption
     assert armed.assumed_duration_ms == 40_000
     assert (armed.reconsider_ms, armed.checkpoint_gb_per_device) == (HOUR, 2.5)

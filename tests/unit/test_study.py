@@ -227,7 +227,10 @@ def test_a_policy_may_assume_another_run_time(tmp_path: Path) -> None:
     assert policies["home"].assumed_duration_ms == 3_600_000
     none = faults_of(tmp_path, text.replace("40s", "0"))
     assert [(field, words) for _, field, words in none] == [
-        ("policies.short.assume_duration", "0 is no run time Write for example 30s.")
+        (
+            "policies.short.assume_duration",
+            "'0' is too short; write for example 30s Correct the value.",
+        )
     ]
 
 

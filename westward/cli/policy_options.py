@@ -24,12 +24,12 @@ REHEARSAL_PRICE_PERIOD_MS = 6 * MS_PER_HOUR
 
 
 class DurationMs(click.ParamType[int]):
-    """``90s``, ``1h30m`` → milliseconds. ``some``: 0 is none."""
+    """``90s``, ``1h30m`` → milliseconds, ``least_ms`` or more."""
 
     name = "duration"
 
-    def __init__(self, *, some: bool = False) -> None:
-        self.some = some
+    def __init__(self, *, least_ms: int = 0) -> None:
+        self.least_ms = least_ms
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
@@ -38,7 +38,7 @@ class DurationMs(click.ParamType[int]):
             found = parse_duration_ms(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if self.some and found < 1:
+        if found < self.least_ms:
             self.fail(f"{value!r} is too short; write for example 30s", param, ctx)
         return found
 
@@ -96,7 +96,7 @@ def figure_options(command: F) -> F:
         ),
         click.option(
             "--assume-duration",
-            type=DurationMs(some=True),
+            type=DurationMs(least_ms=1),
             metavar="TIME",
             default=base.assumed_duration_ms,
             help="What jobs that state no duration are thought to take. [1h]",

@@ -171,21 +171,20 @@ def cheapest_hour(
     j: int, p: int, need: int, duration: int, earliest: int, now: int, pools: Pools, zones: Zones,
     jobs: Jobs, rules: Rules, state: State,
 ) -> float:  # fmt: skip
-    """The least ``hourly_cost`` among the starts that ``estimate`` tries, from ``earliest`` on."""
+    """The least ``hourly_cost`` among the starts that ``estimate`` tries, from ``earliest`` on:
+    millionths per hour; infinity if there is none."""
     devices = need / 1000.0
     step = rules.defer_step_ms
     lowest = math.inf
-    start = boundary = earliest
+    start = earliest
     last = latest_start(j, duration, earliest, jobs, rules)
     while start <= last:
         lowest = min(lowest, hourly_cost(j, p, devices, start, pools, zones, jobs, rules))
-        boundary = ((boundary - rules.origin_ms) // step + 1) * step + rules.origin_ms
-        start = boundary
+        start = ((start - rules.origin_ms) // step + 1) * step + rules.origin_ms
         if rules.conservative == 1:
             start = capacity_start(
-                j, p, need, duration, boundary, now, NEVER_MS, pools, jobs, rules, state
+                j, p, need, duration, start, now, NEVER_MS, pools, jobs, rules, state
             )
-            boundary = max(boundary, start)
     return lowest
 
 

@@ -90,7 +90,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--assume-duration",
-        default="1h",
         metavar="TIME",
         help="what jobs that state no duration are thought to take (default: 1h)",
     )
@@ -113,7 +112,9 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
         rotate_ms = parse_duration_ms(options.rotate)
         checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
-        assumed_ms = parse_duration_ms(options.assume_duration)
+        assumed_ms = LIVE_POLICY.assumed_duration_ms
+        if options.assume_duration:
+            assumed_ms = parse_duration_ms(options.assume_duration)
         reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
     except ValueError as error:
         parser.error(str(error))

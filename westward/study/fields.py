@@ -154,11 +154,16 @@ class Section:
             key, default, lambda text: parse_integer(text, low, high), required=required
         )
 
-    def duration(self, key: str, default: int, *, required: bool = False) -> int:
+    def duration(self, key: str, default: int, *, required: bool = False, least_ms: int = 0) -> int:
         """``24h`` → ms. A bare 0 needs no unit."""
-        return self.parsed(
-            key, default, lambda t: 0 if t == "0" else parse_duration_ms(t), required=required
-        )
+
+        def parse(text: str) -> int:
+            found = 0 if text == "0" else parse_duration_ms(text)
+            if found < least_ms:
+                raise ValueError(f"{text!r} is too short; write for example 30s")
+            return found
+
+        return self.parsed(key, default, parse, required=required)
 
     def bytes(self, key: str, default: int) -> int:
         return self.parsed(key, default, parse_bytes)

@@ -318,8 +318,8 @@ class _Reader:
                     Any, section.choice("carbon_method", "location", ("location", "contract"))
                 ),
                 defer_limit_ms=section.duration("defer_limit", base.defer_limit_ms),
-                assumed_duration_ms=self._some_time(
-                    section, "assume_duration", base.assumed_duration_ms
+                assumed_duration_ms=section.duration(
+                    "assume_duration", base.assumed_duration_ms, least_ms=1
                 ),
                 review_ms=section.duration("review", base.review_ms),
                 price_period_ms=section.duration("price_period", base.price_period_ms),
@@ -334,13 +334,6 @@ class _Reader:
             found.append(PolicySpec(name=name, label=label, policy=policy))
         self._names(found, "policies")
         return tuple(found) or (PolicySpec(name="westward", label="westward", policy=base),)
-
-    def _some_time(self, section: Section, key: str, default: int) -> int:
-        found = section.duration(key, default)
-        if found < 1:
-            section.fault(key, "0 is no run time", "Write for example 30s.")
-            return default
-        return found
 
     def _names(self, entries: Any, key: str) -> None:
         for entry in entries:
