@@ -10,7 +10,9 @@ import pytest
 
 from tests.twin.demands import HOUR, Ask, demand
 from tests.twin.small import AT_ONCE, bound, cards, job, site, world, zone
-from westward.model.plan import Discipline, Policy, PoolState, QueuedJob, Snapshot
+from westward.model.network import Series
+from westward.model.plan import Discipline, Placement, Policy, Snapshot, Why
+from westward.model.reasons import Code
 from westward.model.scenario import Scenario
 from westward.model.workload import Workload
 from westward.placement import plan
@@ -178,29 +180,77 @@ def test_predictions_are_scored() -> None:
     assert not seen.delegated
 
 
-def test_plan_is_told_what_to_expect() -> None:
-    """The same job, a full pool: seen, it waits for the claim to end; told, for what was told, or
-    twice as long as one of ours waits there already."""
-
-    def start(told: int | None, *ours: QueuedJob) -> int:
-        snapshot = world(cards("own", 4), running={"own": [(4, 5.0)]}, queued={"own": list(ours)})
-        state = replace(snapshot.pools[0], expected_wait_ms=told)
-        answer = plan(asked(snapshot, state), [job("j")], AT_ONCE, 0)
-        return {one.job_id: one.estimate.start_ms for one in answer.placements}["j"]
-
-    assert start(None) == 5 * HOUR
-    assert start(20 * 60_000) == 20 * 60_000
-    assert start(9 * HOUR) == 9 * HOUR
-    since_an_hour = bound("a")
-    assert since_an_hour.not_before_ms == -HOUR
-    assert start(20 * 60_000, since_an_hour) == 2 * HOUR
-    assert start(9 * HOUR, since_an_hour) == 9 * HOUR
-    snapshot = world(cards("own", 4), running={"own": [(4, 5.0)]}, queued={"own": [since_an_hour]})
-    for told, expected in ((20 * 60_000, HOUR), (3 * HOUR, 2 * HOUR)):
-        state = replace(snapshot.pools[0], expected_wait_ms=told)
-        (waiting,) = plan(asked(snapshot, state), [], AT_ONCE, 0).placements
-        assert waiting.estimate.start_ms == expected
+def told(snapshot: Snapshot, *waits_ms: int) -> Snapshot:
+    """The same, the one pool's site with a queue of its own."""
+    return replace(snapshot, pools=(replace(snapshot.pools[0], site_wait_ms=waits_ms),))
 
 
-def asked(snapshot: Snapshot, state: PoolState) -> Snapshot:
-    return replace(snapshot, pools=(state,))
+@pytest.mark.parametrize("discipline", ["easy", "conservative"])
+def test_a_job_is_handed_over_when_there_is_room_and_waits_there(discipline: Discipline) -> None:
+    """Room as we see it after five hours; then, by size, what the site's own users let it wait."""
+    policy = replace(AT_ONCE, discipline=discipline)
+    full = world(cards("own", 8), running={"own": [(8, 5.0)]})
+    free = world(cards("own", 8))
+
+    def seen(snapshot: Snapshot, cards: int = 1) -> Placement:
+        (placement,) = plan(snapshot, [job("j", cards)], policy, 0).placements
+        return placement
+
+    assert seen(full).estimate.start_ms == 5 * HOUR
+    assert seen(told(full, HOUR)).estimate.start_ms == 6 * HOUR
+    by_size = (HOUR, 2 * HOUR, 3 * HOUR)
+    starts = [seen(told(full, *by_size), size).estimate.start_ms for size in (1, 2, 3, 4, 5, 8)]
+    assert starts == [hours * HOUR for hours in (6, 7, 8, 8, 8, 8)]
+    handed = seen(told(free, HOUR))
+    assert (handed.starts_now, handed.why) == (True, Why.WAITS_IN_SITE_QUEUE)
+    assert (handed.not_before_ms, handed.estimate.start_ms) == (0, HOUR)
+    assert handed.estimate.duration_ms == HOUR
+    at_once = seen(told(free, 0))
+    assert (at_once.why, at_once) == (Why.STARTS_NOW, seen(free))
+
+
+def test_a_place_of_ours_is_held_from_the_hand_over_on() -> None:
+    """Whoever is handed over now waits an hour there and runs for one: the next has room then."""
+    snapshot = told(world(cards("own", 4)), HOUR)
+    answer = plan(snapshot, [job("a", 4), job("b", 4, submit_ms=1)], AT_ONCE, 0)
+    a, b = answer.placements
+    assert (a.estimate.start_ms, b.estimate.start_ms) == (HOUR, 3 * HOUR)
+    assert (b.why, b.starts_now) == (Why.WAITS_FOR_CAPACITY, False)
+    waits = told(world(cards("own", 4), queued={"own": [bound("x", 4)]}), HOUR)
+    answer = plan(waits, [job("y", 4)], AT_ONCE, 0)
+    x, y = answer.placements
+    assert (x.starts_now, x.estimate.start_ms, y.estimate.start_ms) == (True, HOUR, 3 * HOUR)
+    full = world(cards("own", 4), running={"own": [(4, 5.0)]}, queued={"own": [bound("x", 4)]})
+    (x,) = plan(told(full, HOUR), [], AT_ONCE, 0).placements
+    assert x.estimate.start_ms == 6 * HOUR
+
+
+def test_another_site_is_taken_where_the_wait_costs_more_than_its_price() -> None:
+    dear = replace(cards("far", 4), price_micros_per_device_hour=1_500_000)
+    both = world(cards("own", 4), dear)
+
+    def chosen(*waits_ms: int) -> str:
+        own, far = both.pools
+        there = replace(both, pools=(replace(own, site_wait_ms=waits_ms), far))
+        (placement,) = plan(there, [job("j")], AT_ONCE, 0).placements
+        return placement.estimate.pool
+
+    # An hour of waiting is worth half a yuan, as much as the other costs more.
+    assert (chosen(), chosen(HOUR - 1), chosen(HOUR + 1)) == ("own", "own", "far")
+
+
+def test_who_waits_for_a_better_hour_is_handed_over_before_it() -> None:
+    """The cheap hours begin at 4; there a job waits 90 minutes before it starts."""
+    cheap = Series(step_ms=HOUR, values=(4.0,) * 4 + (0.0,) * 20)
+    snapshot = told(
+        world(cards("own", 4), zones=(replace(zone("z"), tariff_per_kwh=cheap),)), 90 * 60_000
+    )
+    policy = Policy(wait_value_micros_per_device_hour=1)
+    (placement,) = plan(snapshot, [job("j")], policy, 0).placements
+    assert placement.estimate.start_ms == 4 * HOUR
+    assert placement.not_before_ms == 4 * HOUR - 90 * 60_000
+    assert (placement.starts_now, placement.why) == (False, Why.WAITS_FOR_BETTER_HOUR)
+    tight = job("j", deadline_ms=2 * HOUR)
+    answer = plan(snapshot, [tight], policy, 0)
+    assert not answer.placements
+    assert answer.refusals[0].alternatives[0].reasons[0].code is Code.DEADLINE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.twin.planner_twin import Answer, rank
 from tests.twin.played import Played, decide, every_case
-from tests.twin.twin_filters import option_codes, site_codes
+from tests.twin.twin_filters import option_codes, site_codes, wait_by_size
 from westward.model.plan import Alternative, Placement, Plan
 from westward.model.reasons import Code
 from westward.model.units import MICROS
@@ -102,7 +102,9 @@ def test_capacity_is_never_exceeded_and_gangs_start_whole(one: Played) -> None:
     for placed in one.plan.placements:
         assert placed.estimate.need_milli % one.specs[placed.job_id].nodes == 0
         if placed.starts_now:
-            assert placed.estimate.start_ms == one.case.now
+            there = {state.pool: state.site_wait_ms for state in snapshot.pools}
+            waits = wait_by_size(there[placed.estimate.pool], placed.estimate.need_milli)
+            assert placed.estimate.start_ms == one.case.now + waits
             running[placed.estimate.pool] += placed.estimate.need_milli
     for name, held in running.items():
         assert held <= snapshot.network.pool(name).capacity_milli
@@ -116,9 +118,10 @@ def test_conservative_reservations_never_overlap_beyond_capacity(one: Played) ->
     case = one.case
     for state in case.snapshot.pools:
         booked = [
-            (placed.estimate.start_ms, placed.estimate.duration_ms, placed.estimate.need_milli)
-            for placed in one.plan.placements
-            if placed.estimate.pool == state.pool
+            (told.start_ms - waits, waits + told.duration_ms, told.need_milli)
+            for told in (placed.estimate for placed in one.plan.placements)
+            if told.pool == state.pool
+            for waits in (wait_by_size(state.site_wait_ms, told.need_milli),)
         ]
         ends = [(max(c.end_ms(case.now), case.now + 1), c.need_milli) for c in state.running]
         for at in sorted({start for start, _, _ in booked}):
@@ -216,15 +219,16 @@ def test_easy_backfilling_never_delays_the_head(one: Played) -> None:
         ahead = rank(one.specs[head.job_id])
         passed = [placed for placed in started if rank(one.specs[placed.job_id]) > ahead]
         ends = [(claim.end_ms(case.now), claim.need_milli) for claim in state.running]
-        regular = [span(placed, case.now) for placed in started if placed not in passed]
-        late = [span(placed, case.now) for placed in passed]
+        regular = [span(placed) for placed in started if placed not in passed]
+        late = [span(placed) for placed in passed]
         need, capacity = head.estimate.need_milli, pool.capacity_milli
         alone = soonest([*ends, *regular], need, capacity)
         assert soonest([*ends, *regular, *late], need, capacity) <= max(alone, case.now)
 
 
-def span(one: Placement, now: int) -> tuple[int, int]:
-    return (now + one.estimate.duration_ms, one.estimate.need_milli)
+def span(one: Placement) -> tuple[int, int]:
+    """Of one that is handed over now: until when it is expected to hold its place, and how much."""
+    return (one.estimate.start_ms + one.estimate.duration_ms, one.estimate.need_milli)
 
 
 def soonest(claims: list[tuple[int, int]], need: int, capacity: int) -> float:

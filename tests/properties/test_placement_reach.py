@@ -30,6 +30,7 @@ LEAST = {
     "conservative: beyond the depth": 20,
     "conservative: put off beyond the depth": 20,
     # One candidate
+    "waits in the site's own queue": 100,
     "starts": 100,
     "data on the way": 50,
     "start after": 50,

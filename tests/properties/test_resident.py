@@ -8,12 +8,20 @@ from random import Random
 
 import pytest
 
-from tests.twin.cases import HOUR, MINUTE, Case, case
+from tests.twin.cases import HOUR, MINUTE, Case
+from tests.twin.cases import case as drawn
 from westward.model.plan import Claim, ShadowPrices
 from westward.placement import plan
 from westward.placement.resident import Resident
 
 SEEDS = range(160)
+
+
+def case(seed: int) -> Case:
+    """Without sites' own queues, of which a resident planner knows nothing."""
+    one = drawn(seed)
+    pools = tuple(replace(pool, site_wait_ms=()) for pool in one.snapshot.pools)
+    return replace(one, snapshot=replace(one.snapshot, pools=pools))
 
 
 def play(one: Case, dice: Random, met: Counter[str]) -> None:
@@ -108,6 +116,14 @@ def test_what_is_here_already_is_refused() -> None:
         resident.place(replace(job, job_id="other"), one.now - 1)
     with pytest.raises(KeyError):
         resident.ended("nobody")
+
+
+def test_sites_with_queues_of_their_own_are_refused() -> None:
+    one = case(3)
+    first, *others = one.snapshot.pools
+    told = (replace(first, site_wait_ms=(MINUTE,)), *others)
+    with pytest.raises(ValueError, match="queues"):
+        Resident(replace(one.snapshot, pools=told), one.policy, one.now)
 
 
 def decided(one: Case) -> list[str]:

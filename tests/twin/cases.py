@@ -346,7 +346,17 @@ def case(seed: int) -> Case:
     policy = _policy(dice)
     snapshot = replace(snapshot, shadow=_shadow(dice, snapshot, now))
     one = _limited(Case(snapshot=snapshot, jobs=jobs, policy=policy, now=now), seed)
-    return _covered(_lacking(one, seed), seed)
+    return _waiting_there(_covered(_lacking(one, seed), seed), seed)
+
+
+def _waiting_there(one: Case, seed: int) -> Case:
+    """Once in four some sites have a queue of their own. Drawn apart."""
+    dice = Random(f"site queues {seed}")
+    if dice.randrange(4):
+        return one
+    waits: list[tuple[int, ...]] = [(), (MINUTE,), (0, 0, 7 * HOUR), (HOUR, 90 * MINUTE)]
+    states = tuple(replace(state, site_wait_ms=dice.choice(waits)) for state in one.snapshot.pools)
+    return replace(one, snapshot=replace(one.snapshot, pools=states))
 
 
 def _limited(one: Case, seed: int) -> Case:

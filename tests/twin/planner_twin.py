@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.twin.twin_filters import dominant_need, first_option, refusal_codes
+from tests.twin.twin_filters import dominant_need, first_option, refusal_codes, wait_by_size
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, Series
 from westward.model.plan import Claim, Policy, Snapshot
@@ -34,7 +34,8 @@ class Waiting:
     job: JobSpec
     option: int
     need: int
-    duration: int
+    held: int
+    """How long it keeps its place: the site's own queue, then its run."""
     not_before: int
 
 
@@ -46,6 +47,11 @@ class Book:
     open: bool
     running: list[tuple[int, int]]
     queue: list[Waiting] = field(default_factory=list)
+    site_wait_ms: tuple[int, ...] = ()
+
+    def there(self, need: int) -> int:
+        """What a job waits in the site's own queue."""
+        return wait_by_size(self.site_wait_ms, need)
 
     @property
     def free(self) -> int:
@@ -124,6 +130,7 @@ class Twin:
         for state in snapshot.pools:
             book = self.books[state.pool]
             book.open = book.open and state.status == "open"
+            book.site_wait_ms = state.site_wait_ms
             book.running = [(self.expected_end(claim), claim.need_milli) for claim in state.running]
             for entry in state.queue:
                 self.old.add(entry.job.job_id)
@@ -131,7 +138,7 @@ class Twin:
                     entry.job,
                     entry.option,
                     entry.need_milli,
-                    entry.duration_ms,
+                    book.there(entry.need_milli) + entry.duration_ms,
                     entry.not_before_ms,
                 )
                 self.join(state.pool, waiting)
@@ -176,7 +183,7 @@ class Twin:
         self.met["released as a fluid"] += 1
         # More than a pool-full waits: a fluid of work, its running part in whole seconds.
         busy_s = sum(n * (end // 1000 - self.now // 1000) for end, n in book.running)
-        work = max(0, busy_s) * 1000 + sum(one.need * one.duration for one in ahead)
+        work = max(0, busy_s) * 1000 + sum(one.need * one.held for one in ahead)
         return self.now + math.ceil(work / book.pool.capacity_milli)
 
     def reservations(self, book: Book) -> list[tuple[Waiting, int | None, int]]:
@@ -194,8 +201,8 @@ class Twin:
                 made.append((one, None, 0))
                 continue
             earliest = max(self.now, one.not_before)
-            start = self.first_fit(book, made, one.need, one.duration, earliest)
-            made.append((one, start, 0 if start is None else start + one.duration))
+            start = self.first_fit(book, made, one.need, one.held, earliest)
+            made.append((one, start, 0 if start is None else start + one.held))
         return made
 
     def first_fit(
@@ -228,19 +235,23 @@ class Twin:
     def capacity_start(
         self, book: Book, job: JobSpec, need: int, duration: int, ready: int
     ) -> int | None:
-        ahead = self.due_ahead(book, job)
+        """When it can begin from ``ready`` on; it is handed over so much earlier as it waits there."""
+        ahead, there = self.due_ahead(book, job), book.there(need)
+        self.met["waits in the site's own queue"] += there > 0
         if self.policy.discipline == "easy":
-            return max(ready, self.release(book, ahead, need))
+            return max(ready, self.release(book, ahead, need) + there)
         before = [r for r in self.reservations(book) if rank(r[0].job) < rank(job)]
         if len(before) < len(book.queue):
             self.met["conservative: goes ahead of the queue"] += 1
-        start = self.first_fit(book, before, need, duration, ready)
+        held = there + duration
+        start = self.first_fit(book, before, need, held, ready - there)
         if start is not None:
-            if any(other is not None and other >= start + duration for _, other, _ in before):
+            if any(other is not None and other >= start + held for _, other, _ in before):
                 self.met["conservative: fits in before another's reservation"] += 1
             if len(ahead) >= self.policy.backfill_depth:
                 self.met["conservative: more wait than have reservations"] += 1
                 start = max(start, self.release(book, ahead, need))
+            start += there
         return start
 
     def due_ahead(self, book: Book, job: JobSpec) -> list[Waiting]:
@@ -386,7 +397,8 @@ class Twin:
             self.met["cpus or memory dominate"] += 1
         if job.nodes > 1:
             self.met["gang"] += 1
-        earliest = self.capacity_start(book, job, need, duration, ready)
+        there = book.there(need)
+        earliest = self.capacity_start(book, job, need, duration, ready + there)
         if earliest is None:
             return Candidate(pool.name, Code.DEADLINE)
         last = earliest + self.policy.defer_limit_ms
@@ -481,8 +493,9 @@ class Twin:
                 self.refused[job.job_id] = self.codes_by_pool(job, seen)
                 continue
             self.chosen[job.job_id] = best
-            not_before = best.ready if best.start == best.earliest else best.start
-            waiting = Waiting(job, best.option, best.need, best.duration, not_before)
+            there = self.books[best.pool].there(best.need)
+            not_before = best.ready if best.start == best.earliest else best.start - there
+            waiting = Waiting(job, best.option, best.need, there + best.duration, not_before)
             if self.join(best.pool, waiting):
                 self.dispatch(best.pool)
 
@@ -534,8 +547,8 @@ class Twin:
             left_behind += 1
             if one.need > book.free:
                 continue
-            if self.now + one.duration <= shadow:
-                exact = self.now + one.duration == shadow
+            if self.now + one.held <= shadow:
+                exact = self.now + one.held == shadow
                 self.met["easy: ends as the head begins" if exact else "easy: ends before"] += 1
             elif one.need <= extra:
                 self.met["easy: fits beside the head"] += 1
@@ -550,20 +563,22 @@ class Twin:
     def start(self, name: str, one: Waiting) -> None:
         book = self.books[name]
         book.queue.remove(one)
-        book.running.append((self.now + one.duration, one.need))
+        book.running.append((self.now + one.held, one.need))
         self.started.append((name, one))
 
     def answer(self, name: str, one: Waiting, starts_now: bool) -> Answer:
         book = self.books[name]
         best = self.chosen.get(one.job.job_id)
+        there = book.there(one.need)
+        duration = one.held - there
         if starts_now:
-            start = self.now
+            start = self.now + there
         elif best is not None:
             start = best.start
         else:
             start = self.expected_start(book, one)
         transfer = self.transfer(one.job, book.pool)[0]
-        terms, grams = self.terms(one.job, book.pool, one.need, start, one.duration, transfer)
+        terms, grams = self.terms(one.job, book.pool, one.need, start, duration, transfer)
         pue = self.network.site(book.pool.site).pue
         assert book.pool.power_w_per_device is not None
         assert pue is not None
@@ -572,22 +587,24 @@ class Twin:
             pool=name,
             option=one.option,
             need=one.need,
-            duration=one.duration,
+            duration=duration,
             not_before=one.not_before,
             starts_now=starts_now,
             start=start,
             earliest=start if best is None else min(start, best.earliest),
             terms=terms,
             grams=grams,
-            kwh=kw * one.duration / HOUR,
+            kwh=kw * duration / HOUR,
         )
 
     def expected_start(self, book: Book, one: Waiting) -> int:
+        there = book.there(one.need)
         if self.policy.discipline == "conservative":
             for other, start, _ in self.reservations(book):
                 if other.job.job_id == one.job.job_id and start is not None:
-                    return start
-        return max(self.release(book, self.due_ahead(book, one.job), one.need), one.not_before)
+                    return start + there
+        free = self.release(book, self.due_ahead(book, one.job), one.need)
+        return max(free, one.not_before) + there
 
     def answers(self) -> dict[str, Answer]:
         waiting = [(name, one) for name, book in self.books.items() for one in book.queue]

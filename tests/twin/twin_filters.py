@@ -77,6 +77,14 @@ def option_codes(option: ResourceOption, nodes: int, pool: Pool) -> set[Code]:
     return found
 
 
+def wait_by_size(site_wait_ms: tuple[int, ...], need_milli: int) -> int:
+    """In the site's own queue: of jobs up to 1, 2, 4, ... devices, the last of all larger ones."""
+    for size, wait_ms in enumerate(site_wait_ms):
+        if need_milli <= 1000 * 2**size:
+            return wait_ms
+    return site_wait_ms[-1] if site_wait_ms else 0
+
+
 def first_option(job: JobSpec, pool: Pool) -> int:
     """The first alternative, in the order written, that the idle pool can hold."""
     for at, option in enumerate(job.options):

@@ -39,6 +39,7 @@ from westward.server.data_names import pin_data, references, with_data
 from westward.server.data_sources import choose_copy, give_source
 from westward.server.purse import Purse
 from westward.server.settings import LIVE_POLICY
+from westward.server.site_queues import site_waits
 from westward.server.snapshot import live_pools, situation
 from westward.store.catalogue import (
     Added,
@@ -63,7 +64,7 @@ from westward.store.jobs import load_active, load_job, submit_jobs
 from westward.store.lifecycle import apply_event, report_run
 from westward.store.metering import unsettled_runs
 from westward.store.results import Submission
-from westward.store.sites import hello, list_sites
+from westward.store.sites import hello, list_sites, poll_site
 
 NOW = 1_800_000_000_000
 TTL = 10_000
@@ -414,6 +415,26 @@ def test_a_run_is_granted_by_as_long_as_its_data_take_before_its_start(
     assert record.bound is not None
     assert record.bound.planned_start_ms - NOW == 4_000, "5 GB over 10 Gbit/s"
     assert (record.bound.not_before_ms, record.runs[0].granted_ms) == (NOW, NOW)
+
+
+def test_the_time_its_data_take_is_no_wait_in_a_sites_own_queue(
+    store: Store, network: Network
+) -> None:
+    pools = tuple(replace(pool, managed=pool.site != "harbor") for pool in network.pools)
+    own = replace(network, pools=pools)
+    added = add(store)
+    run_id, token = running(store, network)
+    poll_site(store, "harbor", 1, (), TTL, NOW)
+
+    def told(at_ms: int) -> int:
+        return site_waits(store, own, load_active(store).records, at_ms)["harbor-east"][0]
+
+    assert told(NOW + 5_000) == 0, "its data are on their way"
+    give_source(store, network, run_id, DataAsk(token=token, dataset="corpus", version=1), NOW)
+    note_staged(store, run_id, staged(token, added.dataset.digest), NOW + 5_000)
+    assert told(NOW + 8_000) == 2 * 3_000
+    report_run(store, run_id, events.RunStarted(run_id=run_id, token=token), NOW + 9_000)
+    assert told(NOW + 9_000) == pytest.approx(4_000, abs=1)
 
 
 def test_who_holds_a_run_is_read_without_locking_it(store: Store, network: Network) -> None:

@@ -8,6 +8,7 @@ import click
 
 from westward.cli.output import json_option, print_json, print_table
 from westward.cli.server_option import server_option
+from westward.model.units import format_duration
 
 
 @click.command()
@@ -22,13 +23,29 @@ def sites(server: str | None, as_json: bool) -> None:
         print_json(answer)
         return
     currency = answer["currency"]
-    head = (
+    head: tuple[str, ...] = (
         "SITE", "POOL", "STATUS", "ENGINE", "ACCELERATOR", "FREE", "OF", "RUNS", "WAIT",
         f"{currency}/DEVICE-H", f"NOW {currency}/KWH", "NOW G CO2/KWH", "PUE",
     )  # fmt: skip
-    rows = [_row(site, pool) for site in answer["sites"] for pool in site["pools"]]
-    print_table(head, rows, right=(5, 6, 7, 8, 9, 10, 11, 12))
+    pools = [(site, pool) for site in answer["sites"] for pool in site["pools"]]
+    rows = [_row(site, pool) for site, pool in pools]
+    own_queues = not all(pool["managed"] for _, pool in pools)
+    if own_queues:
+        head = (*head, "IN ITS QUEUE", "EXPECTED")
+        rows = [(*row, *_own_queue(pool)) for row, (_, pool) in zip(rows, pools, strict=True)]
+    print_table(head, rows, right=(5, 6, 7, 8, 9, 10, 11, 12, *((13, 14) if own_queues else ())))
     print("RUNS and WAIT count jobs; g CO2/kWh is the grid average (location-based).")
+    if own_queues:
+        print(
+            "IN ITS QUEUE: of RUNS, those handed over to a site whose own scheduler has not started "
+            "them yet; EXPECTED: how long the next one of a single device would wait there."
+        )
+
+
+def _own_queue(pool: dict[str, Any]) -> tuple[str, str]:
+    if pool["managed"]:
+        return "", ""
+    return str(pool["in_site_queue"]), format_duration(pool["site_wait_ms"][0])
 
 
 def _row(site: dict[str, Any], pool: dict[str, Any]) -> tuple[str, ...]:

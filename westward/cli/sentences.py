@@ -34,6 +34,11 @@ def why_then(one: Placement, plan: Plan, network: Network, job: JobSpec | None) 
         if not one.alternatives or plan.policy.rule not in _SEARCHES_HOURS:
             return "starts now: it fits"
         return "starts now: it fits, and no later hour makes the sum smaller"
+    if one.why is Why.WAITS_IN_SITE_QUEUE:
+        return (
+            f"{waits} in the queue of {estimate.site}, whose own scheduler decides: it is handed "
+            "over now, and others of its size have waited so long there"
+        )
     if one.why is Why.WAITS_FOR_CAPACITY:
         need = estimate.need_milli / MILLI
         devices = "1 device" if need == 1 else f"{need:g} devices"

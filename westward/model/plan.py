@@ -141,9 +141,10 @@ class PoolState:
     status: PoolStatus
     running: tuple[Claim, ...] = ()
     queue: tuple[QueuedJob, ...] = ()
-    expected_wait_ms: int | None = None
-    """A delegated pool, whose site's own scheduler decides the order and shows no queue: how long
-    a new job is expected to wait there. None: managed, we see the queue."""
+    site_wait_ms: tuple[int, ...] = ()
+    """A delegated pool: how long a job that is handed over to the site now is expected to wait in
+    the site's own queue, which we do not see, by size: of jobs up to 1, 2, 4, ... devices, the last
+    of all larger ones too. Empty: what is handed over starts at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +261,8 @@ class Why(StrEnum):
     """In one word, why a placed job starts when it does."""
 
     STARTS_NOW = "starts-now"
+    WAITS_IN_SITE_QUEUE = "waits-in-site-queue"
+    """It is handed over now, to a site whose own scheduler is expected to let it wait."""
     WAITS_FOR_CAPACITY = "waits-for-capacity"
     WAITS_FOR_BETTER_HOUR = "waits-for-better-hour"
     WAITS_FOR_DATA = "waits-for-data"
@@ -268,7 +271,8 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A job's place. ``starts_now`` asks for a lease; otherwise it is bound and waits."""
+    """A job's place. ``starts_now`` asks for a lease; otherwise it is bound and waits. With a lease
+    it may still wait in the site's own queue: ``estimate.start_ms`` is then after now."""
 
     job_id: str
     estimate: Estimate

@@ -29,9 +29,11 @@ def new_state(
     conservative: bool,
     extra: int = 0,
     ranked: bool = False,
+    site_waits: bool = False,
 ) -> State:
     """An idle network for so many live jobs. ``extra`` claims per pool beyond those may be added.
-    ``ranked``: queues are not in order of arrival, each gets a tree.
+    ``ranked``: queues are not in order of arrival, each gets a tree. ``site_waits``: some pools have
+    a queue of their own behind ours; see ``State.site_wait_ms``.
 
     A pool never holds more claims than fit into it, nor more than there are jobs.
     """
@@ -96,6 +98,7 @@ def new_state(
         served_at_ms=np.full(count, -1, dtype=np.int64),
         served_gap_ms=np.zeros(count),
         served_milli=np.zeros(count),
+        site_wait_ms=np.zeros((count if site_waits else 0, WAIT_SIZES), dtype=np.int64),
     )
 
 

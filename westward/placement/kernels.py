@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from westward.jit import jit
+from westward.placement.delegated import site_wait
 from westward.placement.pricing import MS_PER_HOUR, TIE, cheapest_start, run_sum
 from westward.placement.profile import NEVER_MS
 from westward.placement.state import (
@@ -290,7 +291,7 @@ def estimate(
     best_start = 0
     earliest = -1
     last = NEVER_MS
-    boundary = ready
+    boundary = ready + site_wait(p, need, state)
     # Conservative: starts from ``boundary`` to ``until`` fit as they are.
     until = NEVER_MS if rules.conservative == 0 else -1
     known = False
@@ -488,11 +489,12 @@ def bind(j: int, best: Best, now: int, jobs: Jobs, rules: Rules, state: State) -
     conservative queues it at once, with its reservation.
     """
     p = best.pool
+    wait_ms = site_wait(p, best.need_milli, state)
     state.job_pool[j] = p
     state.job_need[j] = best.need_milli
-    state.job_duration_ms[j] = best.duration_ms
+    state.job_duration_ms[j] = wait_ms + best.duration_ms
     # Held back only by a choice of hour or by its data: a wait for capacity is the queue's matter.
-    not_before = best.ready_ms if best.start_ms == best.earliest_ms else best.start_ms
+    not_before = best.ready_ms if best.start_ms == best.earliest_ms else best.start_ms - wait_ms
     state.job_not_before_ms[j] = not_before
     if (rules.conservative == 1 and state.delegated[p] == 0) or not_before <= now:
         # An older profile is not added to: a reservation that has passed may have lost its place.

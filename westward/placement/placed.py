@@ -30,10 +30,12 @@ from westward.model.plan import (
 from westward.model.units import MS_PER_HOUR
 from westward.placement.explain import Explainer
 from westward.placement.rows import Answers
+from westward.placement.site_waits import waits_of
 from westward.placement.state import F64, I64, U8, Classes, Jobs, State
 
 T = TypeVar("T")
 WHY = (
+    Why.WAITS_IN_SITE_QUEUE,
     Why.STARTS_NOW,
     Why.WAITS_FOR_BETTER_HOUR,
     Why.WAITS_FOR_START_AFTER,
@@ -97,7 +99,7 @@ def found_at(
         pool=pool,
         option=np.where(options >= 0, options, option).astype(np.int64),
         need_milli=state.job_need[rows],
-        duration_ms=state.job_duration_ms[rows],
+        duration_ms=state.job_duration_ms[rows] - waits_of(rows, state),
         not_before_ms=state.job_not_before_ms[rows],
         earliest_ms=told[:, 0],
         start_ms=told[:, 1],
@@ -269,6 +271,7 @@ def _whys(found: Found, now_ms: int) -> npt.NDArray[np.intp]:
     later = found.not_before_ms > now_ms
     put_off = fresh & (found.chosen_ms[:, 1] > found.chosen_ms[:, 0])
     held = [
+        ((found.starts == 1) & (found.start_ms > now_ms), Why.WAITS_IN_SITE_QUEUE),
         (found.starts == 1, Why.STARTS_NOW),
         (put_off, Why.WAITS_FOR_BETTER_HOUR),
         (later & (found.start_after_ms == found.not_before_ms), Why.WAITS_FOR_START_AFTER),

@@ -9,7 +9,6 @@ simulator's own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -37,11 +36,11 @@ from westward.placement.posted import Posted
 from westward.placement.prepared import Prepared, prepared
 from westward.placement.relax import cheapest_relaxation
 from westward.placement.rows import Answers, new_answers
+from westward.placement.site_waits import by_size, waits_of
 from westward.placement.slots import jobs_of
 from westward.placement.state import (
     I64,
     OK,
-    WAIT_FLOOR_MS,
     Best,
     Classes,
     Costs,
@@ -338,8 +337,9 @@ def _tables(
     claims = max((len(one.running) for one in snapshot.pools), default=0)
     conservative = policy.discipline == "conservative"
     state = new_state(
-        columns.pools, slots, policy.backfill_depth, conservative=conservative, extra=claims
-    )
+        columns.pools, slots, policy.backfill_depth, conservative=conservative, extra=claims,
+        site_waits=any(one.site_wait_ms for one in snapshot.pools),
+    )  # fmt: skip
     rules = rule_columns(policy, columns, snapshot.series_origin_ms)
     costs, posted = network.costs(rules, now_ms, snapshot.shadow)
     open_pools = columns.pools.open.copy()
@@ -348,9 +348,8 @@ def _tables(
         row = network.pool_rows[pool_state.pool]
         if pool_state.status != "open":
             open_pools[row] = 0
-        if pool_state.expected_wait_ms is not None:
-            state.delegated[row] = 1
-            state.wait_log[row] = math.log(pool_state.expected_wait_ms + WAIT_FLOOR_MS)
+        if pool_state.site_wait_ms:
+            state.site_wait_ms[row] = by_size(pool_state.site_wait_ms)
         held += [(row, claim.need_milli, claim.end_ms(now_ms)) for claim in pool_state.running]
     if held:
         pool, need, end = np.array(held, dtype=np.int64).T.copy()
@@ -375,8 +374,7 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
     state, pools = tables.state, tables.pools
     waiting: list[tuple[int, int]] = []
     for p in range(len(tables.columns.pool_names)):
-        # What was handed to a site's own scheduler stays there.
-        row = int(state.head[p]) if state.delegated[p] == 0 else -1
+        row = int(state.head[p])
         for _ in range(policy.review_depth):
             if row < 0:
                 break
@@ -412,6 +410,7 @@ def restore(
     state = tables.state
     state.job_pool[rows] = pools
     state.job_need[rows] = [entry.need_milli for entry in entries]
-    state.job_duration_ms[rows] = [entry.duration_ms for entry in entries]
+    run_ms = np.array([entry.duration_ms for entry in entries], dtype=np.int64)
+    state.job_duration_ms[rows] = waits_of(rows, state) + run_ms
     state.job_not_before_ms[rows] = [entry.not_before_ms for entry in entries]
     kernel_rows.queue_rows(rows, now_ms, tables.jobs, tables.rules, state)

@@ -94,6 +94,8 @@ class Resident:
         self.policy = policy
         if snapshot.fair:
             raise ValueError("a resident planner keeps the order of arrival: it knows no shares")
+        if any(one.site_wait_ms for one in snapshot.pools):
+            raise ValueError("a resident planner knows no queues of sites' own")
         self.version = snapshot.version
         self.network = snapshot.network
         self.origin_ms = snapshot.series_origin_ms

@@ -14,7 +14,7 @@ import numpy as np
 
 from westward.jit import jit
 from westward.placement.claims import add_claim
-from westward.placement.delegated import expected_start_there
+from westward.placement.delegated import expected_start_there, site_wait
 from westward.placement.dispatch import dispatch
 from westward.placement.kernels import ask, bind, choose, estimate, expected_ms, objective
 from westward.placement.pricing import run_cost
@@ -228,19 +228,21 @@ def expected_start(
     rules: Rules, state: State,
 ) -> int:  # fmt: skip
     """When a bound job is now expected to start: its reservation, or (EASY) the release of what
-    it and everybody ahead of it need, or (a delegated pool) what ours there let it expect."""
+    it and everybody ahead of it need, or (a delegated pool) what ours there let it expect. What it
+    waits in the site's own queue comes on top."""
     if state.delegated[p] == 1:
         return expected_start_there(j, p, now, jobs, state)
+    wait_ms = site_wait(p, state.job_need[j], state)
     if rules.conservative == 1:
         ensure_profile(p, now, jobs, rules, state)
         reserved: int = state.job_reserved_ms[j]
         if reserved < NEVER_MS:
-            return max(reserved, now)
+            return max(reserved, now) + wait_ms
     expected: int = expected_release(
         p, ahead_milli, ahead_work, state.job_need[j], now, NEVER_MS, pools, state
     )
     not_before: int = state.job_not_before_ms[j]
-    return max(expected, not_before)
+    return max(expected, not_before) + wait_ms
 
 
 @jit
@@ -270,9 +272,11 @@ def tell_rows(
         if p < 0:
             continue
         need = state.job_need[j]
-        duration = state.job_duration_ms[j]
+        wait_ms = site_wait(p, need, state)
+        held_ms = state.job_duration_ms[j]
+        duration = held_ms - wait_ms
         if answers.starts[j] == 1:
-            start = now
+            start = now + wait_ms
         elif answers.fresh[j] == 1:
             start = answers.best[j, 6]
         else:
@@ -282,7 +286,7 @@ def tell_rows(
         queued = state.head[p] == j or state.prev[j] >= 0
         if answers.starts[j] == 0 and queued and state.job_not_before_ms[j] <= now:
             answers.ahead[p, 0] += need
-            answers.ahead[p, 1] += need * duration
+            answers.ahead[p, 1] += need * held_ms
         earliest = start
         transfer = 0.0
         if answers.fresh[j] == 1:

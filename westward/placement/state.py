@@ -234,7 +234,8 @@ class State(NamedTuple):
     """(J,) -1 = unbound."""
     job_need: I64
     job_duration_ms: I64
-    """Expected there."""
+    """Expected there: its run and, before it, its wait in the site's own queue (``site_wait_ms``).
+    So long it holds its place."""
     job_not_before_ms: I64
     job_reserved_ms: I64
     """Conservative only: the reservation made when the profile was last built."""
@@ -288,6 +289,9 @@ class State(NamedTuple):
     """(P,) mean time between two starts of ours there while others of ours waited."""
     served_milli: F64
     """(P,) what started then, on the mean."""
+    site_wait_ms: I64
+    """(P, WAIT_SIZES) how long a job that is handed over to a site is expected to wait in the site's
+    own queue before it starts, by size; (0, WAIT_SIZES): what is handed over starts at once."""
 
 
 NEXT_DUE_MS = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from westward.jit import jit
 from westward.placement.claims import PAST_LIMIT, first_end_ms, release_ms
-from westward.placement.delegated import expected_wait_ms, ours_joins, ours_leaves
+from westward.placement.delegated import expected_wait_ms, ours_joins, ours_leaves, site_wait
 from westward.placement.profile import NEVER_MS, earliest_fit, fit_run, reserve
 from westward.placement.ranked import insert, remove, sums_ahead
 from westward.placement.state import (
@@ -179,12 +179,17 @@ def capacity_start(
 ) -> int:
     """The earliest start of job j from ``ready`` on that capacity and those ahead of it allow.
 
-    NEVER_MS: not at all, or perhaps after ``limit_ms``.
+    NEVER_MS or later: not at all, or perhaps after ``limit_ms``. Where the site has a queue of its
+    own, the job is handed over that much before it starts.
     """
     if state.delegated[p] == 1:
         return ready + expected_wait_ms(p, need, now, state)
+    wait_ms = site_wait(p, need, state)
+    ready -= wait_ms
+    limit_ms -= wait_ms
     if rules.conservative == 0:
-        return max(ready, release_estimate(j, p, need, now, limit_ms, pools, jobs, state))
+        expected = release_estimate(j, p, need, now, limit_ms, pools, jobs, state)
+        return max(ready, expected) + wait_ms
     rank = jobs.order[j]
     jumps = state.tail[p] >= 0 and jobs.order[state.tail[p]] > rank
     if jumps:
@@ -206,28 +211,30 @@ def capacity_start(
             state.profile_free[base:top],
             state.profile_count[p],
             need,
-            duration,
+            duration + wait_ms,
             ready,
         )
     if jumps:
         state.profile_count[p] = 0
-    return max(start, held)
+    return max(start, held) + wait_ms
 
 
 @jit
 def next_run(p: int, need: int, duration: int, ready: int, state: State) -> tuple[int, int]:
     """Conservative, with a profile at hand: the first start from ``ready`` on, and until when all
     later ones fit."""
+    wait_ms = site_wait(p, need, state)
     base = state.profile_from[p]
     top = state.profile_from[p + 1]
-    return fit_run(
+    start, until = fit_run(
         state.profile_times[base:top],
         state.profile_free[base:top],
         state.profile_count[p],
         need,
-        duration,
-        ready,
+        duration + wait_ms,
+        ready - wait_ms,
     )
+    return start + wait_ms, until + wait_ms
 
 
 @jit

@@ -775,6 +775,9 @@ class PoolView(TypedDict):
     held_milli: int
     running: int
     waiting: int
+    managed: bool
+    in_site_queue: int
+    site_wait_ms: list[int]
     price_micros_per_device_hour: int | None
 
 

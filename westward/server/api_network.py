@@ -15,6 +15,7 @@ from westward.model.people import Grant, Place, Principal, Role
 from westward.server.api_jobs import PAGE_MOST, CoreDep
 from westward.server.core import Core
 from westward.server.rights import PrincipalDep
+from westward.server.site_queues import SiteWaits, in_site_queues, site_waits
 from westward.server.views import aside_view, bill_view, report_row, snapshot_view
 from westward.store.decisions import last_decision
 from westward.store.jobs import count_jobs, list_jobs, load_active
@@ -41,6 +42,7 @@ def _sites(core: Core, principal: Principal) -> Json:
     agents = {site.site: site for site in list_sites(core.store)}
     totals = {total.site: total for total in site_totals(core.store)}
     records = load_active(core.store).records
+    waits = site_waits(core.store, joined.network, records, now_ms)
     return {
         "network": core.network.name,
         "currency": core.network.currency,
@@ -53,6 +55,7 @@ def _sites(core: Core, principal: Principal) -> Json:
                 agents.get(site.name),
                 totals.get(site.name) if _sees_sums(principal, site.name) else None,
                 records,
+                waits,
             )
             for site in joined.network.sites
         ],
@@ -71,6 +74,7 @@ def _site(
     agent: SiteRecord | None,
     total: SiteTotal | None,
     records: tuple[JobRecord, ...],
+    waits: SiteWaits,
 ) -> Json:
     own = [pool for pool in core.network.pools if pool.site == site.name and pool.name in statuses]
     return {
@@ -82,7 +86,7 @@ def _site(
         "agent_session": agent.session if agent else None,
         "pue": site.pue,
         "now": _hour(core, core.network.zone(site.zone)),
-        "pools": [_pool(pool, statuses[pool.name], records) for pool in own],
+        "pools": [_pool(pool, statuses[pool.name], records, waits) for pool in own],
         "runs_settled": total.runs if total else 0,
         "sums": bill_view(total.sums) if total else None,
     }
@@ -101,7 +105,7 @@ def _hour(core: Core, zone: Zone) -> Json:
     }
 
 
-def _pool(pool: Pool, status: PoolStatus, records: tuple[JobRecord, ...]) -> Json:
+def _pool(pool: Pool, status: PoolStatus, records: tuple[JobRecord, ...], waits: SiteWaits) -> Json:
     live = [run for record in records if (run := record.live_run) and run.pool == pool.name]
     waiting = [
         record
@@ -119,6 +123,9 @@ def _pool(pool: Pool, status: PoolStatus, records: tuple[JobRecord, ...]) -> Jso
         "held_milli": sum(run.need_milli for run in live),
         "running": len(live),
         "waiting": len(waiting),
+        "managed": pool.managed,
+        "in_site_queue": len(in_site_queues(records, [pool.name])),
+        "site_wait_ms": list(waits.get(pool.name, ())),
         "price_micros_per_device_hour": pool.price_micros_per_device_hour,
     }
 

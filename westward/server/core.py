@@ -39,6 +39,7 @@ from westward.server.possible import Possible
 from westward.server.purse import Purse
 from westward.server.settings import Settings
 from westward.server.sharing import UseCache, live_standings
+from westward.server.site_queues import site_waits
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.traces import open_traces
 from westward.server.writer import Bulk, Writer
@@ -312,6 +313,7 @@ class Core:
             copies_of(self.store, references([one.job for one in active.records])),
             covers,
             live_standings(self.store, self.uses, self.people.projects, active.records, now_ms),
+            site_waits(self.store, joined.network, active.records, now_ms),
         )
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
 from westward.model.plan import Claim, Cover, FairStanding, PoolState, QueuedJob, Snapshot
 from westward.placement.filters import offer_reasons
+from westward.placement.site_waits import still_waits_ms
 from westward.server.data_names import Copies, with_data
 from westward.server.resumed import bound_to, resumed_spec
 from westward.store.results import Active, Checkpoint, SiteRecord
@@ -118,12 +119,14 @@ def situation(
     copies: Copies | None = None,
     covers: tuple[Cover, ...] = (),
     fair: tuple[FairStanding, ...] = (),
+    site_waits: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Situation:
     """Held jobs are left out. Waiting jobs that are ``left_out`` are neither placed nor queued; what runs counts always.
 
     A pool that the network folder no longer has counts as closed: its waiting jobs are placed
-    anew, its runs hold nothing that can be planned with.
+    anew, its runs hold nothing that can be planned with. ``site_waits``: see ``server.site_queues``.
     """
+    waits = site_waits or {}
     pools = {pool.name: pool for pool in network.pools}
     running: dict[str, list[Claim]] = {name: [] for name in statuses}
     queues: dict[str, list[QueuedJob]] = {name: [] for name in statuses}
@@ -137,7 +140,8 @@ def situation(
         if run is not None and place is not None:
             if run.pool not in running:
                 continue
-            running[run.pool].append(_claim(record, run, place.duration_ms, now_ms))
+            claim = _claim(record, run, place.duration_ms, waits.get(run.pool, ()), now_ms)
+            running[run.pool].append(claim)
         elif record.state is JobState.HELD or left_out(record):
             continue
         elif (
@@ -176,6 +180,7 @@ def situation(
                     status=status,
                     running=tuple(running[name]),
                     queue=tuple(queues[name]),
+                    site_wait_ms=waits.get(name, ()),
                 )
                 for name, status in statuses.items()
             ),
@@ -191,7 +196,13 @@ def situation(
     )
 
 
-def _claim(record: JobRecord, run: RunRecord, duration_ms: int, now_ms: int) -> Claim:
+def _claim(
+    record: JobRecord,
+    run: RunRecord,
+    duration_ms: int,
+    site_wait_ms: tuple[int, ...],
+    now_ms: int,
+) -> Claim:
     if record.state is JobState.SUSPENDING:
         checkpoint = record.job.checkpoint
         grace_ms = checkpoint.grace_ms if checkpoint is not None else None
@@ -199,6 +210,13 @@ def _claim(record: JobRecord, run: RunRecord, duration_ms: int, now_ms: int) -> 
             job_id=record.job_id,
             need_milli=run.need_milli,
             expected_end_ms=now_ms + (GRACE_GUESS_MS if grace_ms is None else grace_ms),
+        )
+    if run.started_ms is None and site_wait_ms:
+        waited_ms = still_waits_ms(site_wait_ms, run.need_milli, now_ms - run.granted_ms)
+        return Claim(
+            job_id=record.job_id,
+            need_milli=run.need_milli,
+            expected_end_ms=run.granted_ms + waited_ms + duration_ms,
         )
     since = run.started_ms if run.started_ms is not None else run.granted_ms
     return Claim(

@@ -26,6 +26,9 @@ def why_there(placement: Placement, currency: str) -> str:
         wait = format_duration(chosen.start_ms - chosen.earliest_ms)
         saved = format_money(placement.saved_by_waiting, currency)
         text += f"; waits {wait} for a cheaper hour, which saves {saved}"
+    elif placement.why is Why.WAITS_IN_SITE_QUEUE:
+        wait = format_duration(chosen.start_ms - placement.not_before_ms)
+        text += f"; handed over at once, and expected to wait {wait} in the site's own queue"
     elif placement.why is not Why.STARTS_NOW:
         text += f"; {placement.why.value.replace('-', ' ')}"
     return text

@@ -118,6 +118,7 @@ RUNS = Table(
     Index("runs_by_lease_end", "live", "lease_expires_ms"),
     Index("runs_by_site", "site", "live"),
     Index("runs_by_pool", "pool", "live"),
+    Index("runs_by_start", "pool", "started_ms"),
     Index("runs_to_settle", "settled_ms", "live"),
 )
 # Not parameters: SQLite plans a statement anew whenever one of its values decides whether a partial
