@@ -239,6 +239,17 @@ def test_another_site_is_taken_where_the_wait_costs_more_than_its_price() -> Non
     assert (chosen(), chosen(HOUR - 1), chosen(HOUR + 1)) == ("own", "own", "far")
 
 
+def test_a_site_with_a_queue_of_its_own_is_looked_at_as_far_as_it_may_pay() -> None:
+    """The first pool looked at sets how late a start may still pay; the second has room in five
+    hours, lets jobs wait ten minutes there, and is worth waiting seven for."""
+    dear = replace(cards("a", 300), price_micros_per_device_hour=4_600_000)
+    snapshot = world(dear, cards("own", 300), running={"own": [(1, 5.0)] * 300})
+    first, own = snapshot.pools
+    both = replace(snapshot, pools=(first, replace(own, site_wait_ms=(10 * 60_000,))))
+    (placement,) = plan(both, [job("j", 300)], AT_ONCE, 0).placements
+    assert (placement.estimate.pool, placement.estimate.start_ms) == ("own", 5 * HOUR + 600_000)
+
+
 def test_who_waits_for_a_better_hour_is_handed_over_before_it() -> None:
     """The cheap hours begin at 4; there a job waits 90 minutes before it starts."""
     cheap = Series(step_ms=HOUR, values=(4.0,) * 4 + (0.0,) * 20)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,12 @@ class SharedSlurm(LiveSlurm):
 
     def ask(self, name: str, wait_value: str) -> None:
         self.submit(f"job_{name}", QUICK.format(name=name, wait_value=wait_value))
+
+    def shown(self, *command: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "westward.cli.main", *command, "--server", self.url],
+            capture_output=True, text=True, check=True, timeout=120,
+        ).stdout  # fmt: skip
 
     def pool(self) -> dict[str, Any]:
         sites = {site["site"]: site for site in self.get("/v1/sites")["sites"]}
@@ -100,6 +108,13 @@ def test_a_queue_of_others_is_heard_of_told_and_heeded(live: SharedSlurm, alpha:
     assert site == SITE
     assert re.search(r"expected to wait \d+\S* .*in the site's own queue", story), story
     assert live.job("job_first")["state"] == "leased"
+    shown = live.shown("sites")
+    head, *rows = shown.splitlines()
+    assert head.split()[-4:] == ["IN", "ITS", "QUEUE", "EXPECTED"], shown
+    (harbor,) = (row.split() for row in rows if row.startswith(SITE))
+    assert harbor[-2] == "2", shown
+    (plateau,) = (row for row in rows if row.startswith(OTHER))
+    assert len(plateau.rstrip()) < head.index("IN ITS QUEUE"), "nothing is said of it"
 
     alpha.run("scancel", full)
     waited_s = time.monotonic() - handed

@@ -95,6 +95,16 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "exact-fit-passed-over": (D, "state.window_need[p, i] > free:", "state.window_need[p, i] >= free:"),
     "claims-of-one-end-unsorted": ("claims.py", "goes_on = state.run_job[state.dir_block[base + middle] * BLOCK] <= job", "goes_on = False"),
     "slow-pool-as-fast": (K, "int(asked_ms / speed)", "asked_ms"),
+    "handed-over-at-the-better-hour": (K, "else best.start_ms - wait_ms", "else best.start_ms"),
+    "no-place-held-while-it-waits-there": (K, "= wait_ms + best.duration_ms", "= best.duration_ms"),
+    "data-come-while-it-waits-there": (K, "boundary = ready + site_wait(p, need, state)", "boundary = ready"),
+    "site-wait-not-reserved": (W, "            duration + wait_ms,\n            ready,", "            duration,\n            ready,"),
+    "site-wait-not-reserved-later": (W, "        duration + wait_ms,\n        ready - wait_ms,", "        duration,\n        ready - wait_ms,"),
+    "fits-later-but-for-the-site": (W, "return start + wait_ms, until + wait_ms", "return start + wait_ms, until + 4 * wait_ms"),
+    "waits-for-capacity-alone": ("rows.py", "return max(expected, not_before) + wait_ms", "return max(expected, not_before)"),
+    "reservation-is-the-start": ("rows.py", "return max(reserved, now) + wait_ms", "return max(reserved, now)"),
+    "starts-as-it-is-handed-over": ("rows.py", "start = now + wait_ms", "start = now"),
+    "pays-for-waiting-there": ("rows.py", "duration = held_ms - wait_ms", "duration = held_ms"),
     "contract-as-location": ("columns.py", 'method == "contract" and', 'method == "location" and'),
 }  # fmt: skip
 PLANNER = Suite(

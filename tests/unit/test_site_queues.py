@@ -140,7 +140,9 @@ def test_the_next_is_handed_over_and_told_to_wait_there(store: Store, network: N
     assert told_owner.endswith(
         "handed over at once, and expected to wait 10m00s in the site's own queue"
     )
-    assert why_then(placed, decided, network, None).startswith("waits 10m00s in the queue of harbor")
+    assert why_then(placed, decided, network, None).startswith(
+        "waits 10m00s in the queue of harbor"
+    )
     record = load_job(store, "job_2")
     assert record is not None
     assert record.bound is not None

@@ -79,12 +79,13 @@ def _network(
 ) -> Network:
     pools = tuple(
         Pool(
-            name=f"{site.name}-{number}", site=site.name, engine="local", managed=True,
+            name=f"{site.name}-{number}", site=site.name, engine="local",
+            managed=(at + number) % 2 == 0,  # the others may have a queue of their own
             accelerator="card", nodes=count, devices_per_node=1, cpus_per_node=4,
             memory_mib_per_node=4096, price_micros_per_device_hour=site.price_micros,
             power_w_per_device=float(POWER_W),
         )
-        for site in sites
+        for at, site in enumerate(sites)
         for number, count in enumerate(site.cards)
     )  # fmt: skip
     flat = Series(step_ms=MS_PER_HOUR, values=(float(TARIFF_PER_KWH),) * 24)
