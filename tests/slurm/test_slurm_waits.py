@@ -25,6 +25,7 @@ resources:
     westward.value_of_wait: {wait_value}
 run: echo done
 """
+SAVES = QUICK.replace("labels:", "labels:\n    westward.checkpoint: state every 1s")
 PATIENT, URGENT = "0.0001/h", "100000/h"
 """What an hour of waiting costs their owners: less, and more, than the sites' prices differ by."""
 LEAST_WAIT_S = 8
@@ -65,7 +66,7 @@ class SharedSlurm(LiveSlurm):
 
 @pytest.fixture
 def live(alpha: Cluster, tmp_path: Path) -> Iterator[SharedSlurm]:
-    live = SharedSlurm(tmp_path)
+    live = SharedSlurm(tmp_path, server_options=("--reconsider", "4s"))
     live.use(alpha)
     live.start_server()
     live.start_agent(SITE)
@@ -84,13 +85,22 @@ def placed(live: LiveSlurm, name: str) -> tuple[str, str]:
     return live.job(f"job_{name}")["runs"][0]["site"], "\n".join(line["text"] for line in lines)
 
 
-def test_a_queue_of_others_is_heard_of_told_and_heeded(live: SharedSlurm, alpha: Cluster) -> None:
-    assert live.pool()["site_wait_ms"] == [0] * 12
-    full = alpha.run(
+@pytest.fixture
+def full(alpha: Cluster) -> Iterator[str]:
+    """The number of a job of somebody else's that fills the cluster."""
+    number = alpha.run(
         "sbatch", "--parsable", "--nodes=2", "--exclusive", "--partition=main",
         "--wrap=sleep 600", "--output=/dev/null",
     ).strip()  # fmt: skip
-    until(lambda: "RUNNING" in alpha.run("squeue", "-h", "-j", full, "-o", "%T"), "it runs")
+    until(lambda: "RUNNING" in alpha.run("squeue", "-h", "-j", number, "-o", "%T"), "it runs")
+    yield number
+    alpha.run("scancel", number, check=False)
+
+
+def test_a_queue_of_others_is_heard_of_told_and_heeded(
+    live: SharedSlurm, alpha: Cluster, full: str
+) -> None:
+    assert live.pool()["site_wait_ms"] == [0] * 12
     handed = time.monotonic()
     live.ask("first", PATIENT)
     site, story = placed(live, "first")
@@ -131,3 +141,21 @@ def test_a_queue_of_others_is_heard_of_told_and_heeded(live: SharedSlurm, alpha:
     live.start_server()
     live.until_open((SITE, OTHER))
     assert live.pool()["site_wait_ms"][0] > LEAST_WAIT_S * 500, "a restart forgets nothing"
+
+
+def test_who_stands_there_too_long_is_called_back(
+    live: SharedSlurm, alpha: Cluster, full: str
+) -> None:
+    live.submit("job_saves", SAVES.format(name="saves", wait_value=URGENT))
+    site, _ = placed(live, "saves")
+    assert site == SITE, "nothing is known of its queue yet"
+    until(lambda: live.pool()["in_site_queue"] == 1, "it waits there")
+    job = live.finish("job_saves")
+    assert job["state"] == "succeeded"
+    assert [(run["site"], run["state"]) for run in job["runs"]] == [
+        (SITE, "preempted"),
+        (OTHER, "succeeded"),
+    ]
+    assert job["runs"][0]["started_ms"] is None
+    assert alpha.run("squeue", "-h", "-t", "PENDING", "-o", "%j") == ""
+    assert full in alpha.run("squeue", "-h", "-o", "%i"), "the others' job was never touched"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +10,16 @@ import pytest
 
 from tests.databases import DATABASES, new_database
 from westward.cli.sentences import why_then
-from westward.control.events import CancelRequested, RunStarted
-from westward.model.job import JobSpec, ResourceOption, Work
+from westward.control.events import CancelRequested, PauseRequested, RunEnded, RunStarted
+from westward.control.records import Aim
+from westward.model.job import Checkpoint, JobSpec, ResourceOption, Work
 from westward.model.network import Network
 from westward.model.plan import Plan, Why
 from westward.model.wire import Hello
 from westward.network.loader import load_network
 from westward.placement import plan
 from westward.server.applier import apply_plan
+from westward.server.reconsidering import moves_that_pay
 from westward.server.settings import LIVE_POLICY
 from westward.server.site_queues import in_site_queues, site_waits
 from westward.server.snapshot import Situation, live_pools, situation
@@ -25,7 +27,8 @@ from westward.server.wording import why_there
 from westward.store.database import Store, open_store
 from westward.store.jobs import load_active, load_job, submit_jobs
 from westward.store.lifecycle import apply_event, report_run
-from westward.store.results import Submission
+from westward.store.results import Change, Submission
+from westward.store.results import Checkpoint as SavedCheckpoint
 from westward.store.sites import hello, list_sites, poll_site
 
 NOW = 1_800_000_000_000
@@ -50,12 +53,17 @@ def network() -> Network:
     return replace(read, pools=pools)
 
 
-def submit(store: Store, *names: str, devices: int = 1, minutes: int = 1) -> None:
+def submit(
+    store: Store, *names: str, devices: int = 1, minutes: int = 1, **changes: object
+) -> None:
     jobs = [
-        JobSpec(
-            job_id=name, name=name, submit_ms=NOW, nodes=1,
-            options=(ResourceOption(accelerator="east-card", devices_milli=1000 * devices),),
-            duration_ms=minutes * MINUTE, work=Work(run="true"),
+        replace(
+            JobSpec(
+                job_id=name, name=name, submit_ms=NOW, nodes=1,
+                options=(ResourceOption(accelerator="east-card", devices_milli=1000 * devices),),
+                duration_ms=minutes * MINUTE, work=Work(run="true"),
+            ),
+            **changes,
         )
         for name in names
     ]  # fmt: skip
@@ -171,3 +179,54 @@ def test_what_stands_in_the_sites_queue_holds_its_place_until_it_will_have_run(
     start(store, "job_1", later)
     (harbor,) = (one for one in look(store, network, later).snapshot.pools if one.pool == HARBOR)
     assert harbor.running[0].expected_end_ms == later + 5 * MINUTE
+
+
+def test_who_stands_there_for_long_is_called_back_where_another_site_is_free(
+    store: Store, network: Network
+) -> None:
+    """One that saves checkpoints: should it begin in that moment, nothing is lost."""
+    agent(store)
+    hours = {"minutes": 60, "options": (ResourceOption(cpus_milli=2000),)}
+    submit(store, "job_1", checkpoint=Checkpoint(path="state", every_ms=MINUTE), **hours)
+    submit(store, "job_2", **hours)
+    plan_once(store, network, NOW)
+    hello(store, Hello(site="basin", agent_id="agt_b", pools=()), NOW)
+
+    def moves(at_ms: int, least_left_ms: int = MINUTE, hurdle: int = 5) -> Sequence[Change]:
+        policy = replace(
+            POLICY, wait_value_micros_per_device_hour=10**6, move_hurdle_percent=hurdle
+        )
+        return moves_that_pay(look(store, network, at_ms), policy, {}, least_left_ms)
+
+    later = NOW + 120 * MINUTE
+    assert moves(later) == [], "no agent was told of it: it is nowhere yet"
+    offer(store)
+    assert moves(NOW) == [], "it has just been handed over"
+    (change,) = moves(later)
+    assert change.job_id == "job_1"
+    assert isinstance(change.event, PauseRequested)
+    assert (change.event.kind, change.event.aim) == ("move", Aim(site="basin", pool="basin-west"))
+    assert moves(later, least_left_ms=4 * 60 * MINUTE) == []
+    assert moves(later, hurdle=100) == []
+    saved = kept(later, at_server=False)
+    assert moves_that_pay(look(store, network, later), POLICY, {"job_1": saved}, MINUTE) == []
+
+    apply_event(store, "job_1", change.event, later)
+    record = load_job(store, "job_1")
+    assert record is not None
+    run = record.runs[0]
+    ended = RunEnded(run_id=run.run_id, token=run.token, outcome="preempted", exit_code=None)
+    report_run(store, run.run_id, ended, later + 1)
+    before = look(store, network, later + 2)
+    ((job, aim),) = before.aimed
+    assert (job.job_id, aim.pool) == ("job_1", "basin-west")
+    assert record.lost_runs == 0
+    start(store, "job_2", later)
+    assert moves(later) == []
+
+
+def kept(at_ms: int, *, at_server: bool) -> SavedCheckpoint:
+    return SavedCheckpoint(
+        job_id="job_1", run_id="run_0", site="harbor", saved_ms=at_ms, size_bytes=1, sent_bytes=0,
+        at_server=at_server, files=(),
+    )  # fmt: skip

@@ -4,6 +4,9 @@ Each run that saves checkpoints and has a while to go is put to ``plan()`` twice
 stopped and handed in now with what is left and its checkpoint to be moved: once on the network
 narrowed to where it runs (going on), once on all of it. Moving must save more than the policy's
 hurdle (ADR 0016 and 0023). The signal lets a job save at once, so no work counts as lost.
+
+So is each that stands in a site's own queue (ADR 0050): what it has waited there so far says how long
+it will. Only jobs that save checkpoints: one that begins as it is called back loses nothing then.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from westward.control.records import Aim, JobRecord, JobState, RunRecord
 from westward.model.job import InputData, JobSpec
 from westward.model.plan import Estimate, Plan, Policy
 from westward.model.units import BYTES_PER_GB, MILLI, format_money
+from westward.placement.site_waits import still_waits_ms
 from westward.server.data_names import with_data
 from westward.server.resumed import resumed_spec, speed_of
 from westward.server.snapshot import Situation
@@ -29,25 +33,32 @@ LOOKED_AT_MOST = 200
 def moves_that_pay(
     before: Situation, policy: Policy, checkpoints: Mapping[str, Checkpoint], least_left_ms: int
 ) -> list[Change]:
-    """Events for runs with at least ``least_left_ms`` to go at their pool. One job at a time is
-    asked for each pool aimed at: the next look sees what the first took."""
+    """Events for runs with at least ``least_left_ms`` to go at their pool, the site's own queue
+    included. One job at a time is asked for each pool aimed at: the next look sees what the first
+    took."""
     network = before.snapshot.network
     candidates = [
         (left_ms, record, run)
         for record in before.records.values()
         if (run := record.live_run) is not None
-        and record.state is JobState.RUNNING
         and record.job.checkpoint is not None
         and record.job.duration_ms is not None
-        and (left_ms := _left_ms(record, run, before.now_ms)) >= least_left_ms
         and any(pool.name == run.pool for pool in network.pools)
+        and (left_ms := _left_ms(before, record, run)) >= least_left_ms
     ]
     candidates.sort(key=lambda one: (-one[0], one[1].job_id))
     changes: list[Change] = []
     aimed: set[str] = set()
     for left_ms, record, run in candidates[:LOOKED_AT_MOST]:
-        spec = _handed_in_now(before, record, run, left_ms, checkpoints.get(record.job_id), policy)
+        checkpoint = checkpoints.get(record.job_id)
         part = _without(before, record.job_id)
+        if run.started_ms is not None:
+            spec = _handed_in_now(before, record, run, left_ms, checkpoint, policy)
+        elif checkpoint is None or checkpoint.at_server:
+            spec = _not_begun(before, record, checkpoint)
+            part = _waiting_there(part, run.pool, still_there_ms(before, run))
+        else:
+            continue  # it must go where its checkpoint lies
         stays = Aim(site=run.site, pool=run.pool)
         # It has its place there: none of those that wait is before it.
         alone = part.with_only(frozenset()).towards(spec, stays)
@@ -85,11 +96,40 @@ def plan_one(part: Situation, spec: JobSpec, policy: Policy) -> Plan:
     return decided
 
 
-def _left_ms(record: JobRecord, run: RunRecord, now_ms: int) -> int:
-    """At its pool. A run past its expected end has nothing that can be counted on."""
-    if record.bound is None or run.started_ms is None:
+def _left_ms(before: Situation, record: JobRecord, run: RunRecord) -> int:
+    """At its pool. A run past its expected end has nothing that can be counted on, nor has one that
+    is being stopped, or that its site is about to start."""
+    if record.bound is None:
         return 0
-    return max(0, run.started_ms + record.bound.duration_ms - now_ms)
+    if record.state is JobState.RUNNING and run.started_ms is not None:
+        return max(0, run.started_ms + record.bound.duration_ms - before.now_ms)
+    if record.state is JobState.LEASED and run.offered_session is not None:
+        still_ms = still_there_ms(before, run)
+        return still_ms + record.bound.duration_ms if still_ms > 0 else 0
+    return 0
+
+
+def still_there_ms(before: Situation, run: RunRecord) -> int:
+    """How much longer a run is expected to stand in its site's own queue; 0 where there is none."""
+    told = next((pool.site_wait_ms for pool in before.snapshot.pools if pool.pool == run.pool), ())
+    waited_ms = before.now_ms - run.granted_ms
+    return still_waits_ms(told, run.need_milli, waited_ms) - waited_ms if told else 0
+
+
+def _not_begun(before: Situation, record: JobRecord, checkpoint: Checkpoint | None) -> JobSpec:
+    network = before.snapshot.network
+    spec = resumed_spec(record, checkpoint, network)
+    spec = with_data(spec, before.copies, {site.name for site in network.sites})
+    return replace(spec, submit_ms=before.now_ms)
+
+
+def _waiting_there(before: Situation, pool: str, still_ms: int) -> Situation:
+    """As that one job may see it that has stood in the pool's own queue for a while."""
+    pools = tuple(
+        replace(one, site_wait_ms=(still_ms,)) if one.pool == pool else one
+        for one in before.snapshot.pools
+    )
+    return replace(before, snapshot=replace(before.snapshot, pools=pools))
 
 
 def _handed_in_now(
