@@ -37,7 +37,7 @@ def why_then(one: Placement, plan: Plan, network: Network, job: JobSpec | None) 
     if one.why is Why.WAITS_IN_SITE_QUEUE:
         return (
             f"{waits} in the queue of {estimate.site}, whose own scheduler decides: it is handed "
-            "over now, and others of its size have waited so long there"
+            "over now, and what ours have waited there lets it expect so much"
         )
     if one.why is Why.WAITS_FOR_CAPACITY:
         need = estimate.need_milli / MILLI

@@ -132,17 +132,3 @@ def tell(now: int, told: Told, wait_ms: I64) -> None:
     """``expected_wait_ms`` at that pool now, of each size of job."""
     for size in range(WAIT_SIZES):
         wait_ms[size] = expected_wait_ms(0, 1000 << size, now, told)
-
-
-@jit
-def expected_start_there(j: int, p: int, now: int, jobs: Jobs, state: State) -> int:
-    """When job j, bound to delegated pool p, is expected to start: what the others there let it
-    expect, counted from when it joined, and not before it has waited twice as long as by now."""
-    need = state.job_need[j]
-    joined: int = state.job_not_before_ms[j]
-    if joined > now:
-        return joined + expected_wait_ms(p, need, now, state)
-    ours_leaves(j, p, jobs, state)
-    told: int = expected_wait_ms(p, need, now, state)
-    ours_joins(j, p, jobs, state)
-    return joined + max(told, int(WAIT_OVER_AGE * (now - joined)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from westward.jit import jit
 from westward.placement.claims import add_claim
-from westward.placement.delegated import expected_start_there, site_wait
+from westward.placement.delegated import site_wait
 from westward.placement.dispatch import dispatch
 from westward.placement.kernels import ask, bind, choose, estimate, expected_ms, objective
 from westward.placement.pricing import run_cost
@@ -228,10 +228,7 @@ def expected_start(
     rules: Rules, state: State,
 ) -> int:  # fmt: skip
     """When a bound job is now expected to start: its reservation, or (EASY) the release of what
-    it and everybody ahead of it need, or (a delegated pool) what ours there let it expect. What it
-    waits in the site's own queue comes on top."""
-    if state.delegated[p] == 1:
-        return expected_start_there(j, p, now, jobs, state)
+    it and everybody ahead of it need. What it waits in the site's own queue comes on top."""
     wait_ms = site_wait(p, state.job_need[j], state)
     if rules.conservative == 1:
         ensure_profile(p, now, jobs, rules, state)

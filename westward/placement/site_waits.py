@@ -25,8 +25,6 @@ FORGOTTEN_MS = MS_PER_DAY
 """A convention: of a wait that no start of ours has confirmed for so long, half is left. Else a pool
 where we once waited for long would never be tried again."""
 
-assert (1 - WAIT_PACE) ** HEARD_MOST < 2e-3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver:
@@ -73,8 +71,8 @@ def expected_site_wait_ms(runs: Sequence[HandedOver], now_ms: int) -> tuple[int,
 
 
 def still_waits_ms(site_wait_ms: Sequence[int], need_milli: int, waited_ms: int) -> int:
-    """How long one of ours that has waited there for so long will have waited in all
-    (``delegated.expected_start_there``)."""
+    """How long one of ours that has waited there for so long will have waited in all: what is told
+    there, and not less than twice as long as by now."""
     told_ms = int(by_size(site_wait_ms)[sizes_of(np.array([need_milli]))[0]])
     return max(told_ms, int(WAIT_OVER_AGE * waited_ms))
 

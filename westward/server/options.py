@@ -86,7 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reconsider",
         metavar="TIME",
-        help="so often move running jobs that save checkpoints to where going on costs less; off",
+        help="so often move jobs that save checkpoints and run, or stand in a site's own queue, to "
+        "where going on costs less; off",
     )
     parser.add_argument(
         "--assume-duration",
