@@ -15,12 +15,14 @@ from westward.model.job import InputData, JobSpec, ResourceOption
 from westward.model.network import Network
 from westward.model.plan import Claim, Policy, QueuedJob, idle_snapshot
 from westward.network.loader import load_network
-from westward.placement import planner
+from westward.placement import planner, site_waits
 from westward.placement.planner import plan
+from westward.placement.site_waits import HandedOver, expected_site_wait_ms
 from westward.placement.warm import HOUR_MS, warm_plan
 
 NOW = 1_767_225_600_000
 KERNELS = ("plan_rows", "tell_rows", "look", "hold_claims", "queue_rows")
+OF_WAITS = ("hear", "tell")
 Types = set[tuple[str, tuple[str, ...]]]
 
 
@@ -41,9 +43,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Types:
 
         return call
 
-    for name in KERNELS:
-        kernel = getattr(planner.kernel_rows, name)
-        monkeypatch.setattr(planner.kernel_rows, name, watched(name, kernel))
+    for module, names in ((planner.kernel_rows, KERNELS), (site_waits, OF_WAITS)):
+        for name in names:
+            monkeypatch.setattr(module, name, watched(name, getattr(module, name)))
     return seen
 
 
@@ -75,14 +77,19 @@ def test_a_warm_planner_compiles_nothing(
 ) -> None:
     warm_plan(network, Policy(), NOW)
     warmed = set(called)
-    assert {name for name, _ in warmed} == set(KERNELS)
+    assert {name for name, _ in warmed} == {*KERNELS, *OF_WAITS}
     idle = idle_snapshot(network, NOW)
     claims = tuple(
         Claim(job_id=f"run_{number}", need_milli=1, expected_end_ms=NOW + HOUR_MS)
         for number in range(runs)
     )
     queue = tuple(queued(number) for number in range(100, 100 + waiting))
-    busy = replace(idle.pools[0], running=claims, queue=queue)
+    waits = [
+        HandedOver(need_milli=1, from_ms=NOW, started_ms=NOW if number % 2 else None)
+        for number in range(runs)
+    ]
+    told = expected_site_wait_ms(waits, NOW)
+    busy = replace(idle.pools[0], running=claims, queue=queue, site_wait_ms=told)
     home = network.sites[0].name
     data = tuple(InputData(site=home, size_bytes=10**9) for _ in range(inputs))
     jobs = [job(number, inputs=data if number == 0 else ()) for number in range(new)]
