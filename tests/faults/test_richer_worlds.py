@@ -145,13 +145,23 @@ def test_a_move_pays_and_one_that_does_not_is_told(disk: Disk) -> None:
 
     raw = sqlite3.connect(":memory:")
     raw.execute("CREATE TABLE jobs (job_id, state, pause, aim)")
-    raw.execute("CREATE TABLE runs (run_id, job_id, site, live)")
+    raw.execute("CREATE TABLE runs (run_id, job_id, site, pool, started_ms, live)")
     pause = '{"kind":"move","by":"the planner"}'
     raw.execute("INSERT INTO jobs VALUES ('j', 'suspending', ?, '{\"site\":\"site1\"}')", (pause,))
-    raw.execute("INSERT INTO runs VALUES ('r', 'j', 'site0', 1)")
-    moves = Moves(raw, calm([plan], [], reconsider_ms=1_000), lambda _kind: None)
+    raw.execute("INSERT INTO runs VALUES ('r', 'j', 'site0', 'site0-0', 1, 1)")
+    seen = Counter[str]()
+
+    def look() -> None:
+        Moves(raw, calm([plan], [], reconsider_ms=1_000), lambda kind: seen.update([kind])).look()
+
     with pytest.raises(Broken, match="move-does-not-pay"):
-        moves.look()
+        look()
+    raw.execute("UPDATE runs SET started_ms = NULL")
+    with pytest.raises(Broken, match="site0-0, which has no own queue"):
+        look()
+    raw.execute("UPDATE runs SET site = 'site1', pool = 'site1-0'")
+    look()
+    assert seen == {"moved-by-the-planner": 1, "called-back-by-the-planner": 2}
 
 
 def test_a_running_job_keeps_its_place_before_those_who_wait_there(disk: Disk) -> None:

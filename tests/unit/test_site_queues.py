@@ -225,6 +225,23 @@ def test_who_stands_there_for_long_is_called_back_where_another_site_is_free(
     assert moves(later) == []
 
 
+def test_one_that_runs_is_past_the_sites_queue(store: Store, network: Network) -> None:
+    """Found by simulation (1403511): what it had waited there was added to the cost of going on."""
+    agent(store)
+    cpus = (ResourceOption(cpus_milli=2000),)
+    submit(store, "job_1", minutes=60, options=cpus, checkpoint=Checkpoint(path="s", every_ms=1))
+    plan_once(store, network, NOW)
+    offer(store)
+    later = NOW + 120 * MINUTE
+    start(store, "job_1", later)
+    hello(store, Hello(site="basin", agent_id="agt_b", pools=()), NOW)
+    assert told(store, network, later)[1] == 120 * MINUTE
+    before = look(store, network, later)
+    # By prices alone basin is cheaper, by 60 %.
+    policy = replace(POLICY, move_hurdle_percent=70, checkpoint_gb_per_device=0.0)
+    assert moves_that_pay(before, policy, {}, MINUTE) == []
+
+
 def kept(at_ms: int, *, at_server: bool) -> SavedCheckpoint:
     return SavedCheckpoint(
         job_id="job_1", run_id="run_0", site="harbor", saved_ms=at_ms, size_bytes=1, sent_bytes=0,

@@ -54,6 +54,7 @@ def moves_that_pay(
         part = _without(before, record.job_id)
         if run.started_ms is not None:
             spec = _handed_in_now(before, record, run, left_ms, checkpoint, policy)
+            part = _waiting_there(part, run.pool, 0)  # it is past the site's queue
         elif checkpoint is None or checkpoint.at_server:
             spec = _not_begun(before, record, checkpoint)
             part = _waiting_there(part, run.pool, still_there_ms(before, run))
@@ -124,7 +125,7 @@ def _not_begun(before: Situation, record: JobRecord, checkpoint: Checkpoint | No
 
 
 def _waiting_there(before: Situation, pool: str, still_ms: int) -> Situation:
-    """As that one job may see it that has stood in the pool's own queue for a while."""
+    """As that one job may see it that has stood in the pool's own queue for a while, or is past it."""
     pools = tuple(
         replace(one, site_wait_ms=(still_ms,)) if one.pool == pool else one
         for one in before.snapshot.pools
