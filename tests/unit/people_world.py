@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from starlette.types import Message
 
+from westward.cli.client import Client
 from westward.control.events import JobBound, RunEnded
 from westward.control.records import Binding
 from westward.formats.tes import read_tes
@@ -516,3 +517,15 @@ def request(world: World, operation: str, caller: str) -> Asked:
     elif "{run_id}" in path:
         path = path.replace("{run_id}", "run_none")
     return method, path, body
+
+
+def speaks(world: World, caller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed from here on is asked of the world, by that caller."""
+
+    def asked(self: Client, method: str, path: str, body: object) -> Any:
+        answer = world.as_(caller, method, path, body)
+        return self._decode(answer.status, answer.body)
+
+    monkeypatch.setattr(Client, "_request", asked)
+    monkeypatch.setenv("WESTWARD_SERVER", "http://127.0.0.1:1")
+    monkeypatch.setenv("WESTWARD_TOKEN", "t")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.people_world import World, billed_run, peopled
-from westward.cli import client
+from tests.unit.people_world import World, billed_run, peopled, speaks
 from westward.cli.main import run
 from westward.store.schema import RUNS
 
@@ -19,14 +18,7 @@ MINUTE = 60_000
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = peopled(tmp_path, monkeypatch)
-
-    def asked(_self: object, method: str, path: str, body: object) -> object:
-        answer = made.as_("owner", method, path, body)
-        return client.Client._decode(_self, answer.status, answer.body)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(client.Client, "_request", asked)
-    monkeypatch.setenv("WESTWARD_SERVER", "http://127.0.0.1:1")
-    monkeypatch.setenv("WESTWARD_TOKEN", "t")
+    speaks(made, "owner", monkeypatch)
     yield made
     made.core.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.people_world import World, billed_run, peopled
+from tests.unit.people_world import World, billed_run, peopled, speaks
 from westward.cli.main import run
 from westward.ledger.road import clearing_id, network_accounts, pot_id, site_accounts
 from westward.ledger.transfers import Accepted, Transfer, TransferKind
@@ -26,15 +26,7 @@ UNIT = "CNY"
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = peopled(tmp_path, monkeypatch)
-    from westward.cli import client
-
-    def asked(_self: object, method: str, path: str, body: object) -> object:
-        answer = made.as_("funder", method, path, body)
-        return client.Client._decode(_self, answer.status, answer.body)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(client.Client, "_request", asked)
-    monkeypatch.setenv("WESTWARD_SERVER", "http://127.0.0.1:1")
-    monkeypatch.setenv("WESTWARD_TOKEN", "t")
+    speaks(made, "funder", monkeypatch)
     yield made
     report = audit_ledger(made.core.store)
     assert not report.faults, [str(one) for one in report.faults]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_server_parts import NOW, store
 
-from tests.databases import DATABASES, new_database
 from westward.cli.sentences import why_then
 from westward.control.events import CancelRequested, PauseRequested, RunEnded, RunStarted
 from westward.control.records import Aim
@@ -24,25 +24,18 @@ from westward.server.settings import LIVE_POLICY
 from westward.server.site_queues import in_site_queues, site_waits
 from westward.server.snapshot import Situation, live_pools, situation
 from westward.server.wording import why_there
-from westward.store.database import Store, open_store
+from westward.store.database import Store
 from westward.store.jobs import load_active, load_job, submit_jobs
 from westward.store.lifecycle import apply_event, report_run
 from westward.store.results import Change, Submission
 from westward.store.results import Checkpoint as SavedCheckpoint
 from westward.store.sites import hello, list_sites, poll_site
 
-NOW = 1_800_000_000_000
+__all__ = ["store"]  # a fixture
 MINUTE = 60_000
 TTL = 10**9
 POLICY = replace(LIVE_POLICY, wait_value_micros_per_device_hour=10**9)
 HARBOR = "harbor-east"
-
-
-@pytest.fixture(params=DATABASES)
-def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
-    opened = open_store(new_database(request.param, tmp_path))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def sites(server: str | None, as_json: bool) -> None:
     if own_queues:
         head = (*head, "IN ITS QUEUE", "EXPECTED")
         rows = [(*row, *_own_queue(pool)) for row, (_, pool) in zip(rows, pools, strict=True)]
-    print_table(head, rows, right=(5, 6, 7, 8, 9, 10, 11, 12, *((13, 14) if own_queues else ())))
+    print_table(head, rows, right=range(5, 15))
     print("RUNS and WAIT count jobs; g CO2/kWh is the grid average (location-based).")
     if own_queues:
         print(

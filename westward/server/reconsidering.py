@@ -57,7 +57,7 @@ def moves_that_pay(
             part = _waiting_there(part, run.pool, 0)  # it is past the site's queue
         elif checkpoint is None or checkpoint.at_server:
             spec = _not_begun(before, record, checkpoint)
-            part = _waiting_there(part, run.pool, still_there_ms(before, run))
+            part = _waiting_there(part, run.pool, _still_there_ms(before, run))
         else:
             continue  # it must go where its checkpoint lies
         stays = Aim(site=run.site, pool=run.pool)
@@ -105,12 +105,12 @@ def _left_ms(before: Situation, record: JobRecord, run: RunRecord) -> int:
     if record.state is JobState.RUNNING and run.started_ms is not None:
         return max(0, run.started_ms + record.bound.duration_ms - before.now_ms)
     if record.state is JobState.LEASED and run.offered_session is not None:
-        still_ms = still_there_ms(before, run)
+        still_ms = _still_there_ms(before, run)
         return still_ms + record.bound.duration_ms if still_ms > 0 else 0
     return 0
 
 
-def still_there_ms(before: Situation, run: RunRecord) -> int:
+def _still_there_ms(before: Situation, run: RunRecord) -> int:
     """How much longer a run is expected to stand in its site's own queue; 0 where there is none."""
     told = next((pool.site_wait_ms for pool in before.snapshot.pools if pool.pool == run.pool), ())
     waited_ms = before.now_ms - run.granted_ms
