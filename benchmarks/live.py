@@ -190,19 +190,21 @@ def read_whole(decide: Callable[[], Plan]) -> tuple[Placement, ...]:
 
 
 def many_jobs(calls: int, discipline: Discipline, count: int = 10_000) -> None:
-    """Row 10, bound before and placed anew."""
+    """Row 10, bound before (also when the first of each queue look at all pools again) and placed
+    anew."""
     rng = np.random.Generator(np.random.PCG64(10))
     network = national()
     policy = Policy(discipline=discipline, defer_limit_ms=DEFER_H * HOUR_MS)
     full, empty = busy(network, rng, count), busy(network, rng, 0)
     jobs = drawn_jobs(count, rng, "new", 0.5)
-    cases: tuple[tuple[str, Snapshot, list[JobSpec]], ...] = (
-        ("bound before", full, []),
-        ("placed anew", empty, jobs),
+    cases: tuple[tuple[str, Snapshot, list[JobSpec], bool], ...] = (
+        ("bound before", full, [], False),
+        ("bound before, looking again", full, [], True),
+        ("placed anew", empty, jobs, False),
     )
-    for what, snapshot, new in cases:
+    for what, snapshot, new, review in cases:
         watch, read = Watch(), Watch()
-        decide = partial(plan, snapshot, new, policy, NOW_MS, explain=False)
+        decide = partial(plan, snapshot, new, policy, NOW_MS, explain=False, review=review)
         decide()
         for _ in range(calls):
             watch.time(decide)

@@ -20,6 +20,7 @@ from westward.faultsim.moving import Moves
 from westward.faultsim.richer import with_richer
 from westward.faultsim.scenario import Act, JobPlan, Scenario, SitePlan, Whim, draw
 from westward.faultsim.world import World
+from westward.model.plan import Policy
 from westward.server import loops
 from westward.server.core import Core
 
@@ -30,6 +31,7 @@ CALM: dict[str, Any] = {
     "hold_ms": 0,
     "post_ms": 0,
     "at_once": 0,
+    "review_ms": 0,
 }
 
 
@@ -129,7 +131,7 @@ def test_a_planner_that_cannot_bisect_is_missed(
     from westward.placement import plan
 
     monkeypatch.setattr(
-        loops, "plan_sound", lambda one, policy: (plan(one.snapshot, one.to_place, policy, one.now_ms), [])
+        loops, "plan_sound", lambda one, policy, **_: (plan(one.snapshot, one.to_place, policy, one.now_ms), [])
     )  # fmt: skip
     acts = [act("cordon", 1, "site0"), act("cordon", 1, "site1"), act("poison", 2_500, "job_1", 0)]
     verdict = World(calm([job(0), job(1)], acts), disk).play()
@@ -178,6 +180,37 @@ def test_a_running_job_keeps_its_place_before_those_who_wait_there(disk: Disk) -
     ).play()  # fmt: skip
     assert verdict.text == ""
     assert "moved-by-the-planner" not in verdict.injected
+
+
+LATE = [act("cordon", 1, "site0"), act("open", 20_000, "site0")]
+"""The cheap site opens when jobs wait at the dear one, which has room for one."""
+
+
+def late_world(**changes: Any) -> Scenario:
+    sites = (site("site0", 1_000_000), site("site1", 7_777_777, cards=1))
+    jobs = [job(at, at_ms=500 + 1_000 * at, work_ms=120_000, stated_ms=120_000) for at in range(3)]
+    return calm(jobs, LATE, sites=sites, **changes)
+
+
+def test_who_waits_goes_where_a_cheaper_site_has_opened(disk: Disk) -> None:
+    verdict = World(late_world(review_ms=3_000), disk).play()
+    assert verdict.text == ""
+    assert verdict.injected["moved-while-it-waited"] == 2
+    verdict = World(late_world(), disk).play()
+    assert verdict.text == ""
+    assert "moved-while-it-waited" not in verdict.injected
+
+
+def test_who_is_left_waiting_is_told(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Policy, "reviews", False)
+    verdict = World(late_world(review_ms=3_000), disk).play()
+    assert "left-waiting: job_1 at site1-0, while site0-0 stood free" in verdict.text
+
+
+def test_a_move_that_nobody_asked_for_is_told(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Policy, "reviews", True)
+    verdict = World(late_world(), disk).play()
+    assert "moved-unasked: job_1 from site1-0 to site0-0" in verdict.text
 
 
 def test_wrong_callers_are_refused(disk: Disk) -> None:

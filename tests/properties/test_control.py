@@ -59,7 +59,7 @@ def about_a_run(draw: st.DrawFn) -> tuple[str, int]:
     return run_id, draw(st.one_of(st.just(own), st.just(own), st.just(own), tokens))
 
 
-def _bound(pool: str) -> JobBound:
+def _bound(pool: str, leaves: str = "") -> JobBound:
     place = Binding(
         pool=pool,
         site=f"site-{pool}",
@@ -69,12 +69,12 @@ def _bound(pool: str) -> JobBound:
         not_before_ms=0,
         planned_start_ms=0,
     )
-    return JobBound(binding=place)
+    return JobBound(binding=place, leaves=leaves)
 
 
 events: st.SearchStrategy[Event] = st.one_of(
     st.just(JobRefused(reason="nowhere")),
-    st.sampled_from(["a", "b"]).map(_bound),
+    st.builds(_bound, st.sampled_from(["a", "b"]), st.sampled_from(["", "a", "b"])),
     st.just(JobUnbound(reason="closed")),
     st.builds(
         lambda run, until: LeaseGranted(run_id=run[0], token=run[1], lease_expires_ms=until),
@@ -144,7 +144,9 @@ def likely_event(draw: st.DrawFn, state: JobState, last_run: int) -> Event:
     if state is JobState.BOUND:
         following = last_run + 1
         grant = LeaseGranted(run_id=f"run_{following}", token=following, lease_expires_ms=50)
-        return draw(st.sampled_from([grant, grant, grant, JobUnbound(reason="closed")]))
+        elsewhere = [_bound("b", "a"), _bound("a", "b")]
+        choices = [grant, grant, grant, JobUnbound(reason="closed"), *elsewhere]
+        return draw(st.sampled_from(choices))
     outcome = draw(
         st.sampled_from(["succeeded", "failed", "cancelled", "lease-expired", "preempted"])
     )
@@ -245,6 +247,10 @@ def test_any_sequence_keeps_the_invariants(data: st.DataObject) -> None:
         if record.terminal:
             raise AssertionError(f"{event} changed a job that was over")
         assert after.state is record.state or after.state in JOB_MOVES[record.state, type(event)]
+        if isinstance(event, JobBound):
+            was = record.bound.pool if record.state is JobState.BOUND and record.bound else ""
+            assert event.leaves == was, "bound on an old view of where it waits"
+            assert after.bound == event.binding
         assert after.version == record.version + (not isinstance(event, LeaseRenewed))
         # What is over stays as it was; runs are only added at the end.
         for old, new in zip(record.runs, after.runs, strict=False):

@@ -6,6 +6,8 @@ lasts 10 s unless a story says otherwise.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from westward.control import machine, validate
@@ -240,6 +242,30 @@ def test_its_pool_closes_before_it_starts() -> None:
     assert step.instructions == (PLAN_AGAIN,)
     assert life.record.state is JobState.PENDING
     assert life.record.bound is None
+
+
+def test_it_waits_and_another_pool_is_free_before_its_own() -> None:
+    """It looked at all pools again: bound anew in one step, it is never without a place."""
+    life = Life().bound()
+    elsewhere = replace(PLACE, site="east", pool="east-cpu")
+    step = life.on(JobBound(binding=elsewhere, reason="cheaper", leaves="west-cpu"), 2)
+    assert step.instructions == ()
+    assert [line.text for line in step.story] == [
+        "Placed in pool east-cpu at east in place of west-cpu, where it waited: cheaper"
+    ]
+    assert life.record.bound == elsewhere
+    life.leased()
+    assert life.record.runs[0].site == "east"
+
+
+@pytest.mark.parametrize("leaves", ["", "north-cpu"])
+def test_it_is_placed_anew_by_somebody_who_did_not_know_where_it_waits(leaves: str) -> None:
+    """A second planner, or a plan made on an old view."""
+    life = Life().bound()
+    with pytest.raises(InvalidTransition, match="it is bound to west-cpu"):
+        life.on(JobBound(binding=PLACE, leaves=leaves), 2)
+    with pytest.raises(InvalidTransition, match="it is bound to no pool"):
+        Life().on(JobBound(binding=PLACE, leaves="west-cpu"), 1)
 
 
 def test_the_server_restarts_mid_run() -> None:

@@ -33,6 +33,9 @@ class JobBound:
 
     binding: Binding
     reason: str = ""
+    leaves: str = ""
+    """The pool where it waited until now; empty: it was bound nowhere. Who names another than the
+    one it is bound to has planned on an old view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

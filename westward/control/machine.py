@@ -127,7 +127,12 @@ def _planned(record: JobRecord, event: JobRefused | JobBound | JobUnbound, now_m
     if isinstance(event, JobBound):
         to = move_job(record, event, JobState.BOUND)
         place = event.binding
+        waited_at = record.bound.pool if record.state is JobState.BOUND and record.bound else ""
+        if event.leaves != waited_at:
+            refuse(record, event, f"it is bound to {waited_at or 'no pool'}")
         text = f"Placed in pool {place.pool} at {place.site}"
+        if waited_at:
+            text += f" in place of {waited_at}, where it waited"
         if event.reason:
             text += f": {event.reason}"
         line = tell(

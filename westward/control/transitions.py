@@ -46,6 +46,8 @@ JOB_MOVES: Mapping[tuple[JobState, type[Event]], tuple[JobState, ...]] = {
     (_J.PENDING, PauseRequested): (_J.HELD, _J.PENDING),
     (_J.PENDING, CancelRequested): (_J.CANCELLED,),
     (_J.BOUND, JobUnbound): (_J.PENDING,),
+    # It looked at all pools again and found a better one.
+    (_J.BOUND, JobBound): (_J.BOUND,),
     (_J.BOUND, LeaseGranted): (_J.LEASED,),
     (_J.BOUND, PauseRequested): (_J.HELD, _J.PENDING),
     (_J.BOUND, CancelRequested): (_J.CANCELLED,),

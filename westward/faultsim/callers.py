@@ -185,6 +185,7 @@ def _of_planners(job: Row, runs: Sequence[Row]) -> Iterator[_Right]:
     state = job["state"]
     if state != "pending":
         yield JobBound(binding=PLACE), IMPOSSIBLE
+        yield JobBound(binding=PLACE, leaves="elsewhere"), IMPOSSIBLE
     if state != "bound":
         yield JobUnbound(reason="no reason"), IMPOSSIBLE
         yield LeaseGranted(run_id="run_wrong", token=TOKEN, lease_expires_ms=1), IMPOSSIBLE

@@ -23,9 +23,9 @@ FUNDERS_ACTS = ("fact", "contract", "revoke", "admit", "step", "step", "claw-bac
 
 def with_more(one: Scenario) -> Scenario:
     """``one`` and what its seed draws here."""
-    from westward.faultsim.richer import with_richer
+    from westward.faultsim.richer import with_reviews, with_richer
 
-    return with_richer(_spoils(_acts(_whims(_budgets(_money(_jobs(one)))))))
+    return with_reviews(with_richer(_spoils(_acts(_whims(_budgets(_money(_jobs(one))))))))
 
 
 def _dice(one: Scenario, purpose: str) -> random.Random:

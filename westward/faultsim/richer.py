@@ -22,6 +22,46 @@ def with_richer(one: Scenario) -> Scenario:
     return _sellers(_names(_restarts(_money(_short(_moves(_asked(_poisons(_folders(one)))))))))
 
 
+def with_reviews(one: Scenario) -> Scenario:
+    """In half of them waiting jobs look at other pools again. In some of these one site comes up
+    late, and jobs wait at the others until then."""
+    dice = _dice(one, "reviews")
+    if dice.random() >= 0.5:
+        return one
+    if dice.random() >= 0.2 or len(one.sites) < 2:
+        return replace(one, review_ms=dice.choice((1_000, 3_000, 60_000)))
+    late = one.sites[0].name  # its first pool is managed
+    sites = tuple(
+        replace(site, price_micros=dice.choice((0, CHEAP_MICROS, DEAR_MICROS - 1)))
+        if site.name == late
+        else replace(site, price_micros=DEAR_MICROS, cards=(1,) * len(site.cards))
+        for site in one.sites
+    )
+    jobs = []
+    for job in one.jobs:
+        work_ms = dice.choice((60_000, 120_000))
+        jobs.append(
+            replace(
+                job, at_ms=job.at_ms // 4, work_ms=work_ms, nodes=1, deadline_ms=None,
+                stated_ms=work_ms * dice.choice((1, 1, 3)), start_after_ms=None, after=None,
+                also_after=(), region=None if dice.random() < 0.7 else job.region,
+            )
+        )  # fmt: skip
+    opens_ms = dice.randrange(one.heal_ms // 2, one.heal_ms)
+    closed = Act(at_ms=1, kind="cordon", target=late, size=0)
+    opened = Act(at_ms=opens_ms, kind="open", target=late, size=0)
+    if dice.random() < 0.5:  # prices alone speak: ``waiting`` can tell who is left behind
+        jobs = [replace(job, region=None, data_at="", reads="") for job in jobs]
+        one = replace(
+            one, rules=None, pot_micros=None, office=None, files=None, tariff=(), budgets=(),
+            faults=(), whims=(), acts=(),
+        )  # fmt: skip
+    return _with_acts(
+        replace(one, sites=sites, jobs=tuple(jobs), review_ms=dice.choice((1_000, 3_000))),
+        [closed, opened],
+    )
+
+
 def _dice(one: Scenario, purpose: str) -> random.Random:
     return random.Random(f"westward-faultsim-{one.seed}-richer-{purpose}")
 

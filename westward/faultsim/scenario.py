@@ -158,6 +158,8 @@ class Scenario:
     ablate: tuple[str, ...] = ()
     only: str = ""
     """Of a kept story: what it shows."""
+    review_ms: int = 0
+    """Waiting jobs look at other pools again so often at most; 0: never."""
 
     def dump(self) -> str:
         return json.dumps(asdict(self), indent=1)

@@ -69,6 +69,8 @@ def _smaller(one: Scenario) -> Iterator[Scenario]:
         yield replace(one, preempt=False)
     if one.reconsider_ms:
         yield replace(one, reconsider_ms=0)
+    if one.review_ms:
+        yield replace(one, review_ms=0)
     if one.thread_us:
         yield replace(one, thread_us=0)
 

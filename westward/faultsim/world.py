@@ -50,6 +50,7 @@ from westward.faultsim.spoil import Spoiler
 from westward.faultsim.strikes import call_off, strike
 from westward.faultsim.users import fills, follows, submits
 from westward.faultsim.verdicts import Verdict
+from westward.faultsim.waiting import Waits
 from westward.server.aside import STORE_TROUBLE
 from westward.server.core import Core
 from westward.server.settings import LIVE_POLICY, Settings
@@ -100,6 +101,7 @@ class World:
             disk.raw, self.truth, scenario, funders_of(scenario), epoch_ms(scenario)
         )
         self.moves = Moves(disk.raw, scenario, self.injected)
+        self.waits = Waits(disk.raw, scenario, self.injected)
         self.spoiler = Spoiler(disk.raw)
         self.money.rewritten = self.spoiler.rewritten
         self._opened: dict[str, int] = {}
@@ -125,7 +127,12 @@ class World:
             network=NOWHERE,
             data=NOWHERE,
             checkpoint_folder=None if self.files is None else self.files.at_server,
-            policy=replace(LIVE_POLICY, defer_limit_ms=0, discipline=scenario.discipline),  # type: ignore[arg-type]
+            policy=replace(
+                LIVE_POLICY,
+                defer_limit_ms=0,
+                review_ms=scenario.review_ms,
+                discipline=scenario.discipline,  # type: ignore[arg-type]
+            ),
             lease_ttl_ms=scenario.ttl_ms,
             margin_ms=scenario.margin_ms,
             preempt=scenario.preempt,
@@ -192,6 +199,7 @@ class World:
         self.checker.look()
         self.money.look(whole)
         self.moves.look()
+        self.waits.look(self.loop.now_us, self.healed)
 
     def _guarded(self, look: Callable[[], None]) -> None:
         if self.broken is None:

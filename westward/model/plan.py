@@ -86,6 +86,11 @@ class Policy:
                 f"packing goes with easy: {self.discipline} reserves devices of a pool, not nodes"
             )
 
+    @property
+    def reviews(self) -> bool:
+        """Waiting jobs look at all pools again."""
+        return self.review_ms > 0 and self.rule == "westward"
+
     # What stops running jobs: rehearsed only, so far (ADR 0016). Off by default.
     preemption: bool = False
     """The first of a queue may stop running jobs of lower priority when that lets it start."""
@@ -133,6 +138,8 @@ class QueuedJob:
     """Expected there: the estimate divided by the pool's relative speed."""
     not_before_ms: int
     """It was put off to this time for a better hour, or its data arrives then."""
+    keeps_pool: bool = False
+    """It is not to look at other pools again: it is wanted here, or what it saved lies here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +312,10 @@ class Placements(Sequence[Placement]):
         """See ``Plan.not_before_ms``."""
         raise NotImplementedError
 
+    def chosen(self) -> Sequence[str]:
+        """See ``Plan.chosen``."""
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Placements | tuple):
             return NotImplemented
@@ -363,6 +374,14 @@ class Plan:
         if isinstance(self.placements, Placements):
             return self.placements.of(job_ids)
         return tuple(one for one in self.placements if one.job_id in job_ids)
+
+    def chosen(self) -> Sequence[str]:
+        """Ids of those whose place was chosen in this pass: the new ones, and those bound before
+        who looked at all pools again and found a better one. Raises TypeError for a plan whose
+        placements are not ``Placements``: they do not say."""
+        if not isinstance(self.placements, Placements):
+            raise TypeError("a tuple of placements does not say which of them are new")
+        return self.placements.chosen()
 
     def not_before_ms(self) -> Sequence[int]:
         """Every placement's ``not_before_ms``."""

@@ -170,6 +170,9 @@ class PlacementColumns(Placements):
         told: list[int] = self._found.not_before_ms.tolist()
         return told
 
+    def chosen(self) -> list[str]:
+        return [self._job_ids[row] for row in np.flatnonzero(self._found.fresh).tolist()]
+
     def _all(self) -> tuple[Placement, ...]:
         if self._made is None:
             self._made = tuple(self._some(range(len(self))))

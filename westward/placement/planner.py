@@ -9,7 +9,7 @@ simulator's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -121,6 +121,11 @@ class Tables:
         found: list[int] = self.classes.option[self.jobs.klass[row]].tolist()
         return found
 
+    def where_others_wait(self) -> list[int]:
+        """Pools with a queue: nobody who waits elsewhere moves there."""
+        found: list[int] = np.flatnonzero(self.state.head >= 0).tolist()
+        return found
+
     def look(self, row: int, now_ms: int) -> Answers:
         """Job ``row`` at every pool. See ``rows.look``."""
         c = self.columns
@@ -170,8 +175,9 @@ def plan(
     ``explain=False`` leaves out alternatives and relaxations (they cost a pass over all pools).
     ``explain_most``: so many alternatives are told, those of the first jobs; placed jobs after
     them have none, refused ones always have theirs. The decisions are the same.
-    ``review``: the first of every queue look at all pools again (``Policy.review_depth``); one
-    that finds better is bound there, and its placement names another pool than the snapshot.
+    ``review``: the first of every queue look at all pools again (``Policy.review_depth``), but for
+    those that keep their pool; one that finds better is bound there: its placement names another
+    pool than the snapshot, and has alternatives (``Plan.chosen`` lists it).
     Raises ValueError for a job id given twice, a snapshot that names an unknown pool, shadow
     prices off the grid of the network's series, or a policy that packs nodes (claims do not say
     on which nodes they stand).
@@ -235,15 +241,28 @@ def _plan(
             tables.state, job_row=row, options=tables.options(row),
         )  # fmt: skip
 
+    def within() -> bool:
+        return most is None or (len(alternatives) + 1) * len(snapshot.pools) <= most
+
     _, started = tables.plan_rows(new_rows[:0], -1, 0, now_ms)
     if review:
-        started = _review(tables, policy, now_ms, started)
+        kept = set(bound_rows[[entry.keeps_pool for entry in bound]].tolist()) if bound else set()
+
+        def moves(row: int, p: int, to: int) -> None:
+            if explain and within():
+                names = network.columns.pool_names
+                crowded = {names[q] for q in tables.where_others_wait() if q != p}
+                compared = [
+                    one for one in seen(row) if one.estimate is None or one.pool not in crowded
+                ]
+                alternatives[everyone[row].job_id] = chosen_first(compared, names[to])
+
+        started = _review(tables, policy, now_ms, started, kept, moves)
     turn = 0
     while turn < len(new_rows):
         row = int(new_rows[turn])
         job_id = everyone[row].job_id
-        within = most is None or (len(alternatives) + 1) * len(snapshot.pools) <= most
-        told = (explain and within) or job_id == only
+        told = (explain and within()) or job_id == only
         until = turn + 1
         if told:
             alternatives[job_id] = seen(row)
@@ -282,6 +301,7 @@ def _plan(
     rows = rows[tables.state.job_pool[rows] >= 0]
     options = np.full(len(everyone), -1, dtype=np.int64)
     options[bound_rows] = [entry.option for entry in bound]
+    options[tables.answers.fresh[: len(everyone)] == 1] = -1  # those that moved took another
     found = found_at(rows, options[rows], tables.classes, tables.jobs, tables.state, tables.answers)
     return Plan(
         snapshot_version=snapshot.version,
@@ -306,7 +326,7 @@ def _fair_tags(
     )
 
 
-def chosen_first(seen: tuple[Alternative, ...], pool: str) -> tuple[Alternative, ...]:
+def chosen_first(seen: Sequence[Alternative], pool: str) -> tuple[Alternative, ...]:
     """The pool that was taken before the others, which stay as they are."""
     return tuple(sorted(seen, key=lambda one: one.pool != pool))
 
@@ -369,8 +389,16 @@ def _tables(
     )
 
 
-def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
-    """Waiting jobs look at all pools again, queue by queue; those that moved are ``fresh``."""
+def _review(
+    tables: Tables,
+    policy: Policy,
+    now_ms: int,
+    started: int,
+    kept: Set[int],
+    moves: Callable[[int, int, int], None],
+) -> int:
+    """Waiting jobs look at all pools again, queue by queue, but for the rows ``kept``; those that
+    moved are ``fresh``. ``moves`` is called of each before it does, with its pool and the one it goes to."""
     state, pools = tables.state, tables.pools
     waiting: list[tuple[int, int]] = []
     for p in range(len(tables.columns.pool_names)):
@@ -378,7 +406,7 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
         for _ in range(policy.review_depth):
             if row < 0:
                 break
-            if kernels.may_review(row, p, tables.jobs, tables.inputs, pools):
+            if row not in kept and kernels.may_review(row, p, tables.jobs, tables.inputs, pools):
                 waiting.append((row, p))
             row = int(state.next[row])
     for row, p in waiting:
@@ -391,6 +419,7 @@ def _review(tables: Tables, policy: Policy, now_ms: int, started: int) -> int:
         if best.refusal != OK or best.pool == p:
             enqueue(row, p, tables.jobs, state)
             continue
+        moves(row, p, int(best.pool))
         tables.answers.fresh[row] = 1
         tables.answers.best[row] = best[:7]
         tables.answers.sums[row, :2] = best[7:]

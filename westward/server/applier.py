@@ -235,9 +235,13 @@ def _bind(before: Situation, placement: Placement, currency: str) -> list[Change
         not_before_ms=not_before_ms,
         planned_start_ms=chosen.start_ms,
     )
-    changes = [_change(record, JobBound(binding=binding, reason=why_there(placement, currency)))]
-    if record.state is JobState.BOUND:
-        pool = record.bound.pool if record.bound else "?"
+    pool = record.bound.pool if record.state is JobState.BOUND and record.bound else ""
+    looked_again = placement.job_id in before.looked_again
+    bound = JobBound(
+        binding=binding, reason=why_there(placement, currency), leaves=pool if looked_again else ""
+    )
+    changes = [_change(record, bound)]
+    if pool and not looked_again:
         changes.insert(0, _change(record, JobUnbound(reason=f"pool {pool} takes no new work")))
     return changes
 

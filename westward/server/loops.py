@@ -97,6 +97,8 @@ class Loops:
         self._ungranted: frozenset[str] = frozenset()
         """Runs held for that were not there at the last look."""
         self._gave_back = core.clock.elapsed_s()
+        self._review_at_s = 0.0
+        """Waiting jobs do not look at other pools again before then."""
 
     def start(self) -> None:
         self._idle_at, self._caught_up = None, False
@@ -167,9 +169,13 @@ class Loops:
 
     async def _plan(self, before: Situation) -> Plan:
         core = self.core
-        began = core.clock.elapsed_s()
-        decided, broken = await core.read(plan_sound, before, core.settings.policy)
+        policy, began = core.settings.policy, core.clock.elapsed_s()
+        review = policy.reviews and began >= self._review_at_s
+        decided, broken = await core.read(plan_sound, before, policy, review=review)
         took_s = core.clock.elapsed_s() - began
+        if review:
+            self._review_at_s = began + policy.review_ms / 1000
+            before = before.with_chosen(decided)
         await core.set_aside(broken)
         failed = {one.key for one in broken}
         plan_again = False
@@ -186,6 +192,7 @@ class Loops:
             if job_id not in failed:
                 core.jobs_aside.settle(job_id)
         core.metrics.planned(took_s, len(decided.placements), len(decided.refusals), plan_again)
+        core.metrics.moved.inc(len(before.looked_again))
         self._stale_plans = self._stale_plans + 1 if plan_again else 0
         if self._stale_plans > AT_ONCE_MOST:  # never spin, whatever plan and store disagree about
             await asyncio.sleep(AGAIN_PAUSE_S)

@@ -80,6 +80,10 @@ class Metrics:
         self.stale_plans = Counter(
             "westward_stale_plans_total", "Plans that were partly out of date", registry=own
         )
+        self.moved = Counter(
+            "westward_waiting_jobs_moved_total", "Waiting jobs a plan moved to a better pool",
+            registry=own,
+        )  # fmt: skip
         self.polls = Counter("westward_polls_total", "Answered polls", ["site"], registry=own)
         self.renewals = Counter(
             "westward_lease_renewals_total", "Leases extended by polls", ["site"], registry=own

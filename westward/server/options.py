@@ -90,6 +90,12 @@ def make_parser() -> argparse.ArgumentParser:
         "where going on costs less; off",
     )
     parser.add_argument(
+        "--review",
+        metavar="TIME",
+        help="so often, at most, jobs that wait for capacity look at the other pools again and wait "
+        "where that costs less; 0s: a job keeps the pool it was bound to (default: 1m)",
+    )
+    parser.add_argument(
         "--assume-duration",
         metavar="TIME",
         help="what jobs that state no duration are thought to take (default: 1h)",
@@ -117,6 +123,9 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         if options.assume_duration:
             assumed_ms = parse_duration_ms(options.assume_duration)
         reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
+        review_ms = LIVE_POLICY.review_ms
+        if options.review:
+            review_ms = parse_duration_ms(options.review)
     except ValueError as error:
         parser.error(str(error))
     if ttl_ms < 1_000:
@@ -147,6 +156,8 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
             parser.error(f"--tls-cert {options.tls_cert}: not a certificate with its key: {error}")
     if options.reconsider and reconsider_ms < 1_000:
         parser.error("--reconsider: at least 1s")
+    if 0 < review_ms < 1_000:
+        parser.error("--review: at least 1s, or 0s for never")
     if assumed_ms < 1_000:
         parser.error("--assume-duration: at least 1s")
     oidc = None if options.oidc is None else _read_oidc(parser, options.oidc)
@@ -158,7 +169,7 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         checkpoint_folder=options.checkpoints,
         operator_file=options.operator_token,
         name=options.name,
-        policy=replace(LIVE_POLICY, assumed_duration_ms=assumed_ms),
+        policy=replace(LIVE_POLICY, assumed_duration_ms=assumed_ms, review_ms=review_ms),
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
         checkpoint_most_bytes=checkpoint_most_bytes,

@@ -8,7 +8,7 @@ from pathlib import Path
 from westward.model.plan import Policy
 from westward.server.oidc_settings import OidcSettings
 
-LIVE_POLICY = Policy(discipline="conservative")
+LIVE_POLICY = Policy(discipline="conservative", review_ms=60_000)
 POLL_SHARE = 5
 """A poll is held for at most this part of a lease (see agent.agent)."""
 IDLE_POLL_MOST_MS = 5_000

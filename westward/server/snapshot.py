@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from westward.control.records import Aim, Binding, JobRecord, JobState, RunRecord
 from westward.model.job import JobSpec
 from westward.model.network import Network, Pool, PoolStatus
-from westward.model.plan import Claim, Cover, FairStanding, PoolState, QueuedJob, Snapshot
+from westward.model.plan import Claim, Cover, FairStanding, Plan, PoolState, QueuedJob, Snapshot
 from westward.placement.filters import offer_reasons
 from westward.placement.site_waits import still_waits_ms
 from westward.server.data_names import Copies, with_data
@@ -35,6 +35,18 @@ class Situation:
     """Of those, the ones that some sites gave back before they began: planned on the others first."""
     copies: Copies = field(default_factory=dict)
     """Where the data sets of active jobs lie."""
+    looked_again: frozenset[str] = frozenset()
+    """Of ``to_place``, those that waited somewhere and found a better place (decision 0051)."""
+
+    def with_chosen(self, decided: Plan) -> Situation:
+        """The same, where those whom ``decided`` moved from their pool are to be placed too."""
+        asked = {job.job_id for job in self.to_place}
+        moved = frozenset(decided.chosen()) - asked
+        if not moved:
+            return self
+        queued = (one.job for pool in self.snapshot.pools for one in pool.queue)
+        found = tuple(job for job in queued if job.job_id in moved)
+        return replace(self, to_place=(*self.to_place, *found), looked_again=moved)
 
     def with_only(self, job_ids: frozenset[str]) -> Situation:
         """The same, as if of the waiting jobs there were none but these. Running ones stay."""
@@ -160,6 +172,7 @@ def situation(
             else:
                 to_place.append(spec)
         else:
+            saved = (checkpoints or {}).get(record.job_id)
             queues[place.pool].append(
                 QueuedJob(
                     job=with_data(record.job, known, sites),
@@ -167,6 +180,7 @@ def situation(
                     need_milli=place.need_milli,
                     duration_ms=place.duration_ms,
                     not_before_ms=place.not_before_ms,
+                    keeps_pool=bool(record.aim or record.unable_sites or saved),
                 )
             )
     return Situation(

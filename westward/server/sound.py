@@ -15,13 +15,19 @@ in the database. Jobs placed after them are told their place alone."""
 
 
 def plan_sound(
-    before: Situation, policy: Policy, explain_most: int | None = EXPLAINED_MOST
+    before: Situation,
+    policy: Policy,
+    explain_most: int | None = EXPLAINED_MOST,
+    *,
+    review: bool = False,
 ) -> tuple[Plan, list[Broken]]:
-    """The plan of all waiting jobs; if that raises, of all but those it cannot do with."""
+    """The plan of all waiting jobs; if that raises, of all but those it cannot do with, and without
+    a ``review``."""
     try:
         decided = plan(
-            before.snapshot, before.to_place, policy, before.now_ms, explain_most=explain_most
-        )
+            before.snapshot, before.to_place, policy, before.now_ms, explain_most=explain_most,
+            review=review,
+        )  # fmt: skip
         return decided, []
     except Exception as error:
         first = error

@@ -93,7 +93,7 @@ def simulate_with_plan(
             row += 1
         version += 1
         snapshot = _snapshot(network, origin, version, running, bound)
-        review = policy.review_ms > 0 and policy.rule == "westward" and ended and now >= next_review
+        review = policy.reviews and ended and now >= next_review
         if review:
             next_review = now + policy.review_ms
         answer = plan(snapshot, arrivals, policy, now, explain=False, review=review)
