@@ -76,7 +76,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
     started, finished = job["started_ms"], job["finished_ms"]
     starts = started
     if job["state"] == "bound":
-        starts = job["planned_start_ms"]
+        starts = job["expected_start_ms"]
     run = finished - started if started is not None and finished is not None else None
     return (
         job["job_id"],

@@ -196,8 +196,8 @@ def _status(client: Client, watched: list[Watched]) -> list[str]:
         state = one.job["state"]
         if state == "running" and one.job["started_ms"] is not None:
             state = f"runs {format_duration((now_ms - one.job['started_ms']) // 1000 * 1000)}"
-        elif state == "bound" and one.job["planned_start_ms"] > now_ms:
-            left = (one.job["planned_start_ms"] - now_ms) // 1000 * 1000
+        elif state == "bound" and one.job["expected_start_ms"] > now_ms:
+            left = (one.job["expected_start_ms"] - now_ms) // 1000 * 1000
             state = f"waits {format_duration(left)}"
         parts.append(f"{one.name} {state}")
     prices = [

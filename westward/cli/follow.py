@@ -40,7 +40,7 @@ def job_line(job: dict[str, Any]) -> str:
     text = f"{job['job_id']} {job['name']}: {job['state']}"
     site = job["site"]
     if job["state"] == "bound":
-        text += f" to {site}, to start at {format_instant(job['planned_start_ms'])}"
+        text += f" to {site}, to start at {format_instant(job['expected_start_ms'])}"
     elif job["state"] in ("leased", "running", "suspending", "cancelling") and site:
         text += f" at {site}"
     elif job["state"] == "held":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -316,6 +316,10 @@ class Placements(Sequence[Placement]):
         """See ``Plan.chosen``."""
         raise NotImplementedError
 
+    def starts_ms(self) -> Mapping[str, int]:
+        """See ``Plan.starts_ms``."""
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Placements | tuple):
             return NotImplemented
@@ -382,6 +386,12 @@ class Plan:
         if not isinstance(self.placements, Placements):
             raise TypeError("a tuple of placements does not say which of them are new")
         return self.placements.chosen()
+
+    def starts_ms(self) -> Mapping[str, int]:
+        """By job: when it is expected to start."""
+        if isinstance(self.placements, Placements):
+            return self.placements.starts_ms()
+        return {one.job_id: one.estimate.start_ms for one in self.placements}
 
     def not_before_ms(self) -> Sequence[int]:
         """Every placement's ``not_before_ms``."""

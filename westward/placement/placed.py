@@ -170,6 +170,9 @@ class PlacementColumns(Placements):
         told: list[int] = self._found.not_before_ms.tolist()
         return told
 
+    def starts_ms(self) -> dict[str, int]:
+        return dict(zip(self._job_ids, self._found.start_ms.tolist(), strict=True))
+
     def chosen(self) -> list[str]:
         return [self._job_ids[row] for row in np.flatnonzero(self._found.fresh).tolist()]
 

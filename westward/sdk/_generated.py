@@ -504,6 +504,7 @@ class JobDetail(TypedDict):
     pool: str | None
     not_before_ms: int | None
     planned_start_ms: int | None
+    expected_start_ms: int | None
     started_ms: int | None
     finished_ms: int | None
     exit_code: int | None
@@ -543,7 +544,8 @@ class JobRequest(TypedDict):
 
 
 class JobView(TypedDict):
-    """A job without its request."""
+    """A job without its request. ``planned_start_ms`` is as of its binding; of a job that waits at a
+    pool ``expected_start_ms`` is as things stand now."""
 
     job_id: str
     name: str
@@ -554,6 +556,7 @@ class JobView(TypedDict):
     pool: str | None
     not_before_ms: int | None
     planned_start_ms: int | None
+    expected_start_ms: int | None
     started_ms: int | None
     finished_ms: int | None
     exit_code: int | None
@@ -1152,6 +1155,7 @@ class SubmittedView(TypedDict):
     pool: str | None
     not_before_ms: int | None
     planned_start_ms: int | None
+    expected_start_ms: int | None
     started_ms: int | None
     finished_ms: int | None
     exit_code: int | None
@@ -1238,6 +1242,7 @@ class VerdictView(TypedDict):
     pool: str | None
     not_before_ms: int | None
     planned_start_ms: int | None
+    expected_start_ms: int | None
     started_ms: int | None
     finished_ms: int | None
     exit_code: int | None

@@ -309,8 +309,9 @@ async def jobs(
     ids = {one.job.array.array_id for one in found if once and one.job.array is not None}
     counts = await core.read(count_arrays, core.store, ids)
     following = found[-1].job_id if len(found) == limit else None
+    starts_ms = await core.expected.starts_ms(core, found)
     shown = [
-        job_view(one, counts.get(one.job.array.array_id) if one.job.array else None)
+        job_view(one, counts.get(one.job.array.array_id) if one.job.array else None, starts_ms)
         for one in found
     ]
     return {"jobs": shown, "next": following}
@@ -338,6 +339,7 @@ async def job(
         await core.read(load_bills, core.store, job_id),
         await core.read(load_checkpoints, core.store, job_id),
         await core.read(load_moves, core.store, job_id),
+        await core.expected.starts_ms(core, [record]),
     )
     return {**detail, "data": await core.read(data_view, core.store, record)}
 
@@ -353,7 +355,7 @@ async def why(job_id: str, core: CoreDep) -> Json:
     else:
         decided = decision_view(decision, core.network.currency) if decision else None
     return {
-        "job": job_view(record),
+        "job": job_view(record, starts_ms=await core.expected.starts_ms(core, [record])),
         "currency": core.network.currency,
         "decision": decided,
         "set_aside": [aside_view(aside) for aside in core.jobs_aside.of(job_id)],

@@ -83,7 +83,7 @@ async def array(array_id: str, core: CoreDep) -> Json:
     records = await core.read(load_array, core.store, array_id)
     if not records:
         raise not_found("array", array_id)
-    return array_view(records)
+    return array_view(records, await core.expected.starts_ms(core, records))
 
 
 class PauseRequest(BaseModel, extra="forbid"):

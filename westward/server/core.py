@@ -30,6 +30,7 @@ from westward.server.checkpoint_files import CheckpointFiles
 from westward.server.clock import Clock, SharedClock
 from westward.server.covers import CoverCache, covers_of
 from westward.server.data_names import references
+from westward.server.expected import Expected
 from westward.server.intake import Intake
 from westward.server.joined import View, load_view, statuses
 from westward.server.login import Logins
@@ -117,6 +118,7 @@ class Core:
         )
         self.covers = CoverCache()
         self.possible = Possible()
+        self.expected = Expected()
         self.uses = UseCache(Lock())
         self.writer = surroundings.open_writer(store)
         self.intake = Intake(self)

@@ -173,6 +173,7 @@ class Loops:
         review = policy.reviews and began >= self._review_at_s
         decided, broken = await core.read(plan_sound, before, policy, review=review)
         took_s = core.clock.elapsed_s() - began
+        core.expected.learn(decided, began)
         if review:
             self._review_at_s = began + policy.review_ms / 1000
             before = before.with_chosen(decided)

@@ -85,7 +85,8 @@ class ArrayPlaceView(TypedDict):
 
 
 class JobView(TypedDict):
-    """A job without its request."""
+    """A job without its request. ``planned_start_ms`` is as of its binding; of a job that waits at a
+    pool ``expected_start_ms`` is as things stand now."""
 
     job_id: str
     name: str
@@ -96,6 +97,7 @@ class JobView(TypedDict):
     pool: str | None
     not_before_ms: int | None
     planned_start_ms: int | None
+    expected_start_ms: int | None
     started_ms: int | None
     finished_ms: int | None
     exit_code: int | None

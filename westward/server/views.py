@@ -26,9 +26,13 @@ _JOULES_PER_KWH = 3_600_000
 _MICROGRAMS_PER_GRAM = 1_000_000
 
 
-def job_view(record: JobRecord, array_states: Mapping[JobState, int] | None = None) -> Json:
+def job_view(
+    record: JobRecord,
+    array_states: Mapping[JobState, int] | None = None,
+    starts_ms: Mapping[str, int] | None = None,
+) -> Json:
     """A job without its request: what a table of jobs shows. ``array_states``: of all the jobs of
-    its array, where it stands for them."""
+    its array, where it stands for them. ``starts_ms``: see ``server.expected``."""
     run = record.runs[-1] if record.runs else None
     place = record.bound
     return {
@@ -41,6 +45,7 @@ def job_view(record: JobRecord, array_states: Mapping[JobState, int] | None = No
         "pool": place.pool if place else (run.pool if run else None),
         "not_before_ms": place.not_before_ms if place else None,
         "planned_start_ms": place.planned_start_ms if place else None,
+        "expected_start_ms": _expected_start_ms(record, starts_ms or {}),
         "started_ms": run.started_ms if run else None,
         "finished_ms": record.finished_ms,
         "exit_code": run.exit_code if run else None,
@@ -59,6 +64,14 @@ def job_view(record: JobRecord, array_states: Mapping[JobState, int] | None = No
     }
 
 
+def _expected_start_ms(record: JobRecord, starts_ms: Mapping[str, int]) -> int | None:
+    """As things stand now, of a job that waits at a pool; as of its binding where nothing newer is
+    known."""
+    if record.state is not JobState.BOUND or record.bound is None:
+        return None
+    return starts_ms.get(record.job_id, record.bound.planned_start_ms)
+
+
 def _array(record: JobRecord, states: Mapping[JobState, int] | None) -> Json | None:
     """Where it stands in its array; ``states`` is null unless it stands for the whole array."""
     array = record.job.array
@@ -73,7 +86,7 @@ def _array(record: JobRecord, states: Mapping[JobState, int] | None) -> Json | N
     }
 
 
-def array_view(records: Sequence[JobRecord]) -> Json:
+def array_view(records: Sequence[JobRecord], starts_ms: Mapping[str, int] | None = None) -> Json:
     """An array and its jobs. There is at least one."""
     array = records[0].job.array
     assert array is not None
@@ -85,7 +98,7 @@ def array_view(records: Sequence[JobRecord]) -> Json:
         "name": array.name,
         "count": array.count,
         "states": states,
-        "jobs": [job_view(record) for record in records],
+        "jobs": [job_view(record, starts_ms=starts_ms) for record in records],
     }
 
 
@@ -94,9 +107,10 @@ def job_detail(
     bills: tuple[tuple[str, Bill], ...],
     checkpoints: tuple[Checkpoint, ...] = (),
     moves: tuple[CheckpointMove, ...] = (),
+    starts_ms: Mapping[str, int] | None = None,
 ) -> Json:
     return {
-        **job_view(record),
+        **job_view(record, starts_ms=starts_ms),
         "checkpoints": [
             {
                 "run_id": one.run_id,

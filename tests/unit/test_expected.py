@@ -1,0 +1,107 @@
+"""When those who wait are to start: as of the last plan, not as of their binding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_server_parts import NOW, POLICY, greet, job, look, network, plan_once, store, submit
+
+from westward.control.events import CancelRequested
+from westward.model.network import Network
+from westward.server.core import Core
+from westward.server.loops import Loops
+from westward.server.settings import Settings
+from westward.server.views import job_view
+from westward.store.database import Store
+from westward.store.jobs import load_active, load_job
+from westward.store.lifecycle import apply_event
+
+__all__ = ["network", "store"]  # fixtures
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def queue(store: Store, network: Network) -> Store:
+    """Three jobs of an hour, one after the other at harbor's node."""
+    greet(store, "harbor", at_ms=NOW + HOUR)  # heard of until then
+    submit(store, *(job(f"job_{n}", duration_ms=HOUR) for n in (1, 2, 3)))
+    plan_once(store, network)
+    return store
+
+
+def at_core(
+    queue: Store, network: Network, folder: Path, work: Callable[[Core], Awaitable[None]]
+) -> None:
+    async def once() -> None:
+        core = Core(Settings(network=folder, data=folder, policy=POLICY), network, queue)
+        core.clock.now_ms = lambda: NOW  # type: ignore[method-assign]
+        try:
+            await work(core)
+        finally:
+            core.writer.close()
+            core.readers.shutdown()
+
+    asyncio.run(once())
+
+
+async def starts(core: Core) -> dict[str, int]:
+    """In hours from now."""
+    found = await core.expected.starts_ms(core, load_active(core.store).records)
+    return {job_id: (at_ms - NOW) // HOUR for job_id, at_ms in found.items()}
+
+
+def views(core: Core, starts_ms: dict[str, int]) -> list[tuple[Any, Any]]:
+    told = [job_view(one, starts_ms=starts_ms) for one in load_active(core.store).records]
+    return [(one["planned_start_ms"], one["expected_start_ms"]) for one in told]
+
+
+def test_a_server_whose_loops_do_not_plan_asks_the_planner(
+    queue: Store, network: Network, tmp_path: Path
+) -> None:
+    async def work(core: Core) -> None:
+        asked = []
+        situation = core.situation
+
+        def counted() -> Any:
+            asked.append(1)
+            return situation()
+
+        core.situation = counted  # type: ignore[method-assign]
+        now_s = 100.0
+        core.clock.elapsed_s = lambda: now_s  # type: ignore[method-assign]
+        assert await starts(core) == {"job_2": 1, "job_3": 2}
+        apply_event(queue, "job_2", CancelRequested(), NOW)
+        now_s = 114.9
+        assert await starts(core) == {"job_3": 2}, "known for a while"
+        assert len(asked) == 1
+        now_s = 115.1
+        assert await starts(core) == {"job_3": 1}
+        assert len(asked) == 2
+        apply_event(queue, "job_3", CancelRequested(), NOW)
+        now_s = 500.0
+        assert await starts(core) == {}
+        assert len(asked) == 2, "nobody waits: nothing to ask"
+
+    at_core(queue, network, tmp_path, work)
+
+
+def test_one_that_plans_knows_from_its_last_plan(
+    queue: Store, network: Network, tmp_path: Path
+) -> None:
+    async def work(core: Core) -> None:
+        apply_event(queue, "job_2", CancelRequested(), NOW)
+        await Loops(core)._plan(look(queue, network))
+        core.situation = lambda: pytest.fail("asked")  # type: ignore[method-assign, assignment]
+        assert await starts(core) == {"job_3": 1}
+        found = dict(await core.expected.starts_ms(core, load_active(queue).records))
+        assert views(core, found) == [(NOW, None), (NOW + 2 * HOUR, NOW + HOUR)]
+        assert views(core, {}) == [(NOW, None), (NOW + 2 * HOUR, NOW + 2 * HOUR)]
+        record = load_job(queue, "job_2")
+        assert record is not None
+        assert job_view(record)["expected_start_ms"] is None
+
+    at_core(queue, network, tmp_path, work)
