@@ -185,11 +185,14 @@ def main(names: list[str]) -> int:
             "tests/properties",
             "tests/parity",
             "tests/unit",
+            "tests/stories",
+            "tests/engines_up",
             "tests/checker",
             "networks",
         )
         for part in parts:
             shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+        shutil.copy(ROOT / "tests/databases.py", folder / "tests")
         shutil.copy(ROOT / "pyproject.toml", folder)
         every = every_mutation()
         if unknown := [name for name in names if name not in every]:

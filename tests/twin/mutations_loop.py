@@ -39,8 +39,26 @@ SUITES = {
     "intervals": Suite(("unit/test_wait_intervals.py",), "not recorded"),
     "table": Suite(("properties/test_run_sum.py",)),
     "heap": Suite(("properties/test_heap.py",)),
+    "live": Suite(
+        ("unit/test_looking_again.py", "unit/test_expected.py", "stories/test_job_stories.py")
+    ),
 }
 MUTATIONS: dict[str, tuple[str, str, str, str]] = {
+    "moved-keeps-its-option": ("live", "placement/planner.py", "options[tables.answers.fresh[: len(everyone)] == 1] = -1", "pass"),
+    "moved-from-where-it-is-kept": ("live", "placement/planner.py", "if row not in kept and", "if"),
+    "moved-sees-queues-elsewhere": ("live", "placement/planner.py", "one.estimate is None or one.pool not in crowded", "True"),
+    "moved-without-a-word": ("live", "placement/planner.py", "moves(row, p, int(best.pool))", "pass"),
+    "looks-again-at-each-pass": ("live", "server/loops.py", "policy.reviews and began >= self._review_at_s", "policy.reviews"),
+    "looks-again-for-nothing": ("live", "server/loops.py", "before = before.with_chosen(decided)", "pass"),
+    "looks-again-though-wanted-here": ("live", "server/snapshot.py", "record.aim or record.unable_sites or saved", "record.unable_sites or saved"),
+    "looks-again-where-it-was-given-back": ("live", "server/snapshot.py", "record.aim or record.unable_sites or saved", "record.aim or saved"),
+    "looks-again-without-its-checkpoint": ("live", "server/snapshot.py", "record.aim or record.unable_sites or saved", "record.aim or record.unable_sites"),
+    "bound-anew-by-whomever": ("live", "control/machine.py", "if event.leaves != waited_at:", "if False:"),
+    "moved-by-losing-its-place": ("live", "server/applier.py", "if pool and not looked_again:", "if pool:"),
+    "expected-for-ever": ("live", "server/expected.py", "asked_s - self._at_s > FRESH_S", "False"),
+    "expected-asked-each-time": ("live", "server/expected.py", "if self._at_s is None or asked_s", "if True or asked_s"),
+    "expected-as-bound": ("live", "server/views.py", "starts_ms.get(record.job_id, record.bound.planned_start_ms)", "record.bound.planned_start_ms"),
+    "expected-not-heard-of-plans": ("live", "server/loops.py", "core.expected.learn(decided, began)", "pass"),
     "beyond-the-table-free": ("table", "placement/pricing.py", "rest_ms = base + steps * costs.window[1]", "rest_ms = end_ms"),
     "beyond-forgets-carbon": ("table", "placement/pricing.py", "return device + power + grams * rules.carbon_price", "return device + power"),
     "before-the-table-free": ("table", "placement/pricing.py", "rest_ms = start_ms", "rest_ms = end_ms"),

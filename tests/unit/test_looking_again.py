@@ -12,6 +12,7 @@ from test_server_parts import NOW, POLICY, TTL, greet, job, look, network, state
 
 from westward.control.events import CancelRequested
 from westward.control.records import Aim, JobRecord, JobState, RunRecord, RunState
+from westward.model.job import ResourceOption
 from westward.model.network import Network
 from westward.model.plan import Placement, Plan, Policy
 from westward.placement import plan
@@ -95,6 +96,42 @@ def test_who_waits_goes_where_a_site_has_come_up(crowded: Store, network: Networ
     assert seen["harbor-east"] is not None
     assert seen["harbor-east"].start_ms >= NOW + HOUR
     assert seen["plateau-west"] is None
+
+
+def test_it_takes_the_option_that_fits_there(store: Store, network: Network) -> None:
+    """An accelerator of harbor's, or else one of basin's and four cpus."""
+    greet(store, "harbor")
+    cards = (
+        ResourceOption(accelerator="east-card", devices_milli=4000),
+        ResourceOption(accelerator="west-card", devices_milli=1000, cpus_milli=4000),
+    )
+    submit(store, *(job(name, duration_ms=HOUR, options=cards) for name in ("job_1", "job_2")))
+    look_again(store, network)
+    greet(store, "basin")
+    look_again(store, network)
+    record = load_job(store, "job_2")
+    assert record is not None
+    assert record.bound is not None
+    assert (record.bound.pool, record.bound.option) == ("basin-west", 1)
+    assert (record.bound.need_milli, record.runs[0].need_milli) == (2000, 2000)
+
+
+def test_pools_where_others_wait_are_not_among_the_alternatives(
+    crowded: Store, network: Network
+) -> None:
+    """basin is full and has a queue; plateau, whose nodes have one card, has just come up."""
+    greet(crowded, "basin")
+    two_cards = (ResourceOption(accelerator="west-card", devices_milli=2000),)
+    big = {"nodes": 2, "duration_ms": HOUR, "options": two_cards}
+    submit(crowded, *(job(f"job_big{n}", **big) for n in range(2)))
+    look_again(crowded, network, replace(POLICY, review_ms=0))
+    greet(crowded, "plateau")
+    look_again(crowded, network)
+    decision = last_decision(crowded, "job_2")
+    assert decision is not None
+    assert isinstance(decision.answer, Placement)
+    told = [one.pool for one in decision.answer.alternatives]
+    assert told == ["plateau-west", "harbor-east"]
 
 
 def test_in_parts_as_well(crowded: Store, network: Network) -> None:
