@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from westward.formats.job_fields import suggestion
+from westward.formats.sections import Section
 from westward.model.network import Network
 from westward.model.units import MICROS, MS_PER_HOUR
 from westward.study.changes import change_network, links_between, with_ratio
-from westward.study.fields import Section
 from westward.study.model import (
     BASE,
     AddDevices,

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from westward.formats.generate import GeneratorOptions
 from westward.formats.job_fields import suggestion
+from westward.formats.sections import Faults, Section, parse_integer, read_root
 from westward.formats.traces import FORMATS, TraceOptions
 from westward.model.faults import Fault, InputFaults
 from westward.model.network import Network
@@ -20,7 +21,6 @@ from westward.network.loader import load_network
 from westward.simulate.scale import devices_of, scale_network
 from westward.study.answer import HOLE, default_answer, parse_hole
 from westward.study.changes import change_network
-from westward.study.fields import Faults, Section, parse_integer, read_root
 from westward.study.measures import MEASURES, PROPERTIES, SHARE_AT
 from westward.study.model import (
     AXES,
@@ -64,7 +64,7 @@ def read_study(
         raise InputFaults(
             [Fault(str(file), None, "", f"cannot be read: {said}", "Name a study file (YAML).")]
         ) from None
-    root = read_root(text, faults)
+    root = read_root(text, faults, what="study", begin="Begin with name: and question:.")
     if root is None:
         raise InputFaults(faults.found)
     study = _Reader(root, file, faults, os.environ if environment is None else environment).study(

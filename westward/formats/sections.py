@@ -1,4 +1,4 @@
-"""Typed reading of a study file's tree: every fault is kept with its line, none stops the rest.
+"""Typed reading of a YAML file's tree (studies, policies): every fault is kept with its line, none stops the rest.
 
 A getter that finds a fault notes it and returns the default, so that the reader goes on and tells
 all faults of a file at once; nothing is built from a file that has any.
@@ -17,14 +17,9 @@ from westward.model.units import parse_bytes, parse_duration_ms
 
 T = TypeVar("T")
 
-_JOB_WORDS = {
-    "the file holds no job": ("the file holds no study", "Begin with name: and question:."),
-    "the file is not a mapping of fields": (
-        "the file is not a mapping of fields",
-        "Begin with name: and question:.",
-    ),
-}
-"""The YAML reader speaks of job files; what it says there in the words of studies."""
+_NO_JOB = "the file holds no job"
+_NO_MAPPING = "the file is not a mapping of fields"
+"""The YAML reader speaks of job files; what it says there is told in the words of these files."""
 
 
 class Faults:
@@ -38,13 +33,18 @@ class Faults:
         self.found.append(Fault(self.file, row, field, problem, remedy))
 
 
-def read_root(text: str, faults: Faults) -> Section | None:
-    """The file's top mapping; None when there is none to read (and a fault says so)."""
+def read_root(text: str, faults: Faults, *, what: str, begin: str) -> Section | None:
+    """The file's top mapping; None when there is none to read (and a fault says so). ``what`` it
+    should hold ("study"), and how it begins."""
     tree, structural = read_tree(text, faults.file)
     for fault in structural:
-        problem, remedy = _JOB_WORDS.get(fault.problem, (fault.problem, fault.remedy))
-        if "YAML documents" in problem:
-            problem, remedy = "the file holds several YAML documents", "Keep one study a file."
+        problem, remedy = fault.problem, fault.remedy
+        if problem == _NO_JOB:
+            problem, remedy = f"the file holds no {what}", begin
+        elif problem == _NO_MAPPING:
+            remedy = begin
+        elif "YAML documents" in problem:
+            problem, remedy = "the file holds several YAML documents", f"Keep one {what} a file."
         faults.add(fault.row, fault.field, problem, remedy)
     return None if tree is None else Section(tree, "", faults)
 
