@@ -50,3 +50,33 @@ def test_a_site_comes_up_while_jobs_wait(tmp_path: Any, review: str) -> None:
         assert seen["basin-west"]["start_ms"] < seen["harbor-east"]["start_ms"]
     finally:
         live.close()
+
+
+def test_a_rehearsed_policy_is_adopted(tmp_path: Any) -> None:
+    """The same job and the same network; what is told of the decision names the policy."""
+    placed = {}
+    job = "name: one\nresources:\n  cpus: 1\n  labels:\n    westward.duration: 1m\nrun: 'true'\n"
+    for name, text in (
+        ("cheap", "rule: cheapest-static\ndiscipline: easy\n"),
+        ("first", "rule: first-to-admit\ncarbon_price: 7\n"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        file = folder / "policy.yaml"
+        file.write_text(text)
+        live = Live(folder, server_options=("--policy", str(file)))
+        try:
+            live.start_all()
+            live.submit("job_one", job)
+            done = live.finish("job_one")
+            assert done["state"] == "succeeded", done
+            decision = live.get("/v1/jobs/job_one/why")["decision"]
+            placed[name] = done["runs"][0]["site"], decision["policy"]
+        finally:
+            live.close()
+    site, policy = placed["cheap"]
+    assert (site, policy["rule"], policy["discipline"]) == ("plateau", "cheapest-static", "easy")
+    site, policy = placed["first"]
+    assert (site, policy["rule"]) == ("basin", "first-to-admit")
+    assert policy["discipline"] == "conservative", "as without a file"
+    assert policy["carbon_price_micros_per_tonne"] == 7_000_000

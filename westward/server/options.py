@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from westward.formats.policy_file import read_live_policy
 from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.oidc_settings import OidcSettings, read_oidc
 from westward.server.settings import LIVE_POLICY, Settings
@@ -79,6 +80,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--tes-organization-url", default="http://localhost", help="for TES's service info"
     )
     parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="how to choose: the keys of a study's policies, as they were rehearsed (see "
+        "docs/howto/studies.md); what is not stated stays as it is without a file",
+    )
+    parser.add_argument(
         "--preempt",
         action="store_true",
         help="stop runs of lower priority that save checkpoints for a waiting job of higher",
@@ -112,18 +120,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse(arguments: list[str]) -> tuple[Settings, str]:
     """Settings and log level. Ends the process where ``argparse`` does: 0 for --help, 2. Raises
-    InputFaults for the file of ``--oidc``."""
+    InputFaults for the files of ``--oidc`` and ``--policy``."""
     parser = make_parser()
     options = parser.parse_args(arguments)
+    policy = LIVE_POLICY
+    if options.policy is not None:
+        policy = read_live_policy(options.policy, LIVE_POLICY)
     try:
         ttl_ms, margin_ms = parse_duration_ms(options.lease), parse_duration_ms(options.margin)
         rotate_ms = parse_duration_ms(options.rotate)
         checkpoint_most_bytes = parse_bytes(options.checkpoint_most)
-        assumed_ms = LIVE_POLICY.assumed_duration_ms
+        assumed_ms = policy.assumed_duration_ms
         if options.assume_duration:
             assumed_ms = parse_duration_ms(options.assume_duration)
-        reconsider_ms = parse_duration_ms(options.reconsider) if options.reconsider else 0
-        review_ms = LIVE_POLICY.review_ms
+        reconsider_ms = policy.reconsider_ms
+        if options.reconsider:
+            reconsider_ms = parse_duration_ms(options.reconsider)
+        review_ms = policy.review_ms
         if options.review:
             review_ms = parse_duration_ms(options.review)
     except ValueError as error:
@@ -169,11 +182,18 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
         checkpoint_folder=options.checkpoints,
         operator_file=options.operator_token,
         name=options.name,
-        policy=replace(LIVE_POLICY, assumed_duration_ms=assumed_ms, review_ms=review_ms),
+        # What stops runs is decided beside the plan, here as in ``preempt`` and ``reconsider_ms``.
+        policy=replace(
+            policy,
+            assumed_duration_ms=assumed_ms,
+            review_ms=review_ms,
+            preemption=False,
+            reconsider_ms=0,
+        ),
         lease_ttl_ms=ttl_ms,
         margin_ms=margin_ms,
         checkpoint_most_bytes=checkpoint_most_bytes,
-        preempt=options.preempt,
+        preempt=options.preempt or policy.preemption,
         reconsider_ms=reconsider_ms,
         host=options.host,
         port=options.port,

@@ -11,12 +11,12 @@ from typing import Any, cast
 
 from westward.formats.generate import GeneratorOptions
 from westward.formats.job_fields import suggestion
+from westward.formats.policy_file import read_policy
 from westward.formats.sections import Faults, Section, parse_integer, read_root
 from westward.formats.traces import FORMATS, TraceOptions
 from westward.model.faults import Fault, InputFaults
 from westward.model.network import Network
-from westward.model.plan import RULES, Policy
-from westward.model.units import MICROS
+from westward.model.plan import Policy
 from westward.network.loader import load_network
 from westward.simulate.scale import devices_of, scale_network
 from westward.study.answer import HOLE, default_answer, parse_hole
@@ -297,38 +297,7 @@ class _Reader:
         base = Policy()
         found = []
         for name, section in self.root.named_sections("policies"):
-            policy = Policy(
-                rule=cast(Any, section.choice("rule", "westward", RULES)),
-                discipline=cast(
-                    Any, section.choice("discipline", "easy", ("easy", "conservative"))
-                ),
-                wait_value_micros_per_device_hour=round(
-                    section.number(
-                        "wait_value", base.wait_value_micros_per_device_hour / MICROS, high=1e9
-                    )
-                    * MICROS
-                ),
-                carbon_price_micros_per_tonne=round(
-                    section.number(
-                        "carbon_price", base.carbon_price_micros_per_tonne / MICROS, high=1e9
-                    )
-                    * MICROS
-                ),
-                carbon_method=cast(
-                    Any, section.choice("carbon_method", "location", ("location", "contract"))
-                ),
-                defer_limit_ms=section.duration("defer_limit", base.defer_limit_ms),
-                assumed_duration_ms=section.duration(
-                    "assume_duration", base.assumed_duration_ms, least_ms=1
-                ),
-                review_ms=section.duration("review", base.review_ms),
-                price_period_ms=section.duration("price_period", base.price_period_ms),
-                preemption=section.boolean("preempt", base.preemption),
-                reconsider_ms=section.duration("reconsider", base.reconsider_ms),
-                checkpoint_gb_per_device=section.number(
-                    "checkpoint_gb", base.checkpoint_gb_per_device, high=1e6
-                ),
-            )
+            policy = read_policy(section, base)
             label = section.text("label", name)
             section.done()
             found.append(PolicySpec(name=name, label=label, policy=policy))
