@@ -130,17 +130,18 @@ def test_a_queue_of_others_is_heard_of_told_and_heeded(
     waited_s = time.monotonic() - handed
     for name in ("first", "patient"):
         assert live.finish(f"job_{name}")["state"] == "succeeded"
-    # What was waited is what the next is told, though nobody waits there now.
+    # What was waited is what the next is told, though nobody waits there now: the mean of two, of
+    # which the first weighs 0.09 / 0.19 and the last may have waited for nothing.
     pool = live.pool()
     assert pool["in_site_queue"] == 0
-    assert LEAST_WAIT_S * 500 < pool["site_wait_ms"][0] < 1_000 * (waited_s + 30)
+    assert LEAST_WAIT_S * 470 < pool["site_wait_ms"][0] < 1_000 * (waited_s + 30)
     live.ask("later", URGENT)
     site, _ = placed(live, "later")
     assert site == OTHER
     live.kill_server()
     live.start_server()
     live.until_open((SITE, OTHER))
-    assert live.pool()["site_wait_ms"][0] > LEAST_WAIT_S * 500, "a restart forgets nothing"
+    assert live.pool()["site_wait_ms"][0] > LEAST_WAIT_S * 470, "a restart forgets nothing"
 
 
 def test_who_stands_there_too_long_is_called_back(
