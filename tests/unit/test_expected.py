@@ -105,3 +105,24 @@ def test_one_that_plans_knows_from_its_last_plan(
         assert job_view(record)["expected_start_ms"] is None
 
     at_core(queue, network, tmp_path, work)
+
+
+def test_what_cannot_be_worked_out_hides_no_job(
+    queue: Store, network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(core: Core) -> None:
+        asked = []
+
+        def broken() -> Any:
+            asked.append(1)
+            raise ValueError("nobody's fault")
+
+        core.situation = broken  # type: ignore[method-assign]
+        core.clock.elapsed_s = lambda: 100.0  # type: ignore[method-assign]
+        assert await starts(core) == {}
+        assert await starts(core) == {}
+        assert len(asked) == 1, "not at each request"
+        assert views(core, {})[1] == (NOW + HOUR, NOW + HOUR), "as of its binding"
+        assert "could not be worked out" in caplog.text
+
+    at_core(queue, network, tmp_path, work)

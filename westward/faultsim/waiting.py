@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from westward.faultsim.build import network_of
 from westward.faultsim.checkers import Broken
@@ -90,7 +91,7 @@ class Waits:
                 )
 
     def _better(
-        self, bound: dict[str, dict[str, object]], at: dict[str, str]
+        self, bound: dict[str, dict[str, Any]], at: dict[str, str]
     ) -> list[tuple[str, str, str]]:
         held: Counter[str] = Counter()
         ran = set()
@@ -114,7 +115,7 @@ class Waits:
             found += [
                 (job_id, here.name, name)
                 for name, milli in free.items()
-                if milli >= int(str(place["need_milli"]))
+                if milli >= place["need_milli"]
                 and (self.pools[name].price_micros_per_device_hour or 0)
                 < (here.price_micros_per_device_hour or 0)
             ]

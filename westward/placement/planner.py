@@ -398,7 +398,7 @@ def _review(
     moves: Callable[[int, int, int], None],
 ) -> int:
     """Waiting jobs look at all pools again, queue by queue, but for the rows ``kept``; those that
-    moved are ``fresh``. ``moves`` is called of each before it does, with its pool and the one it goes to."""
+    moved are ``fresh``. ``moves`` is called of each before it does: its row, from where, to where."""
     state, pools = tables.state, tables.pools
     waiting: list[tuple[int, int]] = []
     for p in range(len(tables.columns.pool_names)):

@@ -8,6 +8,7 @@ A server whose loops do not plan (another one leads) asks the planner itself whe
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from westward.server.sound import plan_sound
 if TYPE_CHECKING:
     from westward.server.core import Core
 
+log = logging.getLogger("westward.server")
 FRESH_S = 15.0
 """Older answers are worked out anew: three times as long as a planning loop lets pass."""
 
@@ -44,7 +46,11 @@ class Expected:
         async with self._asking:
             asked_s = core.clock.elapsed_s()
             if self._at_s is None or asked_s - self._at_s > FRESH_S:
-                found = await core.read(core.situation)
-                decided, _ = await core.read(plan_sound, found, core.settings.policy, 0)
-                self.learn(decided, asked_s)
+                self._at_s = asked_s  # also of an answer that cannot be had: not at each request
+                try:
+                    found = await core.read(core.situation)
+                    decided, _ = await core.read(plan_sound, found, core.settings.policy, 0)
+                    self.learn(decided, asked_s)
+                except Exception:  # jobs are shown all the same, with what was known of them
+                    log.exception("when waiting jobs are to start could not be worked out")
         return {one: self._starts[one] for one in waiting if one in self._starts}
