@@ -208,6 +208,25 @@ def test_ctrl_c_stops_everything_and_a_dead_server_is_told(tmp_path: Path) -> No
     assert "the server ended by itself (exit code -9)" in err
 
 
+def test_a_policy_is_adopted_and_a_faulty_one_told(tmp_path: Path, file: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rule: first-to-admit\n")
+    network = Up(tmp_path, "--policy", str(policy))
+    try:
+        file.write_text(TALK.replace("num_nodes: 2", "num_nodes: 1"))
+        network.call("submit", file, "--wait")
+        told = json.loads(network.call("why", "talk", "--json"))
+        assert told["decision"]["policy"]["rule"] == "first-to-admit"
+        assert told["job"]["site"] == "basin"
+    finally:
+        network.stop()
+    policy.write_text("rule: first\nprice_period: 6h\n")
+    told_faults = network.call("up", "--network", LAPTOP, "--policy", policy, code=2)
+    assert f"{policy}:1 [rule]" in told_faults
+    assert f"{policy}:2 [price_period]: a server posts no prices" in told_faults
+    assert "starting" not in told_faults
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent")
 def test_a_killed_up_leaves_no_process_behind(tmp_path: Path) -> None:
     network = Up(tmp_path, "--json", until="}\n")

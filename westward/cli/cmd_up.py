@@ -43,12 +43,20 @@ LOOK_EVERY_S = 0.2
     help="Of the server, on loopback. [any]",
 )
 @click.option(
+    "--policy",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="How the server chooses: the keys of a study's policies, as they were rehearsed.",
+)
+@click.option(
     "--demo",
     is_flag=True,
     help="Run the three jobs in ./examples on a fresh network, show the result, and stop.",
 )
 @json_option
-def up(folder: Path, data: Path | None, port: int, demo: bool, as_json: bool) -> int:
+def up(
+    folder: Path, data: Path | None, port: int, policy: Path | None, demo: bool, as_json: bool
+) -> int:
     """Start a network on this machine: one server and one agent per site, until Ctrl-C.
 
     Each is a process of its own; the agents dial out to the server over real sockets. Jobs and
@@ -59,24 +67,30 @@ def up(folder: Path, data: Path | None, port: int, demo: bool, as_json: bool) ->
     """
     if demo and as_json:
         raise Failure("westward up: --demo prints for people; leave --json out.")
+    if demo and policy is not None:
+        raise Failure("westward up: --demo shows the server's own policy; leave --policy out.")
     signal.signal(signal.SIGTERM, _interrupt)
     if demo:
         from westward.cli.demo import demonstrate
 
         return demonstrate(folder, data or DEFAULT_DATA / "demo", port)
-    return _serve(folder, data or default_data(), port, as_json)
+    return _serve(folder, data or default_data(), port, policy, as_json)
 
 
-def _serve(folder: Path, data: Path, port: int, as_json: bool) -> int:
+def _serve(folder: Path, data: Path, port: int, policy: Path | None, as_json: bool) -> int:
     from westward.cli.local_network import local_network
+    from westward.formats.policy_file import read_live_policy
+    from westward.model.plan import Policy
     from westward.network.loader import load_network
 
     network = load_network(folder)
+    if policy is not None:
+        read_live_policy(policy, Policy())  # its faults are told here, not in the server's log
     if not as_json:
         print(f"starting {network.name}: {network.label} ...", flush=True)
     names = [site.name for site in network.sites]
     try:
-        with local_network(folder, data, names, port=port) as running:
+        with local_network(folder, data, names, port=port, policy=policy) as running:
             if as_json:
                 ready = {"url": running.url, "sites": names, "data": str(data.resolve())}
                 print(json.dumps(ready), flush=True)

@@ -88,17 +88,17 @@ class LocalNetwork:
 
 @contextmanager
 def local_network(
-    folder: Path, data: Path, sites: Sequence[str], *, port: int = 0
+    folder: Path, data: Path, sites: Sequence[str], *, port: int = 0, policy: Path | None = None
 ) -> Iterator[LocalNetwork]:
     """Start everything and wait until every site is open; stop everything on the way out.
 
-    ``data`` keeps database, logs and the sites' own folders. Raises Failure when a child does not
+    ``data`` keeps database, logs and the sites' own folders. ``policy``: the server's file. Raises Failure when a child does not
     come up: bad network folder, data folder in use, port taken.
     """
     data.mkdir(parents=True, exist_ok=True)
     network = LocalNetwork(data)
     try:
-        _start_server(network, folder, port)
+        _start_server(network, folder, port, policy)
         for site in sites:
             state = data / "sites" / site
             arguments = ["westward.agent", "--server", network.url]
@@ -133,12 +133,14 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _start_server(network: LocalNetwork, folder: Path, port: int) -> None:
+def _start_server(network: LocalNetwork, folder: Path, port: int, policy: Path | None) -> None:
     refuse_second(network.data)
     announcement = network.data / SERVER_FILE
     log = network.data / "server.log"
     log.unlink(missing_ok=True)
     arguments = ["westward.server", "--network", str(folder), "--data", str(network.data)]
+    if policy is not None:
+        arguments += ["--policy", str(policy)]
     server = _start(network, "the server", [*arguments, "--port", str(port)], log)
     end = time.monotonic() + READY_WITHIN_S
     while not announcement.exists():
