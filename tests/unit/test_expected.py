@@ -34,13 +34,17 @@ def queue(store: Store, network: Network) -> Store:
 
 
 def at_core(
-    queue: Store, network: Network, folder: Path, work: Callable[[Core], Awaitable[None]]
+    queue: Store,
+    network: Network,
+    folder: Path,
+    work: Callable[[Core, pytest.MonkeyPatch], Awaitable[None]],
 ) -> None:
     async def once() -> None:
         core = Core(Settings(network=folder, data=folder, policy=POLICY), network, queue)
-        core.clock.now_ms = lambda: NOW  # type: ignore[method-assign]
         try:
-            await work(core)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(core.clock, "now_ms", lambda: NOW)
+                await work(core, patch)
         finally:
             core.writer.close()
             core.readers.shutdown()
@@ -62,7 +66,7 @@ def views(core: Core, starts_ms: dict[str, int]) -> list[tuple[Any, Any]]:
 def test_a_server_whose_loops_do_not_plan_asks_the_planner(
     queue: Store, network: Network, tmp_path: Path
 ) -> None:
-    async def work(core: Core) -> None:
+    async def work(core: Core, patch: pytest.MonkeyPatch) -> None:
         asked = []
         situation = core.situation
 
@@ -70,9 +74,9 @@ def test_a_server_whose_loops_do_not_plan_asks_the_planner(
             asked.append(1)
             return situation()
 
-        core.situation = counted  # type: ignore[method-assign]
+        patch.setattr(core, "situation", counted)
         now_s = 100.0
-        core.clock.elapsed_s = lambda: now_s  # type: ignore[method-assign]
+        patch.setattr(core.clock, "elapsed_s", lambda: now_s)
         assert await starts(core) == {"job_2": 1, "job_3": 2}
         apply_event(queue, "job_2", CancelRequested(), NOW)
         now_s = 114.9
@@ -92,10 +96,10 @@ def test_a_server_whose_loops_do_not_plan_asks_the_planner(
 def test_one_that_plans_knows_from_its_last_plan(
     queue: Store, network: Network, tmp_path: Path
 ) -> None:
-    async def work(core: Core) -> None:
+    async def work(core: Core, patch: pytest.MonkeyPatch) -> None:
         apply_event(queue, "job_2", CancelRequested(), NOW)
         await Loops(core)._plan(look(queue, network))
-        core.situation = lambda: pytest.fail("asked")  # type: ignore[method-assign, assignment]
+        patch.setattr(core, "situation", lambda: pytest.fail("asked"))
         assert await starts(core) == {"job_3": 1}
         found = dict(await core.expected.starts_ms(core, load_active(queue).records))
         assert views(core, found) == [(NOW, None), (NOW + 2 * HOUR, NOW + HOUR)]
@@ -110,15 +114,15 @@ def test_one_that_plans_knows_from_its_last_plan(
 def test_what_cannot_be_worked_out_hides_no_job(
     queue: Store, network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def work(core: Core) -> None:
+    async def work(core: Core, patch: pytest.MonkeyPatch) -> None:
         asked = []
 
         def broken() -> Any:
             asked.append(1)
             raise ValueError("nobody's fault")
 
-        core.situation = broken  # type: ignore[method-assign]
-        core.clock.elapsed_s = lambda: 100.0  # type: ignore[method-assign]
+        patch.setattr(core, "situation", broken)
+        patch.setattr(core.clock, "elapsed_s", lambda: 100.0)
         assert await starts(core) == {}
         assert await starts(core) == {}
         assert len(asked) == 1, "not at each request"

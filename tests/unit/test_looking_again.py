@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -219,15 +220,15 @@ def test_telling_why_changes_no_decision(crowded: Store, network: Network) -> No
 
 
 def test_the_loop_looks_again_at_most_so_often(
-    crowded: Store, network: Network, tmp_path: Path
+    crowded: Store, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def passes(*at_s: float) -> list[str]:
         core = Core(Settings(network=tmp_path, data=tmp_path, policy=POLICY), network, crowded)
-        core.clock.now_ms = lambda: NOW  # type: ignore[method-assign]
+        monkeypatch.setattr(core.clock, "now_ms", lambda: NOW)
         loops, places = Loops(core), []
         try:
             for now_s in at_s:
-                core.clock.elapsed_s = lambda at=now_s: at  # type: ignore[method-assign, misc]
+                monkeypatch.setattr(core.clock, "elapsed_s", partial(float, now_s))
                 await loops._plan(look(crowded, network))
                 places.append(place(crowded, "job_2"))
                 greet(crowded, "basin")

@@ -12,6 +12,8 @@ import random
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from westward.model.plan import Discipline
+
 FAULT_KINDS = (
     "server-crash", "server-crash-in-write", "server-crash-before-commit",
     "server-crash-after-commit", "server-crash-at-step", "server-pause", "clock-jump",
@@ -22,6 +24,8 @@ FAULT_KINDS = (
     "engine-changes-its-mind",
 )  # fmt: skip
 """Every kind that is scheduled. Besides, sites' clocks differ and drift in each world."""
+DISCIPLINES: tuple[Discipline, ...] = ("conservative", "conservative", "easy")
+"""Drawn from: two thirds of the worlds are conservative, as servers are."""
 CLOCK_DRIFT_PPM = 20_000
 """Sites' clocks run up to so much too fast or slow: far more than any quartz."""
 
@@ -123,7 +127,7 @@ class Scenario:
     heal_ms: int
     preempt: bool
     reconsider_ms: int
-    discipline: str
+    discipline: Discipline
     delay_ms: int
     """Of messages, at most, when nothing is wrong."""
     thread_us: int
@@ -210,7 +214,7 @@ class _Draw:
             heal_ms=heal_ms,
             preempt=self.chance(0.3),
             reconsider_ms=dice.choice((0, 0, 0, 5_000)),
-            discipline=dice.choice(("conservative", "conservative", "easy")),
+            discipline=dice.choice(DISCIPLINES),
             delay_ms=dice.choice((1, 20, 200)),
             thread_us=dice.choice((0, 500, 20_000, 300_000)),
             reading_ms=dice.choice((2_000, 5_000, 20_000)),

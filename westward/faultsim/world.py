@@ -131,7 +131,7 @@ class World:
                 LIVE_POLICY,
                 defer_limit_ms=0,
                 review_ms=scenario.review_ms,
-                discipline=scenario.discipline,  # type: ignore[arg-type]
+                discipline=scenario.discipline,
             ),
             lease_ttl_ms=scenario.ttl_ms,
             margin_ms=scenario.margin_ms,

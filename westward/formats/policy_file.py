@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from westward.formats.sections import Faults, Section, read_root
-from westward.model.faults import Fault, InputFaults
+from westward.formats.sections import Faults, Section, read_file, read_root
+from westward.model.faults import InputFaults
 from westward.model.plan import RULES, CarbonMethod, Discipline, Policy
 from westward.model.units import MICROS
 
@@ -56,12 +56,7 @@ def read_live_policy(file: Path, base: Policy) -> Policy:
     """The policy of a server. Raises InputFaults with all faults of the file, among them what can
     be rehearsed only."""
     faults = Faults(str(file))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        problem = f"cannot be read: {said}"
-        raise InputFaults([Fault(str(file), None, "", problem, "Name a policy file.")]) from None
+    text = read_file(file, "Name a policy file (YAML).")
     root = read_root(text, faults, what="policy", begin=BEGIN)
     if root is None:
         raise InputFaults(faults.found)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from westward.formats.job_fields import suggestion
 from westward.formats.yaml_nodes import Entry, Value, read_tree
-from westward.model.faults import Fault
+from westward.model.faults import Fault, InputFaults
 from westward.model.units import parse_bytes, parse_duration_ms
 
 T = TypeVar("T")
@@ -31,6 +32,15 @@ class Faults:
 
     def add(self, row: int | None, field: str, problem: str, remedy: str) -> None:
         self.found.append(Fault(self.file, row, field, problem, remedy))
+
+
+def read_file(file: Path, remedy: str) -> str:
+    """The file's text. Raises InputFaults; ``remedy``: what should have been named."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputFaults([Fault(str(file), None, "", f"cannot be read: {said}", remedy)]) from None
 
 
 def read_root(text: str, faults: Faults, *, what: str, begin: str) -> Section | None:

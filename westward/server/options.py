@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from westward.formats.policy_file import read_live_policy
+from westward.formats.policy_file import LIVE_LEAST_MS, read_live_policy
 from westward.model.units import parse_bytes, parse_duration_ms
 from westward.server.oidc_settings import OidcSettings, read_oidc
 from westward.server.settings import LIVE_POLICY, Settings
@@ -167,11 +167,11 @@ def parse(arguments: list[str]) -> tuple[Settings, str]:
             )
         except (OSError, ssl.SSLError) as error:
             parser.error(f"--tls-cert {options.tls_cert}: not a certificate with its key: {error}")
-    if options.reconsider and reconsider_ms < 1_000:
+    if options.reconsider and reconsider_ms < LIVE_LEAST_MS:
         parser.error("--reconsider: at least 1s")
-    if 0 < review_ms < 1_000:
+    if 0 < review_ms < LIVE_LEAST_MS:
         parser.error("--review: at least 1s, or 0s for never")
-    if assumed_ms < 1_000:
+    if assumed_ms < LIVE_LEAST_MS:
         parser.error("--assume-duration: at least 1s")
     oidc = None if options.oidc is None else _read_oidc(parser, options.oidc)
     settings = Settings(

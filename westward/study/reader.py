@@ -12,9 +12,9 @@ from typing import Any, cast
 from westward.formats.generate import GeneratorOptions
 from westward.formats.job_fields import suggestion
 from westward.formats.policy_file import read_policy
-from westward.formats.sections import Faults, Section, parse_integer, read_root
+from westward.formats.sections import Faults, Section, parse_integer, read_file, read_root
 from westward.formats.traces import FORMATS, TraceOptions
-from westward.model.faults import Fault, InputFaults
+from westward.model.faults import InputFaults
 from westward.model.network import Network
 from westward.model.plan import Policy
 from westward.network.loader import load_network
@@ -57,13 +57,7 @@ def read_study(
     faults of the file (those of the network folder come alone, since nothing can be checked
     against a network that is not there)."""
     faults = Faults(str(file))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputFaults(
-            [Fault(str(file), None, "", f"cannot be read: {said}", "Name a study file (YAML).")]
-        ) from None
+    text = read_file(file, "Name a study file (YAML).")
     root = read_root(text, faults, what="study", begin="Begin with name: and question:.")
     if root is None:
         raise InputFaults(faults.found)
