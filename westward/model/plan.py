@@ -139,7 +139,8 @@ class QueuedJob:
     not_before_ms: int
     """It was put off to this time for a better hour, or its data arrives then."""
     keeps_pool: bool = False
-    """It is not to look at other pools again: it is wanted here, or what it saved lies here."""
+    """It is not to look at other pools again: it is wanted here, another site gave it back, or it
+    goes on from a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
