@@ -93,7 +93,8 @@ def local_network(
     """Start everything and wait until every site is open; stop everything on the way out.
 
     ``data`` keeps database, logs and the sites' own folders. ``policy``: a file for the server's
-    ``--policy``. Raises Failure when a child does not come up: bad network folder, data folder in use, port taken.
+    ``--policy``. Raises Failure when a child does not come up: bad network folder, data folder in
+    use, port taken.
     """
     data.mkdir(parents=True, exist_ok=True)
     network = LocalNetwork(data)
